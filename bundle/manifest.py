@@ -1,0 +1,116 @@
+"""The manifest: what a bundle says of itself, checked field by field before anything is loaded.
+
+A bundle is a folder ``NAME.temper/`` (or one zip of it) that holds ``manifest.json`` and the files it
+names. It is the only thing that crosses from export to the device.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+#: The ending of a bundle's folder.
+BUNDLE_SUFFIX = ".temper"
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+#: A name people read; without control characters, as it is shown and logged.
+Label = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+#: A file below the bundle's folder: plain names joined by single slashes, nothing that climbs.
+RelativePath = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*$", max_length=200)
+]
+Precision = Literal["fp32", "fp16", "int8"]
+Target = Literal["any", "cpu", "tensorrt"]
+Score = Annotated[float, Field(ge=0, le=1)]
+Points = Annotated[float, Field(ge=0, le=100)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class InputRule(_Model):
+    """What the graph takes, and how a picture of any size becomes it (see ``detection.images.ResizeRule``)."""
+
+    width: int = Field(ge=16, le=16384)
+    height: int = Field(ge=16, le=16384)
+    channels: Literal["grey", "rgb"]
+    resize: Literal["stretch", "letterbox"] = "stretch"
+
+
+class Parity(_Model):
+    """How far a variant's graph is from the Paddle model, on real pictures of the validation split."""
+
+    images: int = Field(ge=1)
+    runtime: str
+    largest_score_difference: float = Field(ge=0)
+    largest_box_difference_px: float = Field(ge=0)
+    matched_share: float = Field(ge=0, le=1, description="share of Paddle's detections found again at IoU 0.95")
+    map_paddle: Points | None = None
+    map_graph: Points | None = None
+
+
+class Accuracy(_Model):
+    """COCO figures of a variant on the validation split, points from 0 to 100; None where there is no truth."""
+
+    images: int = Field(ge=0)
+    ap: Points | None
+    ap50: Points | None
+    ap75: Points | None
+    ap_small: Points | None
+    ap_medium: Points | None
+    ap_large: Points | None
+    per_class: dict[Label, Points | None]
+
+
+class Variant(_Model):
+    """One graph of the bundle."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9\-]{0,40}$")]
+    precision: Precision
+    target: Target = "any"
+    file: RelativePath
+    sha256: Sha256
+    bytes: int = Field(ge=1, le=2**31)
+    parity: Parity | None = None
+    accuracy: Accuracy | None = None
+
+
+class MadeBy(_Model):
+    """Where the bundle comes from."""
+
+    temper: str
+    role: Literal["teacher", "student", "distilled", "other"]
+    recipe: dict[str, Any]
+    data_sha256: Sha256
+    weights_sha256: Sha256
+    versions: dict[str, str]
+
+
+class Manifest(_Model):
+    """Everything a device needs to know; unknown fields are refused."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,80}$")]
+    labels: list[Label] = Field(min_length=1, max_length=1000)
+    input: InputRule
+    thresholds: dict[Label, Score] = Field(description="operating point of each class")
+    score_floor: Score
+    nms_iou: Score
+    max_detections: int = Field(ge=1, le=10_000)
+    variants: list[Variant] = Field(min_length=1, max_length=100)
+    made_by: MadeBy
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Manifest:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels are not unique")
+        if set(self.thresholds) != set(self.labels):
+            raise ValueError("thresholds must name every label once")
+        names = [variant.name for variant in self.variants]
+        if len(set(names)) != len(names):
+            raise ValueError("variant names are not unique")
+        return self

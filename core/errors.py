@@ -1,0 +1,46 @@
+"""Errors a user can mend.
+
+Everything that is the user's to put right is raised as a :class:`TemperError`: one sentence that says
+what is wrong, where, and how to mend it. The command line prints that sentence and leaves with
+``exit_code``; any other exception is a bug in Temper and is reported as one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TemperError(Exception):
+    """Something failed that the user can mend (exit code 1)."""
+
+    exit_code = 1
+
+
+class UsageError(TemperError):
+    """The command or the recipe asks for something that does not exist or does not fit (exit code 2)."""
+
+    exit_code = 2
+
+
+class MissingDependencyError(TemperError):
+    """An optional package is needed and not installed; the message carries the command that installs it."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The hint for a misspelt name: `` Did you mean 'epochs'?``, or the known names where none is near.
+
+    Args:
+        word: what the user wrote.
+        known: the names that would have been right.
+
+    Returns:
+        A sentence that begins with a space, ready to be appended to a message; empty if nothing is known.
+    """
+    names = sorted(set(known))
+    if not names:
+        return ""
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if close:
+        return f" Did you mean '{close[0]}'?"
+    return f" Known here: {', '.join(names)}."

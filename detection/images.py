@@ -1,0 +1,114 @@
+"""Reading pictures, and the one rule that brings them to the network's size.
+
+The same functions serve training, parity, benchmark and the line, so that none of them can differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import TemperError
+
+Channels = Literal["grey", "rgb"]
+ResizeMode = Literal["stretch", "letterbox"]
+
+#: Pictures larger than this many pixels are refused before they are decoded into memory twice over.
+MAX_PIXELS = 400_000_000
+#: What letterboxing fills the rest of the picture with.
+PADDING_VALUE = 114
+
+
+def read_image(path: Path, channels: Channels) -> NDArray[np.uint8]:
+    """Read one picture file.
+
+    Args:
+        path: a file in any format OpenCV reads.
+        channels: ``"grey"`` gives [H, W], ``"rgb"`` gives [H, W, 3].
+
+    Returns:
+        The picture as uint8, ignoring any orientation tag (boxes are drawn on stored pixels).
+
+    Raises:
+        TemperError: if the file is missing or is not a picture.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise TemperError(f"The picture {path} cannot be read: {error.strerror}.") from error
+    return decode_image(content, channels, str(path))
+
+
+def decode_image(content: bytes, channels: Channels, source: str) -> NDArray[np.uint8]:
+    """Decode an encoded picture (JPEG, PNG, BMP, TIFF); see :func:`read_image`. ``source`` names it in errors."""
+    flags = cv2.IMREAD_GRAYSCALE if channels == "grey" else cv2.IMREAD_COLOR
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION) if content else None
+    except cv2.error:
+        image = None
+    if image is None:
+        raise TemperError(
+            f"{source} is not a picture that can be read ({len(content)} bytes). Replace it, or take it out of the data set."
+        )
+    if image.shape[0] * image.shape[1] > MAX_PIXELS:
+        raise TemperError(f"{source} has {image.shape[1]} x {image.shape[0]} pixels; at most {MAX_PIXELS:,} are read.")
+    return image if channels == "grey" else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+@dataclass(frozen=True)
+class ResizeRule:
+    """How a picture of any size becomes the network's input, and how boxes come back.
+
+    Attributes:
+        width: of the network's input in pixels.
+        height: of the network's input in pixels.
+        mode: ``"stretch"`` scales both axes on their own; ``"letterbox"`` keeps the aspect ratio and fills
+            the right and lower rest with grey 114.
+    """
+
+    width: int
+    height: int
+    mode: ResizeMode = "stretch"
+
+    def scales(self, image_size: tuple[int, int]) -> tuple[float, float]:
+        """The factors in x and y from the picture (width, height) to the network's input."""
+        factor_x, factor_y = self.width / image_size[0], self.height / image_size[1]
+        if self.mode == "letterbox":
+            factor_x = factor_y = min(factor_x, factor_y)
+        return factor_x, factor_y
+
+    def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Resize a uint8 picture [H, W] or [H, W, 3]; shrinking averages, enlarging is bilinear."""
+        height, width = image.shape[:2]
+        if (width, height) == (self.width, self.height):
+            return image
+        factor_x, factor_y = self.scales((width, height))
+        inner = (
+            (self.width, self.height)
+            if self.mode == "stretch"
+            else (min(self.width, max(1, round(width * factor_x))), min(self.height, max(1, round(height * factor_y))))
+        )
+        shrinks = factor_x < 1 and factor_y < 1
+        resized = cv2.resize(image, inner, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        if inner == (self.width, self.height):
+            return resized
+        full = np.full((self.height, self.width, *image.shape[2:]), PADDING_VALUE, np.uint8)
+        full[: inner[1], : inner[0]] = resized
+        return full
+
+    def boxes_to_input(self, boxes: NDArray[np.float32], image_size: tuple[int, int]) -> NDArray[np.float32]:
+        """Boxes [N, 4] in pixels of the picture (width, height) -> pixels of the network's input."""
+        factor_x, factor_y = self.scales(image_size)
+        return (boxes * np.array([factor_x, factor_y, factor_x, factor_y], np.float32)).astype(np.float32)
+
+    def boxes_to_image(self, boxes: NDArray[np.float32], image_size: tuple[int, int]) -> NDArray[np.float32]:
+        """Boxes [N, 4] in pixels of the network's input -> pixels of the picture, clipped to it."""
+        factor_x, factor_y = self.scales(image_size)
+        back = boxes / np.array([factor_x, factor_y, factor_x, factor_y], np.float32)
+        limits = np.array([*image_size, *image_size], np.float32)
+        return np.clip(back, 0, limits).astype(np.float32)

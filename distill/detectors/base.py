@@ -1,0 +1,63 @@
+"""What a detector must offer to be trained, distilled and exported: the one seam for adding another."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...detection.decode import BoxCoding
+from ..paddle_import import paddle
+
+#: Targets of one picture, or of a batch once stacked: names to arrays, made by loader threads in NumPy.
+Targets = dict[str, Any]
+
+
+class Detector(ABC, paddle.nn.Layer):
+    """A detector as Temper sees it: neck features in the middle, losses on one side, raw numbers on the other.
+
+    Attributes:
+        strides: of the neck's levels, ascending.
+        neck_channels: channels of every level of the neck.
+        classes: how many classes the head tells apart.
+    """
+
+    strides: tuple[int, ...]
+    neck_channels: int
+    classes: int
+
+    @abstractmethod
+    def neck_features(self, images: paddle.Tensor) -> list[paddle.Tensor]:
+        """Features [B, neck_channels, H / stride, W / stride], one per stride, of normalised images [B, 3, H, W]."""
+
+    @abstractmethod
+    def targets(self, boxes: NDArray[np.float32], labels: NDArray[np.int32], size: tuple[int, int]) -> Targets:
+        """What the head should answer for one picture; pure NumPy, called from loader threads.
+
+        Args:
+            boxes: float32 [N, 4] in pixels of the network's input.
+            labels: int32 [N].
+            size: width and height of the network's input.
+        """
+
+    @abstractmethod
+    def collate(self, targets: list[Targets]) -> Targets:
+        """Targets of a batch from those of its pictures; pure NumPy."""
+
+    @abstractmethod
+    def losses(self, features: list[paddle.Tensor], targets: Targets) -> dict[str, paddle.Tensor]:
+        """Named terms of the detector's own loss, scalars; their sum is what is minimised."""
+
+    @abstractmethod
+    def raw_predictions(self, features: list[paddle.Tensor]) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """Scores [B, A, classes] from 0 to 1 and regressions [B, A, 4], locations ordered as in ``box_coding``."""
+
+    @abstractmethod
+    def box_coding(self, size: tuple[int, int]) -> BoxCoding:
+        """What the regressions mean for an input of ``size`` (width, height)."""
+
+    @abstractmethod
+    def inheritable_prefixes(self) -> tuple[str, ...]:
+        """Prefixes of parameter names that a student may take over from a teacher (neck and head)."""

@@ -1,0 +1,84 @@
+"""What a training run is asked to do, and what it leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ...detection.dataset import DataSet
+from ...detection.decode import DecodeSettings
+from ..recipe import DetectorSection, DistillationSection, InputSection, TrainingSection
+
+Role = Literal["teacher", "student", "distilled"]
+
+WEIGHTS_NAME = "weights.safetensors"
+METRICS_NAME = "metrics.jsonl"
+RECORD_NAME = "record.json"
+CHECKPOINTS_NAME = "checkpoints"
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """One model to train.
+
+    Attributes:
+        role: what the model is in the run; ``"distilled"`` needs the three last fields.
+        detector: its description.
+        training: schedule, optimizer, augmentation, with the model's own fields already in it.
+        input: size and channels of the network's input.
+        decode: how its raw numbers become detections when mAP is measured.
+        train: pictures to learn from.
+        val: pictures to measure mAP on; nothing is chosen by them.
+        seed: of weights, order, augmentation and masks.
+        device: ``"cpu"`` or ``"gpu"``.
+        distillation: the loss that ties it to the teacher.
+        teacher: description of the teacher.
+        teacher_weights: the teacher's trained weights.
+    """
+
+    role: Role
+    detector: DetectorSection
+    training: TrainingSection
+    input: InputSection
+    decode: DecodeSettings
+    train: DataSet
+    val: DataSet
+    seed: int
+    device: Literal["cpu", "gpu"] = "cpu"
+    distillation: DistillationSection | None = None
+    teacher: DetectorSection | None = None
+    teacher_weights: Path | None = None
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What came of a :class:`TrainingJob`; kept as ``record.json`` beside the weights.
+
+    Attributes:
+        role: as in the job.
+        epochs: trained in all.
+        steps: optimizer steps in all.
+        seconds: time spent in training and evaluation, over all interruptions.
+        images_per_second: training pictures per second of that time.
+        parameters: trained and frozen numbers in the detector.
+        weights_sha256: of ``weights.safetensors``.
+        accuracy: COCO figures of the final weights on the validation pictures.
+        loss: the training loss in words.
+        inherited: how many of the student's tensors started as the teacher's.
+    """
+
+    role: Role
+    epochs: int
+    steps: int
+    seconds: float
+    images_per_second: float
+    parameters: int
+    weights_sha256: str
+    accuracy: dict[str, Any]
+    loss: str
+    inherited: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import os
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from temper.core.errors import TemperError
+from temper.distill.weights import load_weights, save_weights
+
+
+class Evil:
+    """Runs a command when it is unpickled the ordinary way."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.marker}",)
+
+
+def test_safetensors_round_trip_is_the_same_bytes(tmp_path):
+    weights = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.ones((), np.int64)}
+    save_weights(tmp_path / "one.safetensors", weights)
+    save_weights(tmp_path / "two.safetensors", dict(reversed(weights.items())))
+    assert (tmp_path / "one.safetensors").read_bytes() == (tmp_path / "two.safetensors").read_bytes()
+    loaded = load_weights(tmp_path / "one.safetensors")
+    assert np.array_equal(loaded["b"], weights["b"]) and loaded["a"] == 1
+
+
+def test_paddles_own_weight_file(tmp_path):
+    paddle = pytest.importorskip("paddle", reason="writes the file with Paddle itself")
+    layer = paddle.nn.Sequential(paddle.nn.Conv2D(3, 4, 3), paddle.nn.BatchNorm2D(4))
+    paddle.save(layer.state_dict(), str(tmp_path / "layer.pdparams"))
+    loaded = load_weights(tmp_path / "layer.pdparams")
+    assert {n: v.shape for n, v in loaded.items()} == {n: tuple(v.shape) for n, v in layer.state_dict().items()}
+    assert all(np.array_equal(loaded[n], v.numpy()) for n, v in layer.state_dict().items())
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_plain_pickles_of_every_protocol(tmp_path, protocol):
+    value = OrderedDict(w=np.ones((2, 2), np.float32), named=("tensor_0", np.zeros(3, np.int64)), epoch=np.float64(3))
+    (tmp_path / "w.pdparams").write_bytes(pickle.dumps(value, protocol=protocol))
+    loaded = load_weights(tmp_path / "w.pdparams")
+    assert sorted(loaded) == ["named", "w"] and loaded["w"].sum() == 4
+
+
+@pytest.mark.parametrize("wrap", [lambda e: e, lambda e: {"w": e}, lambda e: [e, np.ones(2)]])
+def test_malicious_pickle_does_not_run(tmp_path, wrap):
+    marker = tmp_path / "ran"
+    (tmp_path / "evil.pdparams").write_bytes(pickle.dumps(wrap(Evil(marker))))
+    with pytest.raises(TemperError, match=r"asks to run '(posix|os)\.system'"):
+        load_weights(tmp_path / "evil.pdparams")
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["builtins.eval", "builtins.getattr", "numpy.load", "numpy.f2py.compile", "operator.attrgetter", "os.system"]
+)
+def test_nothing_but_arrays_can_be_named(tmp_path, name):
+    module, _, attribute = name.rpartition(".")
+    (tmp_path / "evil.pdparams").write_bytes(f"c{module}\n{attribute}\n.".encode())
+    with pytest.raises(TemperError, match="asks to run"):
+        load_weights(tmp_path / "evil.pdparams")
+
+
+@settings(max_examples=200, deadline=None)
+@given(position=st.integers(0, 10**6), byte=st.integers(0, 255), cut=st.integers(0, 10**6))
+def test_mutated_files_give_a_sentence_or_weights(tmp_path_factory, position, byte, cut):
+    folder = tmp_path_factory.mktemp("mutated")
+    whole = bytearray(pickle.dumps({"w": np.ones((4, 4), np.float32)}))
+    whole[position % len(whole)] = byte
+    path = folder / "w.pdparams"
+    path.write_bytes(bytes(whole[: 1 + cut % len(whole)]))
+    try:
+        weights = load_weights(path)
+    except TemperError:
+        return
+    assert all(isinstance(v, np.ndarray) for v in weights.values())
+
+
+def test_other_endings_and_missing_files(tmp_path):
+    with pytest.raises(TemperError, match="cannot be read: No such file"):
+        load_weights(tmp_path / "none.pdparams")
+    (tmp_path / "w.bin").write_bytes(b"x")
+    with pytest.raises(TemperError, match="neither .safetensors nor .pdparams"):
+        load_weights(tmp_path / "w.bin")
+    (tmp_path / "w.safetensors").write_bytes(b"x" * 40)
+    with pytest.raises(TemperError, match="damaged or not safetensors"):
+        load_weights(tmp_path / "w.safetensors")
