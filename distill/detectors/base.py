@@ -30,7 +30,10 @@ class Detector(ABC, paddle.nn.Layer):
 
     @abstractmethod
     def neck_features(self, images: paddle.Tensor) -> list[paddle.Tensor]:
-        """Features [B, neck_channels, H / stride, W / stride], one per stride, of normalised images [B, 3, H, W]."""
+        """Features [B, neck_channels, H / stride, W / stride], one per stride.
+
+        ``images`` are normalised, [B, 3, H, W], or [B, 1, H, W] for three equal channels.
+        """
 
     @abstractmethod
     def targets(self, boxes: NDArray[np.float32], labels: NDArray[np.int32], size: tuple[int, int]) -> Targets:

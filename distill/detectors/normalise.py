@@ -13,18 +13,17 @@ from numpy.typing import NDArray
 class Normalisation:
     """(pixel - mean) / std per channel, on the scale from 0 to 255.
 
-    Grey pictures have one mean and one std, written three times: the network sees three equal channels, so
-    its first convolution can be folded to one channel at export, exactly, borders included.
+    Grey pictures have one mean and one std, written three times: the network takes their one channel for
+    three equal ones, and its first convolution folds to one channel, exactly, borders included.
     """
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
     def apply(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 [B, H, W] or [B, H, W, 3] -> float32 [B, 3, H, W]."""
+        """uint8 [B, H, W] -> float32 [B, 1, H, W]; uint8 [B, H, W, 3] -> float32 [B, 3, H, W]."""
         if images.ndim == 3:
-            one = (images.astype(np.float32) - np.float32(self.mean[0])) / np.float32(self.std[0])
-            return np.repeat(one[:, None], 3, axis=1)
+            return (images[:, None].astype(np.float32) - np.float32(self.mean[0])) / np.float32(self.std[0])
         scaled = (images.astype(np.float32) - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 

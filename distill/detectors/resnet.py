@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 
 from ..paddle_import import paddle
 from .ppdet_bridge import paddle_detection
@@ -23,19 +24,32 @@ def build_resnet(depth: int, width: float, *, frozen_norm: bool, freeze_stages: 
         freeze_stages: so many first stages, and the stem, are not trained.
 
     Returns:
-        A layer that maps {"image": [B, 3, H, W]} to three features, with ``out_shape`` as PaddleDetection has it.
+        A layer that maps {"image": [B, 3, H, W] or [B, 1, H, W]} to three features, with ``out_shape`` as PaddleDetection has it.
     """
     if width < 1.0:
-        return ThinResNet(depth, width, frozen_norm=frozen_norm, freeze_stages=freeze_stages)
-    return paddle_detection().resnet(
-        depth=depth,
-        variant="b",
-        norm_type="bn",
-        freeze_norm=frozen_norm,
-        freeze_at=freeze_stages - 1,
-        return_idx=[1, 2, 3],
-        num_stages=4,
-    )
+        backbone: paddle.nn.Layer = ThinResNet(depth, width, frozen_norm=frozen_norm, freeze_stages=freeze_stages)
+    else:
+        backbone = paddle_detection().resnet(
+            depth=depth,
+            variant="b",
+            norm_type="bn",
+            freeze_norm=frozen_norm,
+            freeze_at=freeze_stages - 1,
+            return_idx=[1, 2, 3],
+            num_stages=4,
+        )
+    stem = next(iter(backbone.conv1.children())).conv
+    stem.forward = partial(_stem_forward, stem)
+    return backbone
+
+
+def _stem_forward(stem: paddle.nn.Conv2D, images: paddle.Tensor) -> paddle.Tensor:
+    """The first convolution; of a picture with one channel, what it would give for three equal ones.
+
+    Summing the weights instead of repeating the picture is the same number for a third of the work.
+    """
+    weight = stem.weight if images.shape[1] == 3 else stem.weight.sum(axis=1, keepdim=True)
+    return F.conv2d(images, weight, stride=stem._stride, padding=stem._padding)
 
 
 def thin_channels(width: float) -> tuple[int, ...]:

@@ -132,7 +132,7 @@ def draw_scratches(stream: Stream, width: int, height: int) -> Plane:
     count = min(max(1, width // 5), stream.integer(1, 6))
     lean = stream.between(-0.5, 0.5) * max(0, width - 4 * count) * 0.8
     for number in range(count):
-        span = max(1, width - int(abs(lean)) - 4)
+        span = min(max(1, width - int(abs(lean)) - 4), 12 * (count - 1))
         start = 2 + span * number // max(1, count - 1) if count > 1 else width // 2 - int(abs(lean)) // 2
         centre = start + (abs(lean) if lean < 0 else 0.0) + lean * y
         centre = centre + 0.7 * wobble(stream, 1, height, (1, 40))[:, 0]
@@ -150,9 +150,9 @@ def draw_scratches(stream: Stream, width: int, height: int) -> Plane:
 #: The classes of NEU-DET, in the order of their label.
 DEFECTS = {
     "crazing": Defect(draw_crazing, 1.15, (0.5, 1.1), 1.0),
-    "inclusion": Defect(draw_inclusion, 0.75, (2.2, 5.0), 0.8),
+    "inclusion": Defect(draw_inclusion, 0.85, (1.8, 4.0), 0.85),
     "patches": Defect(draw_patches, 1.05, (0.7, 1.9), 0.9),
     "pitted_surface": Defect(draw_pitted_surface, 1.2, (0.8, 2.0), 0.85),
     "rolled-in_scale": Defect(draw_rolled_in_scale, 1.05, (0.6, 1.5), 0.9),
-    "scratches": Defect(draw_scratches, 0.8, (2.5, 7.0), 1.4),
+    "scratches": Defect(draw_scratches, 0.9, (1.8, 5.0), 1.4),
 }

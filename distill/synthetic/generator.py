@@ -36,7 +36,7 @@ _VISIBLE = 5
 #: The shortest side of a box in pixels.
 _SHORTEST_SIDE = 8
 #: Pixels between the boxes of two defects.
-_GAP = 4
+_GAP = 10
 _ATTEMPTS = 40
 
 
@@ -54,8 +54,8 @@ class Difficulty:
         defect_free_share: share of pictures without any defect.
     """
 
-    contrast: tuple[float, float] = (32.0, 80.0)
-    side: tuple[float, float] = (36.0, 150.0)
+    contrast: tuple[float, float] = (36.0, 90.0)
+    side: tuple[float, float] = (38.0, 150.0)
     defects: tuple[int, int] = (1, 4)
     grain: tuple[float, float] = (1.5, 7.0)
     mixed_share: float = 0.4

@@ -48,7 +48,9 @@ def blot(stream: Stream, width: int, height: int, ragged: float, soft: float) ->
     x, y = grid(width, height)
     coarse = wobble(stream, width, height, (max(4, width // 3), max(4, height // 3)))
     fine = wobble(stream, width, height, (5, 7))
-    radius = np.sqrt(x * x + y * y) + ragged * (0.75 * coarse + 0.25 * fine)
+    radius = np.sqrt(x * x + y * y)
+    # The outline strays less far out, or crumbs would lie beside the blot and stretch its box.
+    radius += ragged * (0.75 * coarse + 0.25 * fine) * ramp(radius, 1.4, 0.7)
     edge = 2 * soft / min(width, height)
     return ramp(radius, 0.92 - 0.6 * ragged, 0.92 - 0.6 * ragged - min(edge, 0.6))
 
@@ -56,8 +58,8 @@ def blot(stream: Stream, width: int, height: int, ragged: float, soft: float) ->
 def area_weight(stream: Stream, width: int, height: int) -> Plane:
     """How densely a field of many small marks covers its area: 1 inside, fading at an uneven rim."""
     x, y = grid(width, height)
-    squared = x * x * x * x + y * y * y * y + 0.25 * wobble(stream, width, height, (18, 18))
-    return ramp(squared, 1.15, 0.65)
+    squared = x * x * x * x + y * y * y * y + 0.2 * wobble(stream, width, height, (18, 18))
+    return ramp(squared, 1.0, 0.6)
 
 
 def crack_net(stream: Stream, width: int, height: int, cell: tuple[int, int]) -> Plane:
@@ -88,7 +90,8 @@ def crack_net(stream: Stream, width: int, height: int, cell: tuple[int, int]) ->
             distance = away_x * away_x + away_y * away_y
             second = np.minimum(second, np.maximum(nearest, distance))
             nearest = np.minimum(nearest, distance)
-    return np.sqrt(second) - np.sqrt(nearest)
+    to_border: Plane = np.sqrt(second) - np.sqrt(nearest)
+    return to_border
 
 
 def stamp(plane: Plane, mark: Plane, left: int, top: int) -> None:

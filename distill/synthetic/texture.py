@@ -80,7 +80,8 @@ class Surface:
             steel = np.maximum(steel + change, 0)
         seen = steel * (self.light_along[rows, None] + self.light_across[columns]) >> 10
         seen += self.noise[rows, columns] + UNITS // 2
-        return np.clip(seen >> 6, 0, 255).astype(np.uint8)
+        picture: NDArray[np.uint8] = np.clip(seen >> 6, 0, 255).astype(np.uint8)
+        return picture
 
 
 def draw_surface(stream: Stream, width: int, height: int, grain: tuple[float, float]) -> Surface:

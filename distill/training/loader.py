@@ -33,7 +33,7 @@ class Batch:
 
     Attributes:
         samples: index of each picture in its data set.
-        images: float32 [B, 3, H, W], normalised.
+        images: float32 [B, 3, H, W] or, grey, [B, 1, H, W], normalised.
         targets: as the detector's ``collate`` gives them.
     """
 

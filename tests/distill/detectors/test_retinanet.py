@@ -132,3 +132,12 @@ def test_frozen_stages_and_norms_do_not_train():
     assert all("norm" in name or name.startswith(("backbone.conv1", "backbone.res2")) for name in frozen)
     thin = build_detector(DetectorSection(**THIN, backbone_norm="frozen", freeze_stages=1), LABELS, 0)
     assert frozen == {name for name, p in thin.named_parameters() if p.stop_gradient}
+
+
+@pytest.mark.parametrize("width", [0.25, 1.0])
+def test_one_channel_is_three_equal_ones(width):
+    detector = build_detector(DetectorSection(**THIN | {"width": width}), LABELS, 0)
+    detector.eval()
+    one = paddle.randn([2, 1, 64, 64])
+    grey, colour = detector.neck_features(one), detector.neck_features(one.expand([2, 3, 64, 64]))
+    assert all(np.allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-3) for a, b in zip(grey, colour))
