@@ -14,6 +14,8 @@ SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 #: The ending of a bundle's folder.
 BUNDLE_SUFFIX = ".temper"
+#: A manifest longer than this is not read.
+MAX_MANIFEST_BYTES = 4 << 20
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 #: A name people read; without control characters, as it is shown and logged.
@@ -42,13 +44,17 @@ class InputRule(_Model):
 
 
 class Parity(_Model):
-    """How far a variant's graph is from the Paddle model, on real pictures of the validation split."""
+    """How far a variant's graph is from the Paddle model, on real pictures of the validation split.
+
+    Differences are over pairs of detections of one label, one from each side, that overlap by an IoU of at least 0.95;
+    boxes are compared in pixels of the graph's input. mAP is of those same pictures.
+    """
 
     images: int = Field(ge=1)
     runtime: str
     largest_score_difference: float = Field(ge=0)
     largest_box_difference_px: float = Field(ge=0)
-    matched_share: float = Field(ge=0, le=1, description="share of Paddle's detections found again at IoU 0.95")
+    matched_share: float = Field(ge=0, le=1, description="share of both sides' detections that have a partner")
     map_paddle: Points | None = None
     map_graph: Points | None = None
 
@@ -113,4 +119,6 @@ class Manifest(_Model):
         names = [variant.name for variant in self.variants]
         if len(set(names)) != len(names):
             raise ValueError("variant names are not unique")
+        if MANIFEST_NAME in {variant.file for variant in self.variants}:
+            raise ValueError(f"a variant's file is called {MANIFEST_NAME}")
         return self

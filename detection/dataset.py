@@ -76,11 +76,10 @@ class DataSet:
 
 def to_coco(data: DataSet) -> dict[str, Any]:
     """The data set as a COCO dictionary; image, annotation and category ids count from 1."""
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for image_id, sample in enumerate(data.samples, start=1):
-        images.append(
-            {"id": image_id, "file_name": sample.file_name, "width": sample.width, "height": sample.height}
-        )
+        images.append({"id": image_id, "file_name": sample.file_name, "width": sample.width, "height": sample.height})
         for box, label in zip(sample.boxes.tolist(), sample.labels.tolist(), strict=True):
             width, height = box[2] - box[0], box[3] - box[1]
             annotations.append(

@@ -48,16 +48,18 @@ def decode_image(content: bytes, channels: Channels, source: str) -> NDArray[np.
     """Decode an encoded picture (JPEG, PNG, BMP, TIFF); see :func:`read_image`. ``source`` names it in errors."""
     flags = cv2.IMREAD_GRAYSCALE if channels == "grey" else cv2.IMREAD_COLOR
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION) if content else None
+        buffer = np.frombuffer(content, np.uint8)
+        image = cv2.imdecode(buffer, flags | cv2.IMREAD_IGNORE_ORIENTATION) if content else None
     except cv2.error:
         image = None
     if image is None:
         raise TemperError(
-            f"{source} is not a picture that can be read ({len(content)} bytes). Replace it, or take it out of the data set."
+            f"{source} is not a picture that can be read ({len(content)} bytes). Replace it, or take it out of the "
+            "data set."
         )
     if image.shape[0] * image.shape[1] > MAX_PIXELS:
         raise TemperError(f"{source} has {image.shape[1]} x {image.shape[0]} pixels; at most {MAX_PIXELS:,} are read.")
-    return image if channels == "grey" else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return np.asarray(image if channels == "grey" else cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ class ResizeRule:
             else (min(self.width, max(1, round(width * factor_x))), min(self.height, max(1, round(height * factor_y))))
         )
         shrinks = factor_x < 1 and factor_y < 1
-        resized = cv2.resize(image, inner, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        resized = np.asarray(cv2.resize(image, inner, interpolation=interpolation), np.uint8)
         if inner == (self.width, self.height):
             return resized
         full = np.full((self.height, self.width, *image.shape[2:]), PADDING_VALUE, np.uint8)

@@ -85,7 +85,7 @@ def evaluate(data: DataSet, detections: Sequence[Detections]) -> AccuracyFigures
 def _require_fitting(found: Detections, file_name: str, classes: int) -> None:
     if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
         raise ValueError(f"a detection on {file_name} has a box or score that is not finite")
-    if len(found) and not (0 <= found.labels.min() and found.labels.max() < classes):
+    if len(found) and (found.labels.min() < 0 or found.labels.max() >= classes):
         raise ValueError(f"a detection on {file_name} has a label outside 0 to {classes - 1}")
 
 

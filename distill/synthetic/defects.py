@@ -47,16 +47,18 @@ def _cracks(stream: Stream, width: int, height: int, cell: tuple[int, int], thic
 
 
 def draw_inclusion(stream: Stream, width: int, height: int) -> Plane:
-    """One to three dark streaks drawn out along the strip, pointed at both ends, with ragged flanks."""
+    """One or two dark streaks drawn out along the strip, pointed at both ends, with ragged flanks."""
     plane = np.zeros((height, width))
-    for number in range(stream.integer(1, 4)):
-        streak_width = width * 3 // 4 if number == 0 else max(3, width * stream.integer(3, 6) // 12)
+    for number in range(stream.integer(1, 3)):
+        streak_width = width * 7 // 8 if number == 0 else max(3, width * stream.integer(3, 6) // 12)
         streak_height = height if number == 0 else max(10, height * stream.integer(4, 8) // 12)
-        across = np.abs((np.arange(streak_width, dtype=np.float64) + 0.5) / streak_width * 2 - 1)[None, :]
         along = (np.arange(streak_height, dtype=np.float64) + 0.5) / streak_height * 2 - 1
-        profile = np.sqrt(1 - along * along)[:, None]
-        flank = 0.35 * wobble(stream, streak_width, streak_height, (4, 9))
-        streak = ramp(profile * (0.85 + flank) - across, 0.0, 0.35)
+        sway = 0.3 * wobble(stream, 1, streak_height, (1, max(12, streak_height // 4)))
+        across = np.abs((np.arange(streak_width, dtype=np.float64) + 0.5) / streak_width * 2 - 1 - sway)
+        profile = 0.8 * np.sqrt(1 - along * along)[:, None]
+        flank = 0.2 * wobble(stream, streak_width, streak_height, (3, 8))
+        flank = flank + 0.25 * wobble(stream, streak_width, streak_height, (max(3, streak_width // 3), 22))
+        streak = ramp(profile + flank * profile - across, 0.0, 0.3)
         streak = streak * (0.85 + 0.15 * wobble(stream, streak_width, streak_height, (4, 20)))
         left = stream.integer(0, width - streak_width + 1)
         stamp(plane, -streak, left, stream.integer(0, height - streak_height + 1))
@@ -150,7 +152,7 @@ def draw_scratches(stream: Stream, width: int, height: int) -> Plane:
 #: The classes of NEU-DET, in the order of their label.
 DEFECTS = {
     "crazing": Defect(draw_crazing, 1.15, (0.5, 1.1), 1.0),
-    "inclusion": Defect(draw_inclusion, 0.85, (1.8, 4.0), 0.85),
+    "inclusion": Defect(draw_inclusion, 0.85, (2.0, 4.5), 1.05),
     "patches": Defect(draw_patches, 1.05, (0.7, 1.9), 0.9),
     "pitted_surface": Defect(draw_pitted_surface, 1.2, (0.8, 2.0), 0.85),
     "rolled-in_scale": Defect(draw_rolled_in_scale, 1.05, (0.6, 1.5), 0.9),

@@ -273,8 +273,9 @@ def _choose_frame(stream: Stream, defect: Defect, width: int, height: int, level
     root = stream.between(low, high)  # small sides come more often than large ones
     stretch = math.sqrt(stream.between(*defect.aspect))
     side = root * root * defect.scale
-    across = min(width, max(_SHORTEST_SIDE + 6, int(side / stretch)))
     along = min(height, max(_SHORTEST_SIDE + 6, int(side * stretch)))
+    # Where the picture cuts the length short, the width follows, so that a streak stays a streak.
+    across = min(width, max(_SHORTEST_SIDE + 6, min(int(side / stretch), int(along / defect.aspect[0]))))
     left = stream.integer(-across // 10, width - across + across // 10 + 1)
     top = stream.integer(-along // 10, height - along + along // 10 + 1)
     return _Frame(left, top, across, along)

@@ -79,8 +79,9 @@ def crack_net(stream: Stream, width: int, height: int, cell: tuple[int, int]) ->
     column = np.floor(x / cell[0]).astype(np.intp) + 2
     row = np.floor(y / cell[1]).astype(np.intp) + 2
     shape = height // cell[1] + 6, width // cell[0] + 6
-    centre_x = (stream.fractions(shape) + np.arange(-2, shape[1] - 2)[None, :]) * cell[0]
-    centre_y = (stream.fractions(shape) + np.arange(-2, shape[0] - 2)[:, None]) * cell[1]
+    # Centres keep off the sides of their cell: two close ones would have a broad border between them.
+    centre_x = (stream.fractions(shape) * 0.7 + 0.15 + np.arange(-2, shape[1] - 2)[None, :]) * cell[0]
+    centre_y = (stream.fractions(shape) * 0.7 + 0.15 + np.arange(-2, shape[0] - 2)[:, None]) * cell[1]
     nearest = np.full((height, width), np.inf)
     second = nearest.copy()
     for step_y in (-1, 0, 1):

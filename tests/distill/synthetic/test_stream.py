@@ -9,9 +9,9 @@ from temper.distill.synthetic.texture import NOISE_PEAK, lattice_noise
 
 def test_a_stream_is_pinned() -> None:
     stream = Stream("pinned", 1)
-    assert [stream.integer(0, 1000) for _ in range(4)] == []
-    assert stream.integers(-5, 6, (2, 3)).tolist() == []
-    assert stream.bell((2, 3)).tolist() == []
+    assert [stream.integer(0, 1000) for _ in range(4)] == [299, 304, 625, 801]
+    assert stream.integers(-5, 6, (2, 3)).tolist() == [[0, 4, -5], [4, -2, 3]]
+    assert stream.bell((2, 3)).tolist() == [[311, 203, 8], [22, 84, -13]]
 
 
 def test_names_give_streams_of_their_own() -> None:

@@ -1,0 +1,135 @@
+"""What takes part in a benchmark: one graph of one bundle on one runtime, with a batch size and threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..bundle.loader import Bundle, open_bundle
+from ..bundle.manifest import Variant
+from ..core.errors import TemperError, UsageError
+from ..detection.dataset import DataSet
+from .measurement import Subject
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One thing to measure.
+
+    Attributes:
+        bundle: folder or zip.
+        variant: name of the graph in the bundle.
+        runtime: name in the runtimes' registry.
+        batch: pictures per call.
+        threads: of the runtime; None lets it choose.
+    """
+
+    bundle: Path
+    variant: str
+    runtime: str = "onnxruntime"
+    batch: int = 1
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A candidate whose bundle has been opened and checked."""
+
+    candidate: Candidate
+    bundle: Bundle
+    variant: Variant
+    subject: Subject
+
+    @property
+    def title(self) -> str:
+        """How messages call it."""
+        return f"{self.subject.model} {self.subject.variant} on {self.subject.runtime}"
+
+
+def list_candidates(
+    bundles: Sequence[Path],
+    *,
+    precisions: Sequence[str] = (),
+    runtimes: Sequence[str] = ("onnxruntime",),
+    batch_sizes: Sequence[int] = (1,),
+    threads: int | None = None,
+) -> list[Candidate]:
+    """Every combination of bundles, their variants, runtimes and batch sizes.
+
+    Args:
+        bundles: folders or zips.
+        precisions: precisions or names of variants to take; none given means all that a bundle has.
+        runtimes: names in the runtimes' registry.
+        batch_sizes: pictures per call.
+        threads: of the runtime; None lets it choose.
+
+    Raises:
+        TemperError: if a bundle is missing or damaged, or lacks a variant asked for.
+    """
+    candidates = []
+    for path in bundles:
+        bundle = open_bundle(path)
+        names = [bundle.variant(p).name for p in precisions] or [v.name for v in bundle.manifest.variants]
+        candidates += [
+            Candidate(path, name, runtime, batch, threads)
+            for name in dict.fromkeys(names)
+            for runtime in runtimes
+            for batch in batch_sizes
+        ]
+    return candidates
+
+
+def open_candidates(candidates: Sequence[Candidate], data: DataSet) -> list[Entrant]:
+    """Open every candidate's bundle, each once, and check that it fits the data.
+
+    Raises:
+        TemperError: if there is nothing to measure, or labels or names do not fit.
+    """
+    if not candidates:
+        raise UsageError("There is nothing to measure: no bundle was given.")
+    if not len(data):
+        raise TemperError(
+            f"The data set {data.name or data.image_folder} has no pictures, so nothing can be measured on it."
+        )
+    opened: dict[Path, Bundle] = {}
+    owners: dict[str, Path] = {}
+    entrants = []
+    for candidate in candidates:
+        path = candidate.bundle.resolve()
+        bundle = opened.get(path) or open_bundle(candidate.bundle)
+        opened[path] = bundle
+        name = bundle.manifest.name
+        if owners.setdefault(name, path) != path:
+            raise UsageError(
+                f"{owners[name]} and {path} are both called '{name}', so their results could not be told apart; "
+                "measure them in two runs."
+            )
+        require_same_labels(bundle, data)
+        variant = bundle.variant(candidate.variant)
+        subject = Subject(name, bundle.manifest.made_by.role, variant.name, variant.precision, candidate.runtime)
+        entrants.append(Entrant(candidate, bundle, variant, subject))
+    return entrants
+
+
+def require_same_labels(bundle: Bundle, data: DataSet) -> None:
+    """Check that a bundle and a data set mean the same by every label.
+
+    Raises:
+        TemperError: naming the first class in which they differ.
+    """
+    ours, theirs = tuple(bundle.manifest.labels), data.labels
+    if ours == theirs:
+        return
+    names = f"the bundle {bundle.manifest.name} and the data set {data.name or data.image_folder}"
+    if set(ours) == set(theirs):
+        raise TemperError(
+            f"The classes of {names} are the same but in another order; "
+            f"bring the data set's into the bundle's: {', '.join(ours)}."
+        )
+    only_ours = ", ".join(sorted(set(ours) - set(theirs))) or "nothing"
+    only_theirs = ", ".join(sorted(set(theirs) - set(ours))) or "nothing"
+    raise TemperError(
+        f"The classes of {names} differ: only the bundle has {only_ours}; only the data has {only_theirs}. "
+        "Measure on data with the classes the bundle was trained for."
+    )

@@ -1,0 +1,334 @@
+"""Measurements as plain data: one JSON object a line, each saying what was measured and how.
+
+A file of measurements begins with one :class:`BenchmarkRow` (machine, data, settings, bundles) and goes on
+with one row per figure or group of figures of a candidate. Reports, tables and plots are pure functions of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from ..bundle.manifest import Manifest
+from ..core.errors import TemperError
+from ..core.files import write_text
+from ..detection.metrics import AccuracyFigures
+
+SCHEMA_VERSION = 1
+MEASUREMENTS_NAME = "measurements.jsonl"
+
+Role = Literal["teacher", "student", "distilled", "other"]
+Kind = Literal["measured"]
+
+#: Where the time of one call goes, in order; ``end_to_end`` is the whole call, timed on its own.
+STAGES = ("decode", "preprocess", "infer", "postprocess", "end_to_end")
+#: Samples below which a percentile is not given: the early stopping rule of MLPerf's LoadGen (99 % confidence).
+SAMPLES_NEEDED = {50: 1, 90: 64, 99: 662}
+
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Durations of one stage in milliseconds.
+
+    Attributes:
+        n: number of samples.
+        mean_ms: arithmetic mean.
+        p50_ms: median.
+        p90_ms: 90th percentile; None below 64 samples.
+        p99_ms: 99th percentile; None below 662 samples.
+        min_ms: shortest.
+        max_ms: longest.
+        withheld: for each percentile that is None, the reason in a sentence.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    n: int
+    mean_ms: float
+    p50_ms: float
+    p90_ms: float | None
+    p99_ms: float | None
+    min_ms: float
+    max_ms: float
+    withheld: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Which model, as which graph, on which runtime."""
+
+    __pydantic_config__ = _STRICT
+
+    model: str
+    role: Role
+    variant: str
+    precision: str
+    runtime: str
+
+
+@dataclass(frozen=True)
+class LatencyRow:
+    """Durations of one candidate; a sample is one call with ``batch`` pictures.
+
+    Attributes:
+        subject: what ran.
+        batch: pictures per call.
+        threads: of the runtime; None means that the runtime chose.
+        stages: summary of each of :data:`STAGES`.
+        images_per_second: pictures over the sum of the end-to-end durations.
+        warmup_calls: calls made before the first sample.
+        warmup_stable: whether the durations had settled when sampling began.
+        round_p50_ms: median end-to-end duration of every round; their spread shows the machine's drift.
+        complete: whether both the least time and the least number of samples were reached within the time box.
+        samples_ms: the raw durations of each stage, in the order they were taken.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    subject: Subject
+    batch: int
+    threads: int | None
+    stages: dict[str, Summary]
+    images_per_second: float
+    warmup_calls: int
+    warmup_stable: bool
+    round_p50_ms: tuple[float, ...]
+    complete: bool
+    samples_ms: dict[str, list[float]]
+    row: Literal["latency"] = "latency"
+    kind: Kind = "measured"
+
+
+@dataclass(frozen=True)
+class AccuracyRow:
+    """COCO figures of one candidate on the data of the file's first row, points from 0 to 100."""
+
+    __pydantic_config__ = _STRICT
+
+    subject: Subject
+    figures: AccuracyFigures
+    detections: str  # file of the detections, below the folder of the measurements
+    row: Literal["accuracy"] = "accuracy"
+    kind: Kind = "measured"
+
+
+@dataclass(frozen=True)
+class FootprintRow:
+    """What one candidate costs apart from its calls.
+
+    Attributes:
+        subject: what ran.
+        batch: pictures per call.
+        file_bytes: size of the graph file.
+        load_ms: from a checked bundle to a runtime ready to take a picture.
+        first_call_ms: the first call end to end (cold start).
+        peak_memory_mib: most memory of the process that ran the candidate, pictures and libraries included.
+        idle_memory_mib: the same process just before it loaded the candidate.
+        runtime_version: version of the runtime.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    subject: Subject
+    batch: int
+    file_bytes: int
+    load_ms: float
+    first_call_ms: float
+    peak_memory_mib: float | None
+    idle_memory_mib: float | None
+    runtime_version: str
+    row: Literal["footprint"] = "footprint"
+    kind: Kind = "measured"
+
+
+@dataclass(frozen=True)
+class MachineState:
+    """The machine as it was at one moment; None where the system does not tell."""
+
+    __pydantic_config__ = _STRICT
+
+    taken_at: str
+    cpu_model: str | None
+    architecture: str
+    logical_cores: int | None
+    physical_cores: int | None
+    usable_cores: int
+    cpu_quota_cores: float | None
+    cpu_features: tuple[str, ...]
+    governor: str | None
+    frequency_mhz: float | None
+    virtual_machine: bool | None
+    memory_mib: float
+    memory_available_mib: float
+    memory_limit_mib: float | None
+    load_average: tuple[float, float, float] | None
+    other_cpu_share: float | None
+    system: str
+    kernel: str
+    python: str
+    packages: dict[str, str]
+
+
+@dataclass(frozen=True)
+class BenchmarkSettings:
+    """How to measure.
+
+    Attributes:
+        min_seconds: each candidate is sampled at least this long,
+        min_samples: and at least this often,
+        max_seconds: but no longer than this (the time box).
+        rounds: turns that the candidates take.
+        warmup_seconds: longest warm-up before the first sample.
+        pictures: encoded pictures kept in memory and cycled through.
+        answer_seconds: a process that says nothing for this long beyond its task is given up.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    min_seconds: float = 3.0
+    min_samples: int = 100
+    max_seconds: float = 60.0
+    rounds: int = 5
+    warmup_seconds: float = 5.0
+    pictures: int = 64
+    answer_seconds: float = 120.0
+
+
+@dataclass(frozen=True)
+class BundleEntry:
+    """A bundle that took part, with everything it says of itself."""
+
+    __pydantic_config__ = _STRICT
+
+    path: str
+    manifest_sha256: str
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class BenchmarkRow:
+    """The first row of a file: what the others have in common."""
+
+    __pydantic_config__ = _STRICT
+
+    schema_version: int
+    temper: str
+    started_at: str
+    finished_at: str
+    data: str
+    data_sha256: str
+    images: int
+    image_folder: str
+    settings: BenchmarkSettings
+    bundles: list[BundleEntry]
+    machine_before: MachineState
+    machine_after: MachineState
+    warnings: list[str]
+    row: Literal["benchmark"] = "benchmark"
+
+
+Row = BenchmarkRow | LatencyRow | AccuracyRow | FootprintRow
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """The rows of one file, by kind."""
+
+    benchmark: BenchmarkRow
+    latency: tuple[LatencyRow, ...]
+    accuracy: tuple[AccuracyRow, ...]
+    footprint: tuple[FootprintRow, ...]
+
+
+def summarise(samples_ms: Sequence[float]) -> Summary:
+    """Summary of at least one duration in milliseconds; percentiles are linearly interpolated.
+
+    Raises:
+        ValueError: if there are no samples.
+    """
+    if not len(samples_ms):
+        raise ValueError("no samples to summarise")
+    values = np.asarray(samples_ms, np.float64)
+    percentiles: dict[int, float | None] = {}
+    withheld = {}
+    for percent, needed in SAMPLES_NEEDED.items():
+        percentiles[percent] = float(np.percentile(values, percent)) if len(values) >= needed else None
+        if len(values) < needed:
+            withheld[f"p{percent}_ms"] = f"needs {needed} samples, {len(values)} were taken"
+    return Summary(
+        n=len(values),
+        mean_ms=float(values.mean()),
+        p50_ms=float(np.median(values)),
+        p90_ms=percentiles[90],
+        p99_ms=percentiles[99],
+        min_ms=float(values.min()),
+        max_ms=float(values.max()),
+        withheld=withheld,
+    )
+
+
+def to_plain(row: Row | Summary | MachineState | BenchmarkSettings) -> dict[str, Any]:
+    """A row as plain JSON values."""
+    plain: dict[str, Any] = TypeAdapter(type(row)).dump_python(row, mode="json")
+    return plain
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write rows as JSON lines, all or none; the :class:`BenchmarkRow` comes first."""
+    lines = [json.dumps(to_plain(row), ensure_ascii=False, allow_nan=False) for row in rows]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def read_rows(path: Path) -> Measurements:
+    """Read a file written by :func:`write_rows`.
+
+    Raises:
+        TemperError: naming the file and line if it is missing, damaged, or of another schema.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise TemperError(f"There are no measurements at {path}. Make them with 'temper bench run'.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise TemperError(f"{path} cannot be read: {error}.") from error
+    rows = [_read_row(line, path, number) for number, line in enumerate(lines, start=1) if line.strip()]
+    if not rows or not isinstance(rows[0], BenchmarkRow):
+        raise TemperError(f"{path} does not begin with a benchmark row. Measure again with 'temper bench run'.")
+    return Measurements(
+        benchmark=rows[0],
+        latency=tuple(row for row in rows if isinstance(row, LatencyRow)),
+        accuracy=tuple(row for row in rows if isinstance(row, AccuracyRow)),
+        footprint=tuple(row for row in rows if isinstance(row, FootprintRow)),
+    )
+
+
+def _read_row(line: str, path: Path, number: int) -> Row:
+    try:
+        plain = json.loads(line)
+        version = plain.get("schema_version", SCHEMA_VERSION) if isinstance(plain, dict) else None
+        if version != SCHEMA_VERSION:
+            raise TemperError(
+                f"{path} has measurements of schema {version}; this Temper reads {SCHEMA_VERSION}. "
+                "Measure again with 'temper bench run'."
+            )
+        return _row_adapter().validate_python(plain)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise TemperError(f"{path}, line {number}: {where}: {first['msg']}. Measure again.") from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise TemperError(f"{path}, line {number} is not JSON: {error}. Measure again.") from error
+
+
+@cache
+def _row_adapter() -> TypeAdapter[Row]:
+    return TypeAdapter(Annotated[Row, Field(discriminator="row")])

@@ -1,0 +1,230 @@
+"""The report: one HTML file that needs nothing else, with ``results.json`` and ``results.csv`` beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from ...core.errors import TemperError
+from ...core.files import write_text
+from ...detection.dataset import DataSet
+from ..accuracy import load_detections
+from ..measurement import BundleEntry, MachineState, Measurements, read_rows
+from .charts import Chart, accuracy_latency_chart, curve_chart, series_colour, stage_chart
+from .curves import read_curve
+from .pictures import Example, make_examples
+from .results import ROLE_TITLES, Result, collect_results, model_titles, write_results_csv, write_results_json
+from .summary import summary_sentences
+
+REPORT_NAME = "report.html"
+
+
+@dataclass(frozen=True)
+class ReportInput:
+    """What a report is made from.
+
+    Attributes:
+        name: of the run; the report's title.
+        measurements: ``measurements.jsonl`` of a benchmark, with the detections it names beside it. It carries the
+            manifests of the bundles.
+        data: what was measured on; its pictures are the examples.
+        recipe: as plain JSON values; empty if there is none.
+        metrics: ``metrics.jsonl`` of the trainings by role (teacher, student, distilled), as far as they are there.
+    """
+
+    name: str
+    measurements: Path
+    data: DataSet
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Path] = field(default_factory=dict)
+
+
+def build_report(source: ReportInput, target: Path) -> Path:
+    """Write ``report.html``, ``results.json`` and ``results.csv`` into a folder.
+
+    Args:
+        source: see :class:`ReportInput`.
+        target: the folder; it is made if it is missing.
+
+    Returns:
+        The path of the HTML file.
+
+    Raises:
+        TemperError: if the measurements are missing, damaged or empty.
+        MissingDependencyError: if Matplotlib is not installed.
+    """
+    measurements = read_rows(source.measurements)
+    results = collect_results(measurements)
+    if not results:
+        raise TemperError(f"{source.measurements} holds no latencies to report. Measure again with 'temper bench run'.")
+    summary = summary_sentences(results, measurements.benchmark)
+    page = _render(source, measurements, results, summary)
+    write_results_json(target / "results.json", source.name, summary, results, measurements)
+    write_results_csv(target / "results.csv", results)
+    write_text(target / REPORT_NAME, page)
+    return target / REPORT_NAME
+
+
+def _render(source: ReportInput, measurements: Measurements, results: Sequence[Result], summary: Sequence[str]) -> str:
+    environment = Environment(
+        loader=PackageLoader(__package__ or "", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(points=_points, ms=_milliseconds, count=_count, size=_size)
+    benchmark = measurements.benchmark
+    entries = benchmark.bundles
+    curves = [read_curve(role, path) for role, path in source.metrics.items() if role in ROLE_TITLES]
+    recipe = dict(source.recipe) or _recipe_of(entries)
+    return environment.get_template("report.html.j2").render(
+        name=source.name,
+        summary=summary,
+        benchmark=benchmark,
+        results=results,
+        many_batches=len({r.batch for r in results}) > 1,
+        many_runtimes=len({r.subject.runtime for r in results}) > 1,
+        colour=series_colour,
+        style=Markup((Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")),
+        accuracy_chart=_drawn(accuracy_latency_chart(results)),
+        stage_chart=_drawn(stage_chart(results)),
+        curve_charts=[_drawn(chart) for v in ("accuracies", "losses") if (chart := curve_chart(curves, v))],
+        classes=_class_rows(results, source.data.labels),
+        judged=_judged(results),
+        examples=_examples(source, results, entries),
+        examples_precision=_examples_precision(results),
+        parity=_parity_rows(entries, results),
+        machine=_machine_rows(benchmark.machine_before, benchmark.machine_after),
+        bundles=_bundle_rows(entries, results),
+        recipe=yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True) if recipe else "",
+        seed=recipe.get("seed"),
+    )
+
+
+def _drawn(chart: Chart | None) -> dict[str, Any] | None:
+    """A chart for the template; its SVG is Matplotlib's, which escapes the texts it was given."""
+    if chart is None:
+        return None
+    return {"wide": Markup(chart.wide), "narrow": Markup(chart.narrow)}
+
+
+def _judged(results: Sequence[Result]) -> list[Result]:
+    """One result per model and graph: neither batch size nor runtime has a column of its own per class."""
+    unique = {(r.subject.model, r.subject.variant): r for r in reversed(results) if r.figures is not None}
+    return list(reversed(unique.values()))
+
+
+def _class_rows(results: Sequence[Result], labels: Sequence[str]) -> list[dict[str, Any]]:
+    judged = _judged(results)
+    return [
+        {"label": label, "values": [r.figures.per_class.get(label) if r.figures else None for r in judged]}
+        for label in labels
+    ]
+
+
+def _example_results(results: Sequence[Result]) -> dict[str, Result]:
+    """For each model its first graph: fp32 where it has one."""
+    chosen: dict[str, Result] = {}
+    for result in results:
+        if result.detections is not None:
+            chosen.setdefault(result.title, result)
+    return chosen
+
+
+def _examples_precision(results: Sequence[Result]) -> str:
+    return " or ".join(dict.fromkeys(r.subject.precision for r in _example_results(results).values()))
+
+
+def _examples(source: ReportInput, results: Sequence[Result], entries: Sequence[BundleEntry]) -> list[Example]:
+    manifests = {entry.manifest.name: entry.manifest for entry in entries}
+    chosen = _example_results(results)
+    folder = source.measurements.parent
+    thresholds = {}
+    for title, result in chosen.items():
+        manifest = manifests[result.subject.model]
+        thresholds[title] = np.array([manifest.thresholds[label] for label in manifest.labels], np.float32)
+    models = {title: load_detections(folder / str(result.detections)) for title, result in chosen.items()}
+    return make_examples(source.data, models, thresholds)
+
+
+def _parity_rows(entries: Sequence[BundleEntry], results: Sequence[Result]) -> list[dict[str, Any]]:
+    titles = model_titles([r.subject for r in results])
+    return [
+        {
+            "title": titles.get(entry.manifest.name, entry.manifest.name),
+            "variant": variant.name,
+            "parity": variant.parity,
+        }
+        for entry in entries
+        for variant in entry.manifest.variants
+        if variant.parity is not None
+    ]
+
+
+def _bundle_rows(entries: Sequence[BundleEntry], results: Sequence[Result]) -> list[dict[str, Any]]:
+    titles = model_titles([r.subject for r in results])
+    return [
+        {"title": titles.get(entry.manifest.name, entry.manifest.name), "entry": entry, "manifest": entry.manifest}
+        for entry in entries
+    ]
+
+
+def _recipe_of(entries: Sequence[BundleEntry]) -> dict[str, Any]:
+    """The recipe that the bundles were made with, if all agree."""
+    recipes = [entry.manifest.made_by.recipe for entry in entries]
+    return dict(recipes[0]) if recipes and all(recipe == recipes[0] for recipe in recipes) else {}
+
+
+def _machine_rows(before: MachineState, after: MachineState) -> list[tuple[str, str]]:
+    physical, logical = before.physical_cores or "an unknown number of", before.logical_cores or "an unknown number of"
+    load = ["not told" if state.load_average is None else f"{state.load_average[0]:.2f}" for state in (before, after)]
+    quota = "" if before.cpu_quota_cores is None else f", of which the container may use {before.cpu_quota_cores:g}"
+    limit = (
+        "" if before.memory_limit_mib is None else f", of which the container may use {_gib(before.memory_limit_mib)}"
+    )
+    other = "not told" if before.other_cpu_share is None else f"{before.other_cpu_share:.0%} of the processors"
+    return [
+        ("Processor", before.cpu_model or "not told"),
+        ("Architecture", before.architecture),
+        ("Cores", f"{physical} physical, {logical} logical, {before.usable_cores} usable{quota}"),
+        ("Instructions", ", ".join(before.cpu_features) or "not told"),
+        ("Governor", before.governor or "not told"),
+        ("Clock at the start", "not told" if before.frequency_mhz is None else f"{before.frequency_mhz:.0f} MHz"),
+        ("Virtual machine", {True: "yes", False: "no", None: "not told"}[before.virtual_machine]),
+        ("Memory", f"{_gib(before.memory_mib)}, {_gib(before.memory_available_mib)} free{limit}"),
+        ("Other programs at the start", other),
+        ("Load average", f"{load[0]} before, {load[1]} after (its own work included)"),
+        ("System", f"{before.system}, kernel {before.kernel}"),
+        ("Software", ", ".join([f"Python {before.python}", *(f"{k} {v}" for k, v in before.packages.items())])),
+    ]  # fmt: skip
+
+
+def _points(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def _milliseconds(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def _size(count: int) -> str:
+    """Bytes as megabytes of 10^6."""
+    return f"{count / 1e6:.1f}" if count >= 1e6 else f"{count / 1e6:.2f}"
+
+
+def _gib(mib: float) -> str:
+    return f"{mib / 1024:.1f} GiB"

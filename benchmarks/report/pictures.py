@@ -1,0 +1,124 @@
+"""Example pictures for the report: what is there, and what each model says."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import TemperError
+from ...detection.dataset import DataSet, Sample
+from ...detection.detections import Detections, Status
+from ...detection.draw import draw_boxes
+from ...detection.images import read_image
+
+#: Width in pixels that a picture is brought to, so that boxes are legible and the file stays small.
+SHOWN_WIDTH = 300
+JPEG_QUALITY = 78
+#: Rows at most; each has the truth and every model.
+EXAMPLES = 6
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One drawn picture: its heading, its JPEG as a data URI, its size, and what it shows in words."""
+
+    title: str
+    uri: str
+    width: int
+    height: int
+    description: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture of the data set, as it is and as the models see it."""
+
+    file_name: str
+    panels: tuple[Panel, ...]
+
+
+def choose_examples(data: DataSet, limit: int = EXAMPLES) -> list[Sample]:
+    """Pictures to show, by a rule that does not look at any detection.
+
+    For each class in turn the first picture of the data set with that class which was not taken yet.
+    """
+    chosen: list[int] = []
+    for label in range(len(data.labels)):
+        for index, sample in enumerate(data.samples):
+            if index not in chosen and (sample.labels == label).any():
+                chosen.append(index)
+                break
+    return [data.samples[index] for index in chosen[:limit]]
+
+
+def make_examples(
+    data: DataSet,
+    models: Mapping[str, Mapping[str, Detections]],
+    thresholds: Mapping[str, NDArray[np.float32]],
+) -> list[Example]:
+    """Draw the chosen pictures; one that cannot be read any more is left out.
+
+    Args:
+        data: what was measured on.
+        models: title of a model -> its detections by file name.
+        thresholds: title of a model -> float32 [classes], its operating point; what lies below is not drawn.
+    """
+    examples = []
+    for sample in choose_examples(data):
+        try:
+            image = read_image(data.image_path(sample), "rgb")
+        except TemperError:
+            continue
+        panels = [_truth_panel(image, sample, data.labels)]
+        for title, detections in models.items():
+            found = detections.get(sample.file_name, Detections.none(sample.size, status=Status.SKIPPED))
+            panels.append(_model_panel(title, image, found, thresholds[title], data.labels))
+        examples.append(Example(sample.file_name, tuple(panels)))
+    return examples
+
+
+def _truth_panel(image: NDArray[np.uint8], sample: Sample, names: Sequence[str]) -> Panel:
+    shown, factor = _shown_size(image)
+    nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.int32)
+    drawn = draw_boxes(shown, *nothing, names, truth_boxes=sample.boxes * factor, truth_labels=sample.labels)
+    words = _in_words(Counter(names[label] for label in sample.labels.tolist()))
+    return _panel("Truth", drawn, f"Truth: {words}.")
+
+
+def _model_panel(
+    title: str, image: NDArray[np.uint8], found: Detections, thresholds: NDArray[np.float32], names: Sequence[str]
+) -> Panel:
+    shown, factor = _shown_size(image)
+    if found.status is not Status.OK:
+        return _panel(title, draw_boxes(shown, found.boxes, found.labels, names), f"{title}: no answer.")
+    kept = found.at_thresholds(thresholds)
+    drawn = draw_boxes(shown, kept.boxes * np.float32(factor), kept.labels, names, kept.scores)
+    return _panel(title, drawn, f"{title}: {_in_words(Counter(names[label] for label in kept.labels.tolist()))}.")
+
+
+def _shown_size(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+    """The picture at the shown width, and the factor by which its boxes follow."""
+    factor = SHOWN_WIDTH / image.shape[1]
+    size = (SHOWN_WIDTH, max(1, round(image.shape[0] * factor)))
+    resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+    return resized.astype(np.uint8), factor
+
+
+def _panel(title: str, drawn: NDArray[np.uint8], description: str) -> Panel:
+    written, content = cv2.imencode(
+        ".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
+    if not written:
+        raise RuntimeError("OpenCV could not encode a JPEG")
+    uri = "data:image/jpeg;base64," + base64.b64encode(content.tobytes()).decode("ascii")
+    return Panel(title, uri, drawn.shape[1], drawn.shape[0], description)
+
+
+def _in_words(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing"

@@ -1,0 +1,162 @@
+"""The figures of a benchmark, one entry per model, graph and batch size; and the same as JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...core.files import write_json, write_text
+from ...detection.metrics import AccuracyFigures
+from ..measurement import STAGES, AccuracyRow, FootprintRow, LatencyRow, Measurements, Subject, to_plain
+
+SCHEMA_VERSION = 1
+ROLE_ORDER = ("teacher", "student", "distilled", "other")
+ROLE_TITLES = {"teacher": "Teacher", "student": "Student alone", "distilled": "MGD student"}
+PRECISION_ORDER = ("fp32", "fp16", "int8")
+ACCURACY_FIELDS = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
+SUMMARY_FIELDS = ("n", "mean_ms", "p50_ms", "p90_ms", "p99_ms", "min_ms", "max_ms")
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything measured of one candidate.
+
+    Attributes:
+        subject: which model, graph and runtime.
+        title: the model as a reader knows it ("MGD student").
+        series: number of the model among the models of the report; decides its colour.
+        latency: one candidate's durations.
+        footprint: its file size, load time and memory.
+        figures: COCO figures in points, None where mAP was not measured.
+        detections: file of its detections below the folder of the measurements.
+    """
+
+    subject: Subject
+    title: str
+    series: int
+    latency: LatencyRow
+    footprint: FootprintRow | None
+    figures: AccuracyFigures | None
+    detections: str | None
+
+    @property
+    def batch(self) -> int:
+        """Pictures per call."""
+        return self.latency.batch
+
+
+def collect_results(measurements: Measurements) -> list[Result]:
+    """Join the rows of a benchmark: by role, model, precision, variant, runtime, batch."""
+    rows = sorted(measurements.latency, key=_sort_key)
+    titles = model_titles([row.subject for row in rows])
+    accuracy: dict[Subject, AccuracyRow] = {row.subject: row for row in measurements.accuracy}
+    footprint = {(row.subject, row.batch): row for row in measurements.footprint}
+    results = []
+    for row in rows:
+        judged = accuracy.get(row.subject)
+        results.append(
+            Result(
+                subject=row.subject,
+                title=titles[row.subject.model],
+                series=list(titles).index(row.subject.model),
+                latency=row,
+                footprint=footprint.get((row.subject, row.batch)),
+                figures=judged.figures if judged else None,
+                detections=judged.detections if judged else None,
+            )
+        )
+    return results
+
+
+def model_titles(subjects: Sequence[Subject]) -> dict[str, str]:
+    """For each model its title: that of its role where it is the only one with it, else its name."""
+    models = {subject.model: subject.role for subject in subjects}
+    roles = list(models.values())
+    return {
+        model: ROLE_TITLES[role] if role in ROLE_TITLES and roles.count(role) == 1 else model
+        for model, role in models.items()
+    }
+
+
+def write_results_json(
+    path: Path, name: str, summary: Sequence[str], results: Sequence[Result], measurements: Measurements
+) -> None:
+    """Write the figures with machine, settings and provenance as JSON; raw samples stay with the measurements."""
+    benchmark = to_plain(measurements.benchmark)
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "name": name,
+        "summary": list(summary),
+        "results": [_plain_result(result) for result in results],
+        **{
+            k: benchmark[k]
+            for k in ("temper", "started_at", "finished_at", "data", "data_sha256", "images", "settings")
+        },
+        **{k: benchmark[k] for k in ("machine_before", "machine_after", "warnings")},
+        "bundles": [
+            {**entry["manifest"], "manifest_sha256": entry["manifest_sha256"]} for entry in benchmark["bundles"]
+        ],
+    }
+    write_json(path, content)
+
+
+def write_results_csv(path: Path, results: Sequence[Result]) -> None:
+    """Write one line per candidate; what was not measured or may not be given is empty."""
+    classes = list(dict.fromkeys(label for r in results if r.figures for label in r.figures.per_class))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(_flat(results[0], classes)) if results else ["model"], lineterminator="\n")
+    writer.writeheader()
+    for result in results:
+        writer.writerow(
+            {key: "" if value is None else _harmless(value) for key, value in _flat(result, classes).items()}
+        )
+    write_text(path, text.getvalue())
+
+
+def _sort_key(row: LatencyRow) -> tuple[int, str, int, str, str, int]:
+    subject = row.subject
+    order = PRECISION_ORDER.index(subject.precision) if subject.precision in PRECISION_ORDER else len(PRECISION_ORDER)
+    return ROLE_ORDER.index(subject.role), subject.model, order, subject.variant, subject.runtime, row.batch
+
+
+def _plain_result(result: Result) -> dict[str, Any]:
+    latency = to_plain(result.latency)
+    del latency["samples_ms"], latency["row"]
+    footprint = to_plain(result.footprint) if result.footprint else {}
+    return {
+        "title": result.title,
+        **latency,
+        "accuracy": result.figures.to_dict() if result.figures else None,
+        **{key: footprint.get(key) for key in _FOOTPRINT_FIELDS},
+    }
+
+
+_FOOTPRINT_FIELDS = ("file_bytes", "load_ms", "first_call_ms", "peak_memory_mib", "idle_memory_mib", "runtime_version")
+
+
+def _flat(result: Result, classes: Sequence[str]) -> dict[str, Any]:
+    row, figures = result.latency, result.figures
+    per_class = figures.per_class if figures else {}
+    return {
+        **{name: getattr(row.subject, name) for name in ("model", "role", "variant", "precision", "runtime")},
+        "kind": row.kind,
+        "batch": row.batch,
+        "threads": row.threads,
+        "images": figures.images if figures else None,
+        **{name: getattr(figures, name) if figures else None for name in ACCURACY_FIELDS},
+        **{f"ap_class_{label}": per_class.get(label) for label in classes},
+        **{f"{s}_{name}": getattr(row.stages[s], name) for s in reversed(STAGES) for name in SUMMARY_FIELDS},
+        "images_per_second": row.images_per_second,
+        "warmup_calls": row.warmup_calls,
+        "complete": row.complete,
+        **{name: getattr(result.footprint, name) if result.footprint else None for name in _FOOTPRINT_FIELDS},
+    }
+
+
+def _harmless(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula, made a plain text."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

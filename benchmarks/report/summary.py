@@ -1,0 +1,154 @@
+"""What the figures say, in plain sentences computed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..measurement import BenchmarkRow
+from .results import Result
+
+
+def summary_sentences(results: Sequence[Result], benchmark: BenchmarkRow) -> list[str]:
+    """Three sentences: how well, how fast, and what int8 changes.
+
+    They are about the MGD student where there is one, held against the student alone and the teacher at the
+    same precision; else about the best and the fastest model.
+
+    Args:
+        results: of one benchmark, not empty.
+        benchmark: its first row.
+    """
+    reference = _reference_results(results)
+    distilled = _by_role(reference, "distilled")
+    if distilled is None:
+        return _without_distilled(reference, benchmark)
+    student, teacher = _by_role(reference, "student"), _by_role(reference, "teacher")
+    return [
+        _accuracy_sentence(distilled, student, teacher, benchmark),
+        _latency_sentence(distilled, student, teacher),
+        _int8_sentence(distilled, results, teacher),
+    ]
+
+
+def _reference_results(results: Sequence[Result]) -> list[Result]:
+    """One result per model: the smallest batch, and fp32 where the model has it."""
+    chosen: dict[str, Result] = {}
+    smallest = min(result.batch for result in results)
+    for result in results:  # sorted: fp32 comes first
+        if result.batch == smallest:
+            chosen.setdefault(result.subject.model, result)
+    return list(chosen.values())
+
+
+def _by_role(results: Sequence[Result], role: str) -> Result | None:
+    return next((result for result in results if result.subject.role == role), None)
+
+
+def _accuracy_sentence(
+    distilled: Result, student: Result | None, teacher: Result | None, benchmark: BenchmarkRow
+) -> str:
+    where = f"On the {benchmark.images} pictures of {benchmark.data}"
+    ap = _ap(distilled)
+    if ap is None:
+        return f"{where} there are no true boxes, so nothing can be said about accuracy."
+    parts = []
+    helped = None
+    if student is not None and (alone := _ap(student)) is not None:
+        parts.append(f"{_difference(ap, alone)} the same student trained alone ({alone:.1f})")
+        helped = round(ap - alone, 1) > 0
+    if teacher is not None and (taught := _ap(teacher)) is not None:
+        parts.append(f"{_difference(ap, taught)} its teacher ({taught:.1f})")
+    sentence = f"{where} the MGD student reaches {ap:.1f} mAP"
+    if parts:
+        sentence += ", " + " and ".join(parts)
+    return sentence + ("; in this run, distillation did not help." if helped is False else ".")
+
+
+def _latency_sentence(distilled: Result, student: Result | None, teacher: Result | None) -> str:
+    own = distilled.latency.stages["end_to_end"].p50_ms
+    call = "picture" if distilled.batch == 1 else f"call of {distilled.batch} pictures"
+    sentence = (
+        f"At {distilled.subject.precision} it takes {_ms(own)} per {call} (median, from encoded picture to boxes)"
+    )
+    if teacher is not None:
+        other = teacher.latency.stages["end_to_end"].p50_ms
+        sentence += f", {_ratio(own, other)} as its teacher ({_ms(other)})"
+    if student is not None:
+        sentence += f"; the student alone takes {_ms(student.latency.stages['end_to_end'].p50_ms)}"
+    return sentence + "."
+
+
+def _int8_sentence(distilled: Result, results: Sequence[Result], teacher: Result | None) -> str:
+    for result in results:
+        same = result.subject.model == distilled.subject.model and result.subject.runtime == distilled.subject.runtime
+        if same and result.subject.precision == "int8" and result.batch == distilled.batch and result is not distilled:
+            return _quantised_sentence(distilled, result)
+    if distilled.footprint is None:
+        return "It was not measured as int8."
+    sentence = f"Its graph takes {_megabytes(distilled)} on the disk"
+    if teacher is not None and teacher.footprint is not None:
+        sentence += f", its teacher's {_megabytes(teacher)}"
+    return sentence + "."
+
+
+def _quantised_sentence(full: Result, int8: Result) -> str:
+    before, after = full.latency.stages["end_to_end"].p50_ms, int8.latency.stages["end_to_end"].p50_ms
+    sentence = f"As int8 it takes {_ms(after)}, {_ratio(after, before)} as at {full.subject.precision}"
+    ap_before, ap_after = _ap(full), _ap(int8)
+    if ap_before is not None and ap_after is not None:
+        sentence += f", and reaches {ap_after:.1f} mAP, {_difference(ap_after, ap_before)} before"
+    if full.footprint is not None and int8.footprint is not None:
+        sentence += (
+            f"; its file shrinks from {_megabytes(full)} to {_megabytes(int8)}"
+            if (int8.footprint.file_bytes < full.footprint.file_bytes)
+            else f"; its file grows from {_megabytes(full)} to {_megabytes(int8)}"
+        )
+    return sentence + "."
+
+
+def _without_distilled(reference: Sequence[Result], benchmark: BenchmarkRow) -> list[str]:
+    where = f"On the {benchmark.images} pictures of {benchmark.data}"
+    judged = [(ap, result) for result in reference if (ap := _ap(result)) is not None]
+    if judged:
+        ap, best = max(judged, key=lambda pair: pair[0])
+        first = f"{where} the highest mAP is {ap:.1f}, by {best.title} at {best.subject.precision}."
+    else:
+        first = f"{where} there are no true boxes, so nothing can be said about accuracy."
+    fastest = min(reference, key=lambda result: result.latency.stages["end_to_end"].p50_ms)
+    median = fastest.latency.stages["end_to_end"].p50_ms
+    second = (
+        f"The fastest is {fastest.title} at {fastest.subject.precision}: "
+        f"{_ms(median)} from encoded picture to boxes (median)."
+    )
+    third = "There is no MGD student among the models, so this report compares what there is."
+    return [first, second, third]
+
+
+def _ap(result: Result) -> float | None:
+    return result.figures.ap if result.figures else None
+
+
+def _difference(value: float, other: float) -> str:
+    # of the rounded figures, so that the reader's own subtraction agrees
+    gap = round(round(value, 1) - round(other, 1), 1)
+    if gap == 0:
+        return "level with"
+    unit = "point" if abs(gap) == 1 else "points"
+    return f"{abs(gap):.1f} {unit} {'more' if gap > 0 else 'less'} than"
+
+
+def _ratio(own: float, other: float) -> str:
+    """How fast ``own`` ms is against ``other`` ms: "2.8 times as fast"."""
+    factor = other / own
+    if 0.95 <= factor <= 1.05:
+        return "as fast"
+    return f"{factor:.1f} times as fast" if factor > 1 else f"{1 / factor:.1f} times as slow"
+
+
+def _ms(value: float) -> str:
+    return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms" if value >= 1 else f"{value:.2f} ms"
+
+
+def _megabytes(result: Result) -> str:
+    size = (result.footprint.file_bytes if result.footprint else 0) / 1e6
+    return f"{size:.0f} MB" if size >= 10 else f"{size:.1f} MB"

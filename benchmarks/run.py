@@ -1,0 +1,158 @@
+"""One benchmark: accuracy, latency and footprint of every candidate, kept as rows of plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .. import __version__
+from ..core.errors import TemperError
+from ..core.events import Event, Reporter
+from ..core.files import atomic_folder, read_json, remove_partial, sha256_json, write_json
+from ..deploy.runtimes.load import load_runtime
+from ..detection.dataset import DataSet, from_coco, to_coco
+from .accuracy import measure_accuracy, save_detections
+from .candidate import Candidate, Entrant, open_candidates
+from .latency import STAGE, measure_latency
+from .machine import machine_state, machine_warnings, now, usable_cores
+from .measurement import (
+    MEASUREMENTS_NAME,
+    SCHEMA_VERSION,
+    AccuracyRow,
+    BenchmarkRow,
+    BenchmarkSettings,
+    BundleEntry,
+    LatencyRow,
+    Measurements,
+    Subject,
+    read_rows,
+    write_rows,
+)
+
+DETECTIONS_FOLDER = "detections"
+TRUTH_NAME = "truth.json"
+#: Pictures between two progress events while mAP is measured.
+PROGRESS_STEP = 20
+
+
+def run_benchmark(
+    candidates: Sequence[Candidate], data: DataSet, settings: BenchmarkSettings, out: Path, report: Reporter
+) -> Measurements:
+    """Measure candidates on a data set and write ``measurements.jsonl``, ``truth.json`` and ``detections/`` to ``out``.
+
+    ``measurements.jsonl`` is written last: where it stands, everything it names stands too.
+
+    Args:
+        candidates: what to measure.
+        data: pictures and truth, with the bundles' labels.
+        settings: how to measure.
+        out: folder for the results; older results in it are replaced.
+        report: hears of the progress, under the stage ``benchmark``.
+
+    Returns:
+        The rows as they were written.
+
+    Raises:
+        TemperError: if a bundle, the data or a runtime does not fit, or the results cannot be written.
+    """
+    entrants = open_candidates(candidates, data)
+    started_at = now()
+    remove_partial(out)
+    (out / MEASUREMENTS_NAME).unlink(missing_ok=True)
+    before = machine_state()
+    for warning in machine_warnings(before):
+        report(Event("warning", STAGE, {"message": warning}))
+    accuracy = _measure_accuracies(entrants, data, out, report)
+    latency, footprint, outside = measure_latency(entrants, _pictures(data, settings.pictures), settings, report)
+    warnings = machine_warnings(before, outside) + _row_warnings(latency)
+    benchmark = BenchmarkRow(
+        schema_version=SCHEMA_VERSION,
+        temper=__version__,
+        started_at=started_at,
+        finished_at=now(),
+        data=data.name or str(data.image_folder),
+        data_sha256=data.content_hash(),
+        images=len(data),
+        image_folder=str(data.image_folder.resolve()),
+        settings=settings,
+        bundles=_bundle_entries(entrants),
+        machine_before=before,
+        machine_after=machine_state(sample_seconds=0),
+        warnings=warnings,
+    )
+    for warning in warnings[len(machine_warnings(before)) :]:
+        report(Event("warning", STAGE, {"message": warning}))
+    write_json(out / TRUTH_NAME, to_coco(data))
+    write_rows(out / MEASUREMENTS_NAME, [benchmark, *accuracy, *latency, *footprint])
+    return read_rows(out / MEASUREMENTS_NAME)
+
+
+def load_truth(folder: Path, benchmark: BenchmarkRow) -> DataSet:
+    """The data set a benchmark was run on, from the ``truth.json`` in its folder.
+
+    Raises:
+        TemperError: if it is missing, damaged, or not the one that was measured on.
+    """
+    path = folder / TRUTH_NAME
+    data = from_coco(read_json(path), Path(benchmark.image_folder), name=benchmark.data, source=path)
+    if data.content_hash() != benchmark.data_sha256:
+        raise TemperError(f"{path} is not the data that was measured on. Measure again with 'temper bench run'.")
+    return data
+
+
+def _measure_accuracies(entrants: Sequence[Entrant], data: DataSet, out: Path, report: Reporter) -> list[AccuracyRow]:
+    """One row per subject: neither batch size nor threads change what is detected."""
+    unique: dict[Subject, Entrant] = {}
+    for entrant in entrants:
+        unique.setdefault(entrant.subject, entrant)
+    rows = []
+    total = len(unique) * len(data)
+    with atomic_folder(out / DETECTIONS_FOLDER) as folder:
+        for position, (subject, entrant) in enumerate(unique.items()):
+
+            def progress(done: int, _: int, already: int = position * len(data)) -> None:
+                if done % PROGRESS_STEP == 0 or done == len(data):
+                    report(Event("step", STAGE, {"done": already + done, "total": total, "unit": "pictures"}))
+
+            runtime = load_runtime(subject.runtime, entrant.bundle, entrant.variant, threads=entrant.candidate.threads)
+            try:
+                figures, detections = measure_accuracy(entrant.bundle, entrant.variant, runtime, data, progress)
+            finally:
+                runtime.close()
+            name = f"{subject.model}-{subject.variant}-{subject.runtime}.json"
+            save_detections(folder / name, data, detections)
+            rows.append(AccuracyRow(subject, figures, f"{DETECTIONS_FOLDER}/{name}"))
+    return rows
+
+
+def _pictures(data: DataSet, limit: int) -> list[Path]:
+    """At most ``limit`` picture files, evenly spread over the data set, which is often sorted by class."""
+    count = min(limit, len(data))
+    return [data.image_path(data.samples[i * len(data) // count]).resolve() for i in range(count)]
+
+
+def _bundle_entries(entrants: Sequence[Entrant]) -> list[BundleEntry]:
+    entries = {}
+    for entrant in entrants:
+        manifest = entrant.bundle.manifest
+        entries[manifest.name] = BundleEntry(
+            path=str(entrant.candidate.bundle.resolve()),
+            manifest_sha256=sha256_json(manifest.model_dump(mode="json")),
+            manifest=manifest,
+        )
+    return list(entries.values())
+
+
+def _row_warnings(rows: Sequence[LatencyRow]) -> list[str]:
+    warnings = []
+    for row in rows:
+        title = f"{row.subject.model} {row.subject.variant}, batch {row.batch}"
+        if not row.complete:
+            warnings.append(
+                f"{title}: the time box closed after {row.stages['end_to_end'].n} samples; give it more with --seconds."
+            )
+        if not row.warmup_stable:
+            warnings.append(f"{title}: latency had not settled when the warm-up ended.")
+        if row.threads is not None and row.threads > usable_cores():
+            warnings.append(f"{title}: {row.threads} threads on {usable_cores()} cores wait for each other.")
+    return warnings

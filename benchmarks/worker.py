@@ -1,0 +1,177 @@
+"""The process that runs one candidate: ``python -m temper.benchmarks.worker``.
+
+It reads one JSON command a line from standard input and answers each with one JSON line on standard output:
+
+=========== ======================================================== ==========================================
+command     fields                                                   answer
+=========== ======================================================== ==========================================
+``load``    bundle, variant, runtime, batch, threads, pictures       ``loaded``: durations, memory, versions
+``warm_up`` seconds                                                  ``warm``: calls made, whether stable
+``measure`` seconds, samples, limit_seconds                          ``round``: durations of each stage in ms
+``finish``                                                           ``finished``: peak memory; then it ends
+=========== ======================================================== ==========================================
+
+What the user can mend comes back as ``error``, anything else as ``crashed``. The process ends with its
+parent: at the end of standard input, and by a signal from the kernel should the parent be killed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import statistics
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from ..bundle.loader import open_bundle
+from ..core.errors import TemperError
+from ..deploy.detector import BundleDetector
+from ..deploy.runtimes.load import load_runtime
+from .measurement import STAGES
+
+#: Calls at the start of every turn that are not counted: the others' turns have emptied the caches.
+SETTLING_CALLS = 2
+#: A warm-up window lasts at least this long and this many calls; two in a row within the tolerance are "stable".
+WINDOW_SECONDS = 0.2
+WINDOW_CALLS = 5
+WINDOW_TOLERANCE = 0.03
+
+Answer = dict[str, Any]
+
+
+class Session:
+    """One candidate, from loading to its last measurement."""
+
+    def __init__(self) -> None:
+        self._detector: BundleDetector | None = None
+        self._pictures: list[bytes] = []
+        self._batch = 1
+        self._next = 0
+
+    def load(self, command: dict[str, Any]) -> Answer:
+        """Open the bundle, load the graph and make the first call, each timed."""
+        bundle = open_bundle(Path(command["bundle"]))
+        variant = bundle.variant(command["variant"])
+        self._pictures = [Path(path).read_bytes() for path in command["pictures"]]
+        self._batch = int(command["batch"])
+        idle_memory = peak_memory_mib()
+        started = time.perf_counter()
+        runtime = load_runtime(command["runtime"], bundle, variant, threads=command["threads"])
+        self._detector = BundleDetector(bundle, variant, runtime)
+        loaded = time.perf_counter()
+        first_call = self._call()
+        return {
+            "kind": "loaded",
+            "load_ms": 1000 * (loaded - started),
+            "first_call_ms": first_call["end_to_end"],
+            "idle_memory_mib": idle_memory,
+            "runtime_version": runtime.version,
+        }
+
+    def warm_up(self, command: dict[str, Any]) -> Answer:
+        """Call until two windows in a row are equally fast, at most ``seconds`` long."""
+        deadline = time.perf_counter() + command["seconds"]
+        calls, previous, stable = 0, 0.0, False
+        while not stable and time.perf_counter() < deadline:
+            window = self._repeat(WINDOW_SECONDS, WINDOW_CALLS, deadline)
+            calls += len(window)
+            current = statistics.median(call["end_to_end"] for call in window)
+            stable = abs(current - previous) <= WINDOW_TOLERANCE * current
+            previous = current
+        return {"kind": "warm", "calls": calls, "stable": stable}
+
+    def measure(self, command: dict[str, Any]) -> Answer:
+        """One turn: at least ``seconds`` and ``samples``, at most ``limit_seconds``."""
+        for _ in range(SETTLING_CALLS):
+            self._call()
+        deadline = time.perf_counter() + command["limit_seconds"]
+        calls = self._repeat(command["seconds"], command["samples"], deadline)
+        return {"kind": "round", "samples_ms": {stage: [call[stage] for call in calls] for stage in STAGES}}
+
+    def finish(self, command: dict[str, Any]) -> Answer:
+        """The most memory that was in use."""
+        return {"kind": "finished", "peak_memory_mib": peak_memory_mib()}
+
+    def _repeat(self, seconds: float, samples: int, deadline: float) -> list[dict[str, float]]:
+        enough = time.perf_counter() + seconds
+        calls: list[dict[str, float]] = []
+        while (now := time.perf_counter()) < enough or len(calls) < samples:
+            if calls and now >= deadline:
+                break
+            calls.append(self._call())
+        return calls
+
+    def _call(self) -> dict[str, float]:
+        """Durations in ms of one call with the next pictures, by stage."""
+        if self._detector is None:
+            raise RuntimeError("measured before 'load'")
+        batch = [self._pictures[(self._next + i) % len(self._pictures)] for i in range(self._batch)]
+        self._next = (self._next + self._batch) % len(self._pictures)
+        timer: dict[str, float] = {}
+        self._detector.detect_encoded(batch, timer)
+        return timer
+
+
+def main() -> None:
+    """Answer commands until standard input ends or ``finish`` was answered."""
+    die_with_parent()
+    channel = private_stdout()
+    session = Session()
+    handlers: dict[str, Callable[[dict[str, Any]], Answer]] = {
+        "load": session.load,
+        "warm_up": session.warm_up,
+        "measure": session.measure,
+        "finish": session.finish,
+    }
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            answer = handlers[command["command"]](command)
+        except TemperError as error:
+            answer = {"kind": "error", "message": str(error)}
+        except Exception:  # whatever it is, the parent has to hear of it
+            answer = {"kind": "crashed", "message": traceback.format_exc()}
+        channel.write(json.dumps(answer) + "\n")
+        channel.flush()
+        if answer["kind"] in ("finished", "error", "crashed"):
+            return
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent ends (Linux; elsewhere the end of stdin must do)."""
+    if not sys.platform.startswith("linux"):
+        return
+    parent = os.getppid()
+    set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
+    ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before the kernel knew
+        os._exit(1)
+
+
+def private_stdout() -> TextIO:
+    """The way back to the parent, out of reach of libraries that print: their output goes to stderr."""
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return channel
+
+
+def peak_memory_mib() -> float | None:
+    """The most resident memory this process ever had, in MiB; None where the system does not tell."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return None
+
+
+if __name__ == "__main__":
+    main()

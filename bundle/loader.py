@@ -1,0 +1,252 @@
+"""Opening a bundle: everything is checked before anything in it is used.
+
+A bundle may come from anywhere, so nothing in it is believed: the manifest is bounded and checked field by
+field, files are regular files below the bundle's folder (no links), and every graph's size and SHA-256 are
+what the manifest says before its path is handed out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import tempfile
+import weakref
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..core.errors import TemperError, UsageError, nearest
+from ..core.files import sha256_file
+from .archive import extract_bundle
+from .manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, SCHEMA_VERSION, Manifest, Variant
+
+#: All graphs of a bundle together.
+MAX_TOTAL_BYTES = 8 << 30
+
+
+class Bundle:
+    """An opened bundle whose manifest and graphs have been checked.
+
+    A zipped bundle is unpacked into a private temporary folder, which goes when the bundle is closed (it is a
+    context manager), garbage-collected, or when the interpreter ends.
+
+    Attributes:
+        path: what was opened: a folder, or a zip file.
+        folder: where the bundle's files lie; ``path`` itself unless that is a zip file.
+        manifest: what the bundle says of itself.
+    """
+
+    def __init__(self, path: Path, folder: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.folder = folder
+        self.manifest = manifest
+        self._finalizer = None if folder == path else weakref.finalize(self, shutil.rmtree, folder, True)
+
+    def __enter__(self) -> Bundle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Bundle({str(self.path)!r}, variants={[v.name for v in self.manifest.variants]})"
+
+    def close(self) -> None:
+        """Remove the temporary folder of a zipped bundle; a folder is left as it is."""
+        if self._finalizer is not None:
+            self._finalizer()
+
+    def variant(self, name: str) -> Variant:
+        """The variant called ``name``, or the first with that precision, one for any target before others.
+
+        Raises:
+            UsageError: if there is none; the message lists those there are.
+        """
+        variants = self.manifest.variants
+        for variant in variants:
+            if variant.name == name:
+                return variant
+        fitting = [variant for variant in variants if variant.precision == name]
+        if fitting:
+            return min(fitting, key=lambda variant: variant.target != "any")
+        names = [variant.name for variant in variants]
+        raise UsageError(
+            f"The bundle {self.path.name} has no variant '{name}'; it has {', '.join(names)}."
+            + (nearest(name, names) if len(names) > 3 else "")
+        )
+
+    def graph_path(self, variant: Variant) -> Path:
+        """Where the ONNX file of one of this bundle's variants lies.
+
+        Raises:
+            ValueError: if the variant is another bundle's.
+        """
+        if variant not in self.manifest.variants:
+            raise ValueError(f"variant '{variant.name}' is not of the bundle {self.path}")
+        return self.folder / variant.file
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Open a bundle and check all of it.
+
+    Args:
+        path: a bundle's folder, or a zip file of one.
+
+    Returns:
+        The bundle; close it when done if it may be a zip file.
+
+    Raises:
+        TemperError: if it is not there, not a bundle, of another schema, damaged or tampered with.
+    """
+    if path.is_dir():
+        return Bundle(path, path, _checked_manifest(path, path))
+    if not path.is_file():
+        raise TemperError(f"There is no bundle {path}. Make one with 'temper export'.")
+    folder = Path(tempfile.mkdtemp(prefix="temper-bundle-"))
+    try:
+        extract_bundle(path, folder, _referenced_files)
+        manifest = _checked_manifest(folder, path)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return Bundle(path, folder, manifest)
+
+
+def parse_manifest(content: bytes, source: Path) -> Manifest:
+    """A manifest from the bytes of its file.
+
+    Raises:
+        TemperError: naming the first field that does not fit.
+    """
+    if len(content) > MAX_MANIFEST_BYTES:
+        raise TemperError(
+            f"The manifest of {source} has {len(content):,} bytes; at most {MAX_MANIFEST_BYTES:,} are read."
+        )
+    try:
+        value = json.loads(content.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise TemperError(
+            f"The manifest of {source} is not readable JSON ({error}). Copy or export the bundle again."
+        ) from error
+    if not isinstance(value, dict) or "schema_version" not in value:
+        raise TemperError(f"{source} is not a Temper bundle: its {MANIFEST_NAME} has no field 'schema_version'.")
+    version = value["schema_version"]
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        raise TemperError(
+            f"The bundle {source} has schema version {_short(version)} and this Temper reads {SCHEMA_VERSION}. "
+            "Export it again with this Temper, or install the Temper it was made with."
+        )
+    try:
+        return Manifest.model_validate(value, strict=True)
+    except ValidationError as error:
+        raise TemperError(f"The manifest of {source} does not fit: {_first_fault(error)}.") from error
+
+
+def _checked_manifest(folder: Path, source: Path) -> Manifest:
+    """The manifest in ``folder``, once every graph it names has been found as it says."""
+    manifest_path = folder / MANIFEST_NAME
+    if not manifest_path.exists() and not manifest_path.is_symlink():
+        raise TemperError(f"{source} is not a Temper bundle: it has no {MANIFEST_NAME}.")
+    size = _regular_size(folder, MANIFEST_NAME, source)
+    if size > MAX_MANIFEST_BYTES:
+        raise TemperError(f"The manifest of {source} has {size:,} bytes; at most {MAX_MANIFEST_BYTES:,} are read.")
+    manifest = parse_manifest(_read(manifest_path, source), source)
+    _require_bounded(manifest, source)
+    for variant in manifest.variants:
+        _check_graph(folder, variant, source)
+    return manifest
+
+
+def _referenced_files(content: bytes, source: Path) -> dict[str, int]:
+    """The files a manifest names, with their sizes in bytes."""
+    manifest = parse_manifest(content, source)
+    _require_bounded(manifest, source)
+    return {variant.file: variant.bytes for variant in manifest.variants}
+
+
+def _require_bounded(manifest: Manifest, source: Path) -> None:
+    total = sum(variant.bytes for variant in manifest.variants)
+    if total > MAX_TOTAL_BYTES:
+        raise TemperError(f"The graphs of {source} have {total:,} bytes; at most {MAX_TOTAL_BYTES:,} are read.")
+
+
+def _check_graph(folder: Path, variant: Variant, source: Path) -> None:
+    size = _regular_size(folder, variant.file, source)
+    if size == variant.bytes:
+        try:
+            intact = sha256_file(folder / variant.file) == variant.sha256
+        except OSError as error:
+            raise TemperError(f"{variant.file} of the bundle {source} cannot be read: {error.strerror}.") from error
+        if intact:
+            return
+    raise TemperError(
+        f"{variant.file} of the bundle {source} is not the file its manifest describes (variant '{variant.name}'): it "
+        "was damaged or changed. Copy or export the bundle again."
+    )
+
+
+def _regular_size(folder: Path, relative: str, source: Path) -> int:
+    """The size of a regular file that is reached from ``folder`` without any link."""
+    path, status = folder, None
+    try:
+        for part in relative.split("/"):
+            path = path / part
+            status = os.lstat(path)
+            if stat.S_ISLNK(status.st_mode):
+                raise TemperError(
+                    f"{relative} of the bundle {source} is reached through a link, which a bundle may not hold."
+                )
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise TemperError(
+            f"The bundle {source} has no file {relative}, which its manifest names. Copy or export the bundle again."
+        ) from error
+    except OSError as error:
+        raise TemperError(f"{relative} of the bundle {source} cannot be read: {error.strerror}.") from error
+    if status is None or not stat.S_ISREG(status.st_mode):
+        raise TemperError(f"{relative} of the bundle {source} is not a plain file.")
+    return status.st_size
+
+
+def _read(path: Path, source: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise TemperError(f"{path.name} of the bundle {source} cannot be read: {error.strerror}.") from error
+
+
+def _first_fault(error: ValidationError) -> str:
+    """One readable clause of what pydantic found."""
+    faults = error.errors(include_url=False, include_context=False)
+    fault = faults[0]
+    place = ".".join(str(part) for part in fault["loc"])
+    others = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    if fault["type"] == "extra_forbidden":
+        return f"field '{place}' is unknown to this Temper{others}"
+    if fault["type"] == "missing":
+        return f"field '{place}' is missing{others}"
+    message = fault["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    if not place:
+        return f"{message}{others}"
+    return f"field '{place}' has the value {_short(fault['input'])}: {message}{others}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=True, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {_short(twice)} stands twice in one object")
+    return value
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number")

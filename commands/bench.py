@@ -1,0 +1,141 @@
+"""``temper bench``: measure bundles, and make a report of what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ..core.events import Event
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.group()
+def bench() -> None:
+    """Measure bundles: mAP, latency, memory; and report it."""
+
+
+@bench.command()
+@click.argument("bundles", nargs=-1, required=True, metavar="BUNDLE...", type=click.Path(path_type=Path))
+@click.option("--data", required=True, type=FOLDER, help="Data set folder (see 'temper data import').")
+@click.option("--split", default="val", show_default=True, help="Split of the data set to measure on.")
+@click.option("--out", required=True, type=FOLDER, help="Folder for the results; older results in it are replaced.")
+@click.option(
+    "--runtime", "runtimes", multiple=True, help="Runtime; may be given several times.  [default: onnxruntime]"
+)
+@click.option(
+    "--precision",
+    "precisions",
+    multiple=True,
+    help="fp32, int8 or a variant's name; several times for several.  [default: all]",
+)
+@click.option(
+    "--batch",
+    "batch_sizes",
+    multiple=True,
+    type=click.IntRange(1, 1024),
+    help="Pictures per call; several times for several.  [default: 1]",
+)
+@click.option("--threads", type=click.IntRange(1, 512), help="Threads of the runtime.  [default: the runtime chooses]")
+@click.option(
+    "--seconds",
+    default=3.0,
+    show_default=True,
+    type=click.FloatRange(0.1, 3600),
+    help="Sample each at least this long.",
+)
+@click.option(
+    "--samples", default=100, show_default=True, type=click.IntRange(10), help="Sample each at least this often."
+)
+@click.option(
+    "--time-box",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(0.1, 36000),
+    help="Sample each no longer than this, in seconds.",
+)
+@click.option("--limit", type=click.IntRange(1), help="Measure on this many pictures, evenly spread over the split.")
+def run(
+    bundles: tuple[Path, ...],
+    data: Path,
+    split: str,
+    out: Path,
+    runtimes: tuple[str, ...],
+    precisions: tuple[str, ...],
+    batch_sizes: tuple[int, ...],
+    threads: int | None,
+    seconds: float,
+    samples: int,
+    time_box: float,
+    limit: int | None,
+) -> None:  # fmt: skip
+    """Measure accuracy, latency and memory of BUNDLE... on a data set.
+
+    Every bundle runs in a process of its own and they take turns. The rows go to OUT/measurements.jsonl;
+    'temper bench report OUT' makes a page of them.
+    """
+    from ..benchmarks.candidate import list_candidates
+    from ..benchmarks.measurement import MEASUREMENTS_NAME, BenchmarkSettings
+    from ..benchmarks.run import run_benchmark
+    from ..detection.dataset import load_split
+
+    loaded = load_split(data, split)
+    if limit is not None and limit < len(loaded):
+        loaded = loaded.subset(i * len(loaded) // limit for i in range(limit))
+    candidates = list_candidates(
+        bundles,
+        precisions=precisions,
+        runtimes=runtimes or ("onnxruntime",),
+        batch_sizes=batch_sizes or (1,),
+        threads=threads,
+    )
+    settings = BenchmarkSettings(min_seconds=seconds, min_samples=samples, max_seconds=max(time_box, seconds))
+    measured = run_benchmark(candidates, loaded, settings, out, _tell)
+    for line in _overview(measured):
+        click.echo(line)
+    click.echo(f"Written: {out / MEASUREMENTS_NAME}. For a page of it: temper bench report {out}")
+
+
+@bench.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--name", help="Title of the report.  [default: the folder's name]")
+def report(folder: Path, name: str | None) -> None:
+    """Make report.html, results.json and results.csv in DIR from what 'temper bench run --out DIR' measured."""
+    from ..benchmarks.measurement import MEASUREMENTS_NAME, read_rows
+    from ..benchmarks.report.build import ReportInput, build_report
+    from ..benchmarks.run import load_truth
+
+    path = folder / MEASUREMENTS_NAME
+    data = load_truth(folder, read_rows(path).benchmark)
+    page = build_report(ReportInput(name or folder.resolve().name, path, data), folder)
+    click.echo(f"Written: {page}")
+
+
+def _tell(event: Event) -> None:
+    """Warnings and every tenth of the way, on standard error."""
+    if event.kind == "warning":
+        click.echo(f"warning: {event.data['message']}", err=True)
+    elif event.kind == "step":
+        done, total = event.data["done"], event.data["total"]
+        if done * 10 // total != (done - 1) * 10 // total:
+            click.echo(f"{done} of {total} {event.data['unit']}", err=True)
+
+
+def _overview(measured: object) -> list[str]:
+    """The figures that matter most, one line per candidate."""
+    from ..benchmarks.measurement import Measurements
+    from ..benchmarks.report.results import collect_results
+
+    assert isinstance(measured, Measurements)
+    lines = [f"{'model':<28} {'graph':<8} {'batch':>5} {'mAP':>6} {'p50 ms':>9} {'images/s':>9}  (measured)"]
+    for result in collect_results(measured):
+        ap = result.figures.ap if result.figures else None
+        lines.append(
+            f"{result.subject.model:<28} {result.subject.variant:<8} {result.batch:>5} "
+            f"{'-' if ap is None else format(ap, '.1f'):>6} {result.latency.stages['end_to_end'].p50_ms:>9.2f} "
+            f"{result.latency.images_per_second:>9.1f}"
+        )
+    return lines

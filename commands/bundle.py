@@ -1,0 +1,126 @@
+"""``temper bundle``: what a bundle says of itself, and whether it works here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..bundle.manifest import Manifest
+
+
+@click.group()
+def bundle() -> None:
+    """Look into a bundle, and check it on this machine."""
+
+
+@bundle.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="The manifest as JSON.")
+def inspect(bundle: Path, as_json: bool) -> None:
+    """Show what BUNDLE is: labels, thresholds, graphs with their parity and accuracy, and how it was made."""
+    from ..bundle.loader import open_bundle
+
+    with open_bundle(bundle) as opened:
+        manifest = opened.manifest
+    if as_json:
+        click.echo(json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    console = Console()
+    for line in describe(manifest):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(labels_table(manifest))
+    console.print(variants_table(manifest))
+
+
+@bundle.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--threads", type=click.IntRange(min=1), help="Of the runtimes. [default: they choose]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one for each graph and runtime.")
+def check(bundle: Path, threads: int | None, as_json: bool) -> None:
+    """Check BUNDLE on this machine: manifest, hashes, and that every graph loads and answers as it should."""
+    from dataclasses import asdict
+
+    from ..bundle.loader import open_bundle
+    from ..core.errors import TemperError
+    from ..deploy.check import check_bundle
+
+    faults = []
+    with open_bundle(bundle) as opened:
+        if not as_json:
+            count = len(opened.manifest.variants)
+            click.echo(f"manifest and hashes  ok ({count} graph{'s' if count > 1 else ''})")
+        for result in check_bundle(opened, threads=threads):
+            if result.fault:
+                faults.append(result.fault)
+            if as_json:
+                click.echo(json.dumps(asdict(result), ensure_ascii=False))
+            else:
+                said = f"not tried: {result.skipped}" if result.skipped else result.fault or "ok"
+                click.echo(f"{result.variant} on {result.runtime}  {said}")
+    if faults:
+        raise TemperError(f"{bundle} does not work on this machine: {len(faults)} of its graphs failed.")
+
+
+def describe(manifest: Manifest) -> list[str]:
+    """The lines about the whole bundle."""
+    rule, made = manifest.input, manifest.made_by
+    colour = "grey" if rule.channels == "grey" else "RGB"
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(made.versions.items()))
+    return [
+        f"{manifest.name}: {made.role}, made by Temper {made.temper}",
+        f"input       {rule.width} x {rule.height} px, {colour}, {rule.resize}",
+        f"detections  at most {manifest.max_detections}, scores from {manifest.score_floor:g}, "
+        f"NMS at IoU {manifest.nms_iou:g}",
+        f"versions    {versions or 'not stated'}",
+        f"data        sha256 {made.data_sha256}",
+        f"weights     sha256 {made.weights_sha256}",
+    ]
+
+
+def labels_table(manifest: Manifest) -> Table:
+    """Each class with its threshold."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("class", "threshold")
+    for label in manifest.labels:
+        table.add_row(Text(label), f"{manifest.thresholds[label]:g}")
+    return table
+
+
+def variants_table(manifest: Manifest) -> Table:
+    """Each graph with its size, accuracy (points from 0 to 100) and distance from the Paddle model."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("variant", "target", "MiB", "AP", "AP50", "score off by", "boxes off by", "found again")
+    for variant in manifest.variants:
+        accuracy, parity = variant.accuracy, variant.parity
+        table.add_row(
+            Text(variant.name),
+            variant.target,
+            f"{variant.bytes / 2**20:.1f}",
+            *(["-", "-"] if accuracy is None else [_points(accuracy.ap), _points(accuracy.ap50)]),
+            *(
+                ["-", "-", "-"]
+                if parity is None
+                else [
+                    f"{parity.largest_score_difference:.1e}",
+                    f"{parity.largest_box_difference_px:.1e} px",
+                    f"{100 * parity.matched_share:.1f} %",
+                ]
+            ),
+        )
+    return table
+
+
+def _points(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

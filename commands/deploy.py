@@ -1,0 +1,249 @@
+"""``temper deploy``: a bundle at work on a device."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..core.events import Event
+    from ..deploy.run import RunSummary
+    from ..deploy.store import FrameResult
+
+#: Between two lines of progress where there is no terminal.
+PLAIN_PROGRESS_SECONDS = 5.0
+
+
+@click.group()
+def deploy() -> None:
+    """Run a bundle on pictures: verdicts into a database, annotated pictures beside it."""
+
+
+@deploy.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--source", required=True, type=click.Path(path_type=Path), help="Folder of pictures, a picture or a video."
+)
+@click.option("--recursive", is_flag=True, help="Look into the folder's subfolders too.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Folder of the results."
+)
+@click.option("--variant", help="Which graph: a precision or a name. [default: fp32 if there is one]")
+@click.option("--runtime", default="onnxruntime", show_default=True, help="What runs it.")
+@click.option("--threads", type=click.IntRange(min=1), help="Of the runtime. [default: it chooses]")
+@click.option(
+    "--pictures",
+    type=click.Choice(["all", "defects", "none"]),
+    default="defects",
+    show_default=True,
+    help="Which annotated pictures to write.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Stop after so many frames.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: every frame, then the summary.")
+def run(
+    bundle: Path,
+    source: Path,
+    recursive: bool,
+    out: Path,
+    variant: str | None,
+    runtime: str,
+    threads: int | None,
+    pictures: Literal["all", "defects", "none"],
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Inspect every picture of a folder or video with BUNDLE.
+
+    Every frame ends as ok, defect or not inspected, in results.sqlite below --out; a later run adds to it. Stop
+    with Ctrl-C: what was inspected is stored.
+    """
+    from ..bundle.loader import open_bundle
+    from ..core.errors import TemperError
+    from ..deploy.detector import open_detector
+    from ..deploy.run import RunSettings, run_detector
+    from ..deploy.sources import open_source, require_apart
+    from ..deploy.stop import stop_on_signals
+
+    require_apart(source, out, recursive=recursive)
+    with open_bundle(bundle) as opened, stop_on_signals() as stop:
+        frames = open_source(source, opened.manifest.input.channels, recursive=recursive)
+        detector = open_detector(opened, variant, runtime, threads)
+        with _display(as_json, list(opened.manifest.labels)) as display:
+            settings = RunSettings(out, pictures, limit)
+            summary = run_detector(detector, frames, settings, report=display.report, announce=display.frame, stop=stop)
+        display.summary(summary)
+    if summary.frames and summary.frames == summary.not_inspected:
+        cause = next(iter(summary.causes))
+        raise TemperError(f"No frame could be inspected ({summary.frames} tried). The most frequent cause: {cause}")
+
+
+class _JsonDisplay(AbstractContextManager["_JsonDisplay"]):
+    """One JSON object a line."""
+
+    def __init__(self, labels: list[str]) -> None:
+        self._labels = labels
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def report(self, event: Event) -> None:
+        if event.kind == "warning":
+            self._write({"kind": "warning", **event.data})
+
+    def frame(self, result: FrameResult) -> None:
+        defects = result.verdict.defects
+        self._write(
+            {
+                "kind": "frame",
+                "index": result.index,
+                "source": result.source,
+                "time": result.time,
+                "verdict": result.verdict.outcome.value,
+                "cause": result.cause,
+                "picture": result.picture,
+                "times_ms": {stage: round(duration, 3) for stage, duration in result.times.items()},
+                "defects": [
+                    {"label": self._labels[label], "score": round(score, 4), "box": [round(v, 2) for v in box]}
+                    for box, score, label in zip(
+                        defects.boxes.tolist(), defects.scores.tolist(), defects.labels.tolist(), strict=True
+                    )
+                ],
+            }
+        )
+
+    def summary(self, summary: RunSummary) -> None:
+        self._write({"kind": "summary", **summary.to_dict()})
+
+    def _write(self, value: dict[str, Any]) -> None:
+        click.echo(json.dumps(value, ensure_ascii=False))
+
+
+class _PlainDisplay(AbstractContextManager["_PlainDisplay"]):
+    """Lines that read well in a log: the frames that matter, and now and then how far the run is."""
+
+    def __init__(self, labels: list[str]) -> None:
+        self._labels = labels
+        self._next_progress = 0.0
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def report(self, event: Event) -> None:
+        import time
+
+        if event.kind == "warning":
+            self._line(f"warning: {event.data['message']}")
+        elif event.kind == "step" and time.monotonic() >= self._next_progress:
+            self._next_progress = time.monotonic() + PLAIN_PROGRESS_SECONDS
+            self._line(progress_text(event.data))
+
+    def frame(self, result: FrameResult) -> None:
+        if text := frame_text(result, self._labels):
+            self._line(text)
+
+    def summary(self, summary: RunSummary) -> None:
+        for line in summary_lines(summary):
+            self._line(line)
+
+    def _line(self, text: str) -> None:
+        click.echo(text)
+
+
+class _LiveDisplay(_PlainDisplay):
+    """The same lines above a bar that moves."""
+
+    def __init__(self, labels: list[str], console: Console) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        super().__init__(labels)
+        self._console = console
+        self._progress = Progress(
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[told]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("frames", total=None, told="")
+
+    def __enter__(self) -> _LiveDisplay:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def report(self, event: Event) -> None:
+        if event.kind == "step":
+            data = event.data
+            self._progress.update(
+                self._task, completed=data["done"], total=data["total"] or None, told=counts_text(data)
+            )
+        else:
+            super().report(event)
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def frame_text(result: FrameResult, labels: list[str]) -> str | None:
+    """The line for a frame with a defect or without an answer; None for one that is ok."""
+    if result.cause is not None:
+        return f"not inspected  {result.source}: {result.cause}"
+    defects = result.verdict.defects
+    if not len(defects):
+        return None
+    found = ", ".join(
+        f"{labels[label]} {score:.2f}"
+        for label, score in zip(defects.labels.tolist(), defects.scores.tolist(), strict=True)
+    )
+    return f"defect         {result.source}: {found}"
+
+
+def counts_text(data: dict[str, Any]) -> str:
+    """The rate and the three counts of a progress event."""
+    return (
+        f"{data['frames_per_second']:.1f} frames/s · {data['ok']} ok · {data['defect']} defect · "
+        f"{data['not_inspected']} not inspected"
+    )
+
+
+def progress_text(data: dict[str, Any]) -> str:
+    """The line for a progress event."""
+    of = f" of {data['total']}" if data["total"] else ""
+    return f"{data['done']}{of} frames · {counts_text(data)}"
+
+
+def summary_lines(summary: RunSummary) -> list[str]:
+    """The lines that end a run."""
+    ended = {"source": "", "limit": " (limit reached)", "signal": " (stopped)"}[summary.ended_by]
+    lines = [
+        f"{summary.frames} frame{'' if summary.frames == 1 else 's'}{ended}: {summary.ok} ok, {summary.defect} defect, "
+        f"{summary.not_inspected} not inspected"
+    ]
+    if summary.defects:
+        lines.append("Defects: " + ", ".join(f"{label} {n}" for label, n in summary.defects.items()))
+    if summary.frames_per_second is not None:
+        speed = f"{summary.frames_per_second:.1f} frames/s"
+        if summary.p50_ms is not None:
+            speed += f"; a frame takes {summary.p50_ms:.1f} ms (median)"
+        if summary.p99_ms is not None:
+            speed += f", {summary.p99_ms:.1f} ms (99th percentile)"
+        lines.append(speed)
+    return [*lines, f"Results: {summary.store}, run {summary.run_id}"]
+
+
+def _display(as_json: bool, labels: list[str]) -> _JsonDisplay | _PlainDisplay:
+    if as_json:
+        return _JsonDisplay(labels)
+    from rich.console import Console
+
+    console = Console()
+    return _LiveDisplay(labels, console) if console.is_terminal else _PlainDisplay(labels)

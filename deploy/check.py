@@ -1,0 +1,151 @@
+"""Does a bundle work on this machine? Every variant is loaded, run, and its answers held against the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bundle.loader import Bundle
+from ..bundle.manifest import Manifest, Variant
+from ..core.errors import TemperError
+from .runtimes.base import RawOutput, Runtime
+from .runtimes.contract import image_shape
+from .runtimes.load import RUNTIMES, load_runtime
+
+#: A picture in a batch of two must give what it gives alone, but for the order of floating-point sums.
+SCORE_TOLERANCE = 1e-4
+BOX_TOLERANCE_PX = 0.05
+#: Targets of variants that each runtime is meant for.
+TARGETS = {"onnxruntime": ("any", "cpu")}
+
+
+@dataclass(frozen=True)
+class VariantCheck:
+    """How one variant did on one runtime.
+
+    Attributes:
+        variant: its name.
+        runtime: name of the runtime.
+        fault: what is wrong, in a sentence; None if nothing is, or if it was not tried.
+        skipped: why it was not tried; None if it was.
+    """
+
+    variant: str
+    runtime: str
+    fault: str | None = None
+    skipped: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.fault is None
+
+
+def check_bundle(bundle: Bundle, *, threads: int | None = None) -> Iterator[VariantCheck]:
+    """Try every variant on every runtime of this machine; hashes were checked when the bundle was opened.
+
+    Args:
+        bundle: opened.
+        threads: of the runtimes; None lets them choose.
+
+    Yields:
+        One result per variant and runtime, as it is known.
+    """
+    for variant in bundle.manifest.variants:
+        for name in RUNTIMES:
+            if variant.target not in TARGETS[name]:
+                yield VariantCheck(variant.name, name, skipped=f"made for {variant.target}")
+                continue
+            try:
+                fault = _variant_fault(bundle, variant, name, threads)
+            except TemperError as error:
+                fault = str(error)
+            yield VariantCheck(variant.name, name, fault)
+
+
+def check_pictures(manifest: Manifest) -> NDArray[np.uint8]:
+    """Two pictures at the graph's size that differ everywhere: noise on a slope, and dark marks on grey.
+
+    Returns:
+        uint8 [2, H, W] or [2, H, W, 3], the same on every machine.
+    """
+    shape = image_shape(manifest)
+    height, width = shape[:2]
+    random = np.random.default_rng(0)
+    slope = np.linspace(60, 180, width)[None, :] + np.zeros((height, 1))
+    noise = slope + random.normal(0, 20, (height, width))
+    marks = np.full((height, width), 140.0)
+    marks[height // 4 : height // 2, width // 4 : width // 3] = 30
+    marks[height // 2 :, width // 2 : width // 2 + max(1, width // 20)] = 220
+    pictures = np.clip(np.stack([noise, marks]), 0, 255).astype(np.uint8)
+    return pictures if len(shape) == 2 else np.repeat(pictures[..., None], 3, axis=-1)
+
+
+def answer_faults(answer: RawOutput, manifest: Manifest) -> list[str]:
+    """What in an answer of the right form is not as the contract says: order, ranges, and the rows past ``count``."""
+    limits = np.array([manifest.input.width, manifest.input.height] * 2, np.float32)
+    faults = []
+    for row, count in enumerate(answer.count.tolist()):
+        boxes, scores = answer.boxes[row, :count], answer.scores[row, :count]
+        if (np.diff(scores) > 0).any():
+            faults.append("scores do not descend")
+        if count and (scores.max() > 1 or scores.min() < manifest.score_floor - 1e-6):
+            faults.append(f"scores go from {scores.min():g} to {scores.max():g}, outside {manifest.score_floor:g} to 1")
+        if (boxes < 0).any() or (boxes > limits).any():
+            faults.append("boxes leave the picture")
+        if (boxes[:, 2:] < boxes[:, :2]).any():
+            faults.append("boxes are inverted")
+        if answer.boxes[row, count:].any() or answer.scores[row, count:].any():
+            faults.append("boxes or scores past count are not 0")
+        if (answer.labels[row, count:] != -1).any():
+            faults.append("labels past count are not -1")
+    return list(dict.fromkeys(faults))
+
+
+def same_answer(first: RawOutput, second: RawOutput, score_floor: float) -> bool:
+    """Whether two answers for one picture ([1, ...] each) agree, row by row in any order, within the tolerances.
+
+    Rows within the tolerance of the floor, or of the lowest score where an answer is full, may be in one answer only.
+    """
+    rows = first.scores.shape[1]
+    counts = int(first.count[0]), int(second.count[0])
+    cut = max(
+        [score_floor] + [float(a.scores[0, -1]) for a, n in zip((first, second), counts, strict=True) if n == rows]
+    )
+    return _found_in(first, second, cut) and _found_in(second, first, cut)
+
+
+def _variant_fault(bundle: Bundle, variant: Variant, name: str, threads: int | None) -> str | None:
+    manifest = bundle.manifest
+    pictures = check_pictures(manifest)
+    runtime: Runtime = load_runtime(name, bundle, variant, threads=threads)
+    try:
+        both = runtime.infer(pictures)
+        faults = answer_faults(both, manifest)
+        for row in range(len(pictures)):
+            alone = runtime.infer(pictures[row : row + 1])
+            if not same_answer(alone, _row(both, row), manifest.score_floor):
+                faults.append(f"picture {row + 1} of a batch of 2 gets another answer than alone")
+    finally:
+        runtime.close()
+    return _sentence(variant, name, faults)
+
+
+def _sentence(variant: Variant, runtime: str, faults: Sequence[str]) -> str | None:
+    return f"Variant '{variant.name}' breaks the contract on {runtime}: {'; '.join(faults)}." if faults else None
+
+
+def _row(answer: RawOutput, row: int) -> RawOutput:
+    part = slice(row, row + 1)
+    return RawOutput(answer.boxes[part], answer.scores[part], answer.labels[part], answer.count[part])
+
+
+def _found_in(first: RawOutput, second: RawOutput, cut: float) -> bool:
+    """Whether every row of ``first`` that is clear of ``cut`` has its like in ``second``."""
+    n, m = int(first.count[0]), int(second.count[0])
+    clear = first.scores[0, :n] > cut + SCORE_TOLERANCE
+    scores = np.abs(first.scores[0, :n, None] - second.scores[0, None, :m]) <= SCORE_TOLERANCE
+    boxes = np.abs(first.boxes[0, :n, None] - second.boxes[0, None, :m]).max(axis=-1, initial=0) <= BOX_TOLERANCE_PX
+    labels = first.labels[0, :n, None] == second.labels[0, None, :m]
+    return bool((scores & boxes & labels).any(axis=1)[clear].all())

@@ -1,0 +1,178 @@
+"""A bundle at work: pictures of any size in, detections in their pixels out; line and benchmark alike."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bundle.loader import Bundle
+from ..bundle.manifest import Variant
+from ..detection.detections import Detections, Status
+from ..detection.images import ResizeRule, decode_image
+from .runtimes.base import RawOutput, Runtime
+from .runtimes.contract import image_shape
+from .runtimes.load import load_runtime
+
+#: Where the time of a call went: milliseconds by stage (``decode``, ``preprocess``, ``infer``, ``postprocess``, and
+#: ``end_to_end``, which is the whole call, timed on its own).
+StageTimes = dict[str, float]
+
+
+class Outcome(str, Enum):
+    """How a picture ends: every one in exactly one of these."""
+
+    OK = "ok"
+    DEFECT = "defect"
+    NOT_INSPECTED = "not_inspected"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement of one picture at the bundle's operating point.
+
+    Attributes:
+        outcome: ok, defect or not inspected.
+        defects: the detections that reach their class's threshold; none unless ``outcome`` is DEFECT.
+    """
+
+    outcome: Outcome
+    defects: Detections
+
+
+class BundleDetector:
+    """One graph of a bundle on one runtime, with the bundle's resize rule and thresholds.
+
+    Args:
+        bundle: opened.
+        variant: the graph that ``runtime`` has loaded.
+        runtime: what runs it.
+    """
+
+    def __init__(self, bundle: Bundle, variant: Variant, runtime: Runtime) -> None:
+        manifest = bundle.manifest
+        self.bundle = bundle
+        self.variant = variant
+        self.runtime = runtime
+        self.channels = manifest.input.channels
+        self.rule = ResizeRule(manifest.input.width, manifest.input.height, manifest.input.resize)
+        self.thresholds = np.array([manifest.thresholds[label] for label in manifest.labels], np.float32)
+
+    def detect(self, image: NDArray[np.uint8], source: str = "", timer: StageTimes | None = None) -> Detections:
+        """Detections on one picture; see :meth:`detect_batch`."""
+        return self.detect_batch([image], [source], timer)[0]
+
+    def detect_batch(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        sources: Sequence[str] = (),
+        timer: StageTimes | None = None,
+    ) -> list[Detections]:
+        """Detections on pictures, in one call of the runtime.
+
+        Args:
+            images: at least one picture, uint8 [H, W] or [H, W, 3] as the bundle's channels say, each of any size.
+            sources: where each came from; none given leaves it open.
+            timer: is filled with the milliseconds of the stages after decoding.
+
+        Returns:
+            For each picture everything above the bundle's score floor, boxes in the picture's pixels.
+
+        Raises:
+            ValueError: if a picture is not uint8 or has the wrong channels, or ``sources`` has another length.
+            TemperError: if the runtime fails.
+        """
+        timer = {} if timer is None else timer
+        with _timed(timer, "end_to_end"):
+            with _timed(timer, "preprocess"):
+                stacked = np.stack([self._to_input(image) for image in images])
+            with _timed(timer, "infer"):
+                answer = self.runtime.infer(stacked)
+            with _timed(timer, "postprocess"):
+                names = sources or [""] * len(images)
+                return [
+                    self._to_detections(answer, row, image, source)
+                    for row, (image, source) in enumerate(zip(images, names, strict=True))
+                ]
+
+    def detect_encoded(
+        self, contents: Sequence[bytes], timer: StageTimes | None = None, sources: Sequence[str] = ()
+    ) -> list[Detections]:
+        """Decode pictures (JPEG, PNG, ...) and detect on them; see :meth:`detect_batch`.
+
+        Raises:
+            TemperError: if one of them is not a picture.
+        """
+        timer = {} if timer is None else timer
+        names = sources or [f"picture {i}" for i in range(len(contents))]
+        whole: StageTimes = {}
+        with _timed(whole, "end_to_end"):
+            with _timed(timer, "decode"):
+                images = [decode_image(c, self.channels, name) for c, name in zip(contents, names, strict=True)]
+            found = self.detect_batch(images, sources, timer)
+        timer["end_to_end"] = whole["end_to_end"]
+        return found
+
+    def verdict(self, detections: Detections) -> Verdict:
+        """Judge detections by the thresholds of the manifest; without an answer a picture is not inspected."""
+        if detections.status is not Status.OK:
+            return Verdict(Outcome.NOT_INSPECTED, detections)
+        defects = detections.at_thresholds(self.thresholds)
+        return Verdict(Outcome.DEFECT if len(defects) else Outcome.OK, defects)
+
+    def warm_up(self) -> None:
+        """Run one black picture, so that the first real one does not pay for what runtimes do once."""
+        self.runtime.infer(np.zeros((1, *image_shape(self.bundle.manifest)), np.uint8))
+
+    def _to_input(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        grey = self.channels == "grey"
+        fits = image.ndim == 2 if grey else image.ndim == 3 and image.shape[2] == 3
+        if not fits or image.dtype != np.uint8 or not image.size:
+            wanted = "[H, W]" if grey else "[H, W, 3]"
+            raise ValueError(
+                f"this bundle takes uint8 {wanted} pictures; it was given {image.dtype} {list(image.shape)}"
+            )
+        return self.rule.apply(image)
+
+    def _to_detections(self, answer: RawOutput, row: int, image: NDArray[np.uint8], source: str) -> Detections:
+        count = int(answer.count[row])
+        size = (image.shape[1], image.shape[0])
+        boxes = self.rule.boxes_to_image(answer.boxes[row, :count], size)
+        return Detections(boxes, answer.scores[row, :count], answer.labels[row, :count], size, source)
+
+
+def open_detector(
+    bundle: Bundle, variant: str | None = None, runtime: str = "onnxruntime", threads: int | None = None
+) -> BundleDetector:
+    """Load one graph of an opened bundle.
+
+    Args:
+        bundle: opened.
+        variant: name or precision; None takes fp32 if the bundle has it, otherwise the first.
+        runtime: name in the runtimes' registry.
+        threads: of the runtime; None lets it choose.
+
+    Raises:
+        UsageError: if there is no such variant or runtime.
+        TemperError: if the graph does not load or breaks the contract.
+    """
+    there = bundle.manifest.variants
+    if variant is None:
+        chosen = bundle.variant("fp32") if any(v.precision == "fp32" for v in there) else there[0]
+    else:
+        chosen = bundle.variant(variant)
+    return BundleDetector(bundle, chosen, load_runtime(runtime, bundle, chosen, threads=threads))
+
+
+@contextlib.contextmanager
+def _timed(timer: StageTimes, stage: str) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        timer[stage] = 1000 * (time.perf_counter() - started)

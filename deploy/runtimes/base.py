@@ -1,0 +1,72 @@
+"""What every runtime offers: pictures in, the graph's four outputs out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class RawOutput:
+    """The graph's answer for a batch, as ``docs/architecture.md`` describes its tensors.
+
+    Attributes:
+        boxes: float32 [B, K, 4], x1, y1, x2, y2 in pixels of the graph's input.
+        scores: float32 [B, K], descending.
+        labels: int32 [B, K], 0-based index into the manifest's labels.
+        count: int32 [B], how many of the K rows are detections.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int32]
+    count: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """What a runtime says of one input or output of its graph; None is a dimension that may be anything."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+class Runtime(Protocol):
+    """A graph, loaded and ready."""
+
+    @property
+    def name(self) -> str:
+        """The runtime's name in the registry."""
+
+    @property
+    def version(self) -> str:
+        """The version of the library behind it."""
+
+    def infer(self, images: NDArray[np.uint8]) -> RawOutput:
+        """Run the graph.
+
+        Args:
+            images: uint8 [B, H, W] (grey) or [B, H, W, 3] (RGB) at the graph's size.
+
+        Raises:
+            TemperError: if the runtime fails, or its answer breaks the contract.
+        """
+
+    def close(self) -> None:
+        """Free what the runtime holds; it cannot be used afterwards."""
+
+
+class Backend(Runtime, Protocol):
+    """A runtime as its own file writes it: it may trust its input, and must say what its graph takes and gives."""
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """The graph's inputs."""
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """The graph's outputs."""

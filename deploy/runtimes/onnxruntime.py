@@ -1,0 +1,89 @@
+"""ONNX Runtime on the processor."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import MissingDependencyError, TemperError
+from .base import RawOutput, TensorInfo
+
+_DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int64)": "int64"}
+_OUTPUTS = ("boxes", "scores", "labels", "count")
+
+
+class OnnxRuntime:
+    """One ONNX file in an ONNX Runtime session.
+
+    Args:
+        path: the ONNX file.
+        threads: how many threads one call uses; None leaves it to ONNX Runtime (the physical cores), unless this
+            process may use only some of the machine's cores: then all it may use.
+
+    Raises:
+        MissingDependencyError: if onnxruntime is not installed.
+        TemperError: if the file cannot be loaded.
+    """
+
+    name = "onnxruntime"
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"ONNX Runtime cannot be imported ({error}). Install it with 'pip install onnxruntime'."
+            ) from error
+        self.version: str = onnxruntime.__version__
+        self._path = path
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.inter_op_num_threads = 1
+        options.intra_op_num_threads = threads if threads is not None else _default_threads()
+        options.log_severity_level = 4  # its warnings speak of nodes; what fails is raised
+        try:
+            self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime has a class of its own for every way a file can be wrong
+            raise TemperError(
+                f"ONNX Runtime {self.version} cannot load {path}: {_first_line(error)}. "
+                "Export the bundle again, or install the ONNX Runtime it was made with."
+            ) from error
+        self.inputs = tuple(_describe(tensor) for tensor in self._session.get_inputs())
+        self.outputs = tuple(_describe(tensor) for tensor in self._session.get_outputs())
+
+    def infer(self, images: NDArray[np.uint8]) -> RawOutput:
+        """Run the graph; see :class:`~.base.Runtime`."""
+        try:
+            boxes, scores, labels, count = self._session.run(_OUTPUTS, {"image": images})
+        except Exception as error:  # as above
+            raise TemperError(
+                f"ONNX Runtime {self.version} failed on {self._path.name}: {_first_line(error)}."
+            ) from error
+        return RawOutput(boxes, scores, labels, count)
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session = None
+
+
+def _default_threads() -> int:
+    """0 (ONNX Runtime chooses), or the cores this process is bound to where these are not all of the machine's."""
+    if not hasattr(os, "sched_getaffinity"):
+        return 0
+    usable = len(os.sched_getaffinity(0))
+    return 0 if usable == os.cpu_count() else usable
+
+
+def _describe(tensor: Any) -> TensorInfo:
+    shape = tuple(n if isinstance(n, int) else None for n in tensor.shape)
+    return TensorInfo(tensor.name, _DTYPES.get(tensor.type, tensor.type), shape)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(". ")

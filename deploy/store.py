@@ -1,0 +1,305 @@
+"""Verdicts on disk: one SQLite file that any SQLite client reads, also after a power cut."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, create_engine, event, func, insert, select, text, update
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from ..bundle.manifest import MANIFEST_NAME
+from ..core.errors import TemperError
+from ..core.files import explain_os_errors, sha256_file
+from .detector import BundleDetector, StageTimes, Verdict
+
+#: The file's name in the folder of results.
+STORE_NAME = "results.sqlite"
+#: Marks the file as ours (PRAGMA application_id, "TMPR") and its tables' version (PRAGMA user_version).
+APPLICATION_ID = 0x544D5052
+SCHEMA_VERSION = 1
+#: How long a writer waits for another one on the same file.
+BUSY_SECONDS = 5.0
+
+
+class _Base(DeclarativeBase):
+    pass
+
+
+class Run(_Base):
+    """One call of ``temper deploy run``. Times are UTC in ISO 8601.
+
+    ``ended_by`` is ``source`` (its end), ``limit``, ``signal`` or ``error``; NULL while it runs and if it was killed.
+    """
+
+    __tablename__ = "run"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    bundle: Mapped[str]
+    manifest_sha256: Mapped[str]
+    variant: Mapped[str]
+    runtime: Mapped[str]
+    runtime_version: Mapped[str]
+    source: Mapped[str]
+    started: Mapped[str]
+    finished: Mapped[str | None]
+    ended_by: Mapped[str | None]
+
+
+class FrameRow(_Base):
+    """One picture and its verdict: ``ok``, ``defect`` or ``not_inspected`` (then ``cause`` says why)."""
+
+    __tablename__ = "frame"
+    __table_args__ = (UniqueConstraint("run_id", "frame_index"), Index("frame_verdict", "run_id", "verdict"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id"))
+    frame_index: Mapped[int]
+    source: Mapped[str]
+    time: Mapped[str]
+    timestamp_ms: Mapped[float | None]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    verdict: Mapped[str]
+    cause: Mapped[str | None]
+    picture: Mapped[str | None]
+    decode_ms: Mapped[float | None]
+    preprocess_ms: Mapped[float | None]
+    infer_ms: Mapped[float | None]
+    postprocess_ms: Mapped[float | None]
+    end_to_end_ms: Mapped[float | None]
+
+
+class DetectionRow(_Base):
+    """One defect; the box is in pixels of the picture, continuous edges from 0."""
+
+    __tablename__ = "detection"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"), index=True)
+    label: Mapped[str]
+    score: Mapped[float]
+    x1: Mapped[float]
+    y1: Mapped[float]
+    x2: Mapped[float]
+    y2: Mapped[float]
+
+
+@dataclass(frozen=True, eq=False)
+class FrameResult:
+    """What became of one frame.
+
+    Attributes:
+        index: of the frame in its source.
+        source: name of the frame.
+        time: when the verdict was made, UTC in ISO 8601 with milliseconds.
+        verdict: ok, defect or not inspected, with the defects.
+        cause: why it was not inspected; None if it was.
+        times: milliseconds by stage; ``end_to_end`` includes reading and decoding, not the wait in the queue.
+        timestamp_ms: position in the video; None for files.
+        picture: the annotated picture, relative to the folder of results; None if there is none.
+    """
+
+    index: int
+    source: str
+    time: str
+    verdict: Verdict
+    cause: str | None
+    times: StageTimes
+    timestamp_ms: float | None = None
+    picture: str | None = None
+
+
+class Store:
+    """A store opened for writing; use it as a context manager.
+
+    Args:
+        path: the SQLite file; it is made if it is missing, otherwise the runs in it stay and another is added.
+
+    Raises:
+        TemperError: if the file is not a store of this version, is locked, or cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with explain_os_errors(path):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError) as error:
+                raise TemperError(f"{error.filename} is not a folder. Choose another folder with --out.") from error
+        self._engine = _open_engine(path)
+        try:
+            with self._explained():
+                _prepare(self._engine, path)
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._engine.dispose()
+
+    def begin_run(self, detector: BundleDetector, source: str) -> int:
+        """Note that ``detector`` begins to work on ``source``.
+
+        Returns:
+            The run's number in this store.
+        """
+        row = {
+            "bundle": detector.bundle.manifest.name,
+            "manifest_sha256": sha256_file(detector.bundle.folder / MANIFEST_NAME),
+            "variant": detector.variant.name,
+            "runtime": detector.runtime.name,
+            "runtime_version": detector.runtime.version,
+            "source": source,
+            "started": now(),
+        }
+        with self._transaction() as connection:
+            return int(connection.execute(insert(Run).values(**row).returning(Run.id)).scalar_one())
+
+    def add_frames(self, run_id: int, results: Sequence[FrameResult], labels: Sequence[str]) -> None:
+        """Store frames and their defects, all or none; they survive a power cut once this returns."""
+        with self._transaction() as connection:
+            for result in results:
+                statement = insert(FrameRow).values(**_frame_values(run_id, result)).returning(FrameRow.id)
+                frame_id = int(connection.execute(statement).scalar_one())
+                if detections := _detection_values(frame_id, result.verdict, labels):
+                    connection.execute(insert(DetectionRow), detections)
+
+    def end_run(self, run_id: int, ended_by: str) -> None:
+        """Note when and why a run ended."""
+        with self._transaction() as connection:
+            connection.execute(update(Run).where(Run.id == run_id).values(finished=now(), ended_by=ended_by))
+
+    def counts(self, run_id: int) -> dict[str, int]:
+        """How many frames of a run ended with each verdict."""
+        statement = select(FrameRow.verdict, func.count()).where(FrameRow.run_id == run_id).group_by(FrameRow.verdict)
+        with self._explained(), self._engine.connect() as connection:
+            return {verdict: int(count) for verdict, count in connection.execute(statement)}
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._explained(), self._engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise TemperError(_explain(str(error.orig), self.path)) from error
+        except sqlite3.Error as error:
+            raise TemperError(_explain(str(error), self.path)) from error
+
+
+def now() -> str:
+    """The present moment, UTC, in ISO 8601 with milliseconds."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _open_engine(path: Path) -> Engine:
+    # autocommit off in the driver, BEGIN sent by us: otherwise Python's sqlite3 decides where transactions begin
+    arguments = {"timeout": BUSY_SECONDS, "isolation_level": None}
+    engine = create_engine(URL.create("sqlite", database=str(path.absolute())), connect_args=arguments)
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _: Any) -> None:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _prepare(engine: Engine, path: Path) -> None:
+    """Make the tables in a new file, refuse what is not ours untouched, and switch on the write-ahead log."""
+    with engine.begin() as connection:
+        application, version, tables = (
+            int(connection.execute(text(query)).scalar_one())
+            for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+        )
+        if tables == 0:
+            _Base.metadata.create_all(connection)
+            connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))
+            connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
+        elif application != APPLICATION_ID:
+            raise TemperError(f"{path} is a database of another program. Choose another folder with --out.")
+        elif version != SCHEMA_VERSION:
+            raise TemperError(
+                f"{path} holds results of version {version}; this Temper writes {SCHEMA_VERSION}. "
+                "Choose another folder with --out."
+            )
+    # outside of a transaction, where SQLAlchemy's connections never are; kept in the file from then on
+    raw = engine.raw_connection()
+    try:
+        raw.cursor().execute("PRAGMA journal_mode = WAL")
+    finally:
+        raw.close()
+
+
+def _frame_values(run_id: int, result: FrameResult) -> dict[str, Any]:
+    width, height = result.verdict.defects.image_size
+    return {
+        "run_id": run_id,
+        "frame_index": result.index,
+        "source": result.source,
+        "time": result.time,
+        "timestamp_ms": result.timestamp_ms,
+        "width": width or None,
+        "height": height or None,
+        "verdict": result.verdict.outcome.value,
+        "cause": result.cause,
+        "picture": result.picture,
+        **{f"{stage}_ms": round(duration, 4) for stage, duration in result.times.items()},
+    }
+
+
+def _detection_values(frame_id: int, verdict: Verdict, labels: Sequence[str]) -> list[dict[str, Any]]:
+    defects = verdict.defects
+    return [
+        {"frame_id": frame_id, "label": labels[label], "score": round(score, 6)}
+        | {edge: round(value, 3) for edge, value in zip(("x1", "y1", "x2", "y2"), box, strict=True)}
+        for box, score, label in zip(
+            defects.boxes.tolist(), defects.scores.tolist(), defects.labels.tolist(), strict=True
+        )
+    ]
+
+
+def _explain(said: str, path: Path) -> str:
+    """One sentence for what SQLite says; what it says is kept where no case fits."""
+    if "not a database" in said:
+        return f"{path} is there, but is no SQLite file. Move it away, or choose another folder with --out."
+    if "malformed" in said:
+        return f"{path} is damaged ({said}). Move it away, or choose another folder with --out."
+    if "locked" in said:
+        return (
+            f"{path} is locked by another program for more than {BUSY_SECONDS:g} s. Close that program, "
+            "or choose another folder with --out."
+        )
+    if "full" in said or ("disk I/O error" in said and _is_full(path)):
+        return (
+            f"No space left on the disk while writing {path}. Free some, or choose another place with --out; "
+            "what was stored before stays."
+        )
+    if "readonly" in said or "unable to open" in said:
+        return f"{path} cannot be written ({said}). Choose a folder you may write to with --out."
+    return f"{path} cannot be used: {said}."
+
+
+def _is_full(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(path.parent).free < 1 << 20
+    return False

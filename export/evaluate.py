@@ -1,0 +1,79 @@
+"""An exported graph on a data set, before there is a bundle around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..deploy.runtimes.onnxruntime import OnnxRuntime
+from ..detection.detections import Detections
+
+if TYPE_CHECKING:
+    from ..distill.training.loader import PictureStore
+
+#: Told how many pictures are done, of how many.
+Progress = Callable[[int, int], None]
+
+
+def no_progress(done: int, total: int) -> None:
+    """Tells nobody."""
+
+
+def graph_detections(
+    graph: Path, store: PictureStore, rows: Iterable[int] | None = None, progress: Progress = no_progress
+) -> list[Detections]:
+    """What a graph finds on the pictures of a store, one at a time, as on the line.
+
+    Args:
+        graph: an ONNX file with the contract of ``docs/architecture.md``.
+        store: pictures at the graph's size.
+        rows: which of them; all if not given.
+        progress: called after every picture.
+
+    Returns:
+        One per picture, in order, boxes in pixels of the graph's input.
+
+    Raises:
+        TemperError: if the graph does not load or run, or a picture cannot be read.
+    """
+    chosen = list(range(len(store.data))) if rows is None else list(rows)
+    size = (store.rule.width, store.rule.height)
+    runtime = OnnxRuntime(graph)
+    found = []
+    try:
+        for done, row in enumerate(chosen, start=1):
+            answer = runtime.infer(store.image(row)[np.newaxis])
+            count = int(answer.count[0])
+            found.append(
+                Detections(
+                    answer.boxes[0, :count],
+                    answer.scores[0, :count],
+                    answer.labels[0, :count],
+                    size,
+                    store.data.samples[row].file_name,
+                )
+            )
+            progress(done, len(chosen))
+    finally:
+        runtime.close()
+    return found
+
+
+def in_picture_pixels(found: Iterable[Detections], store: PictureStore, rows: Iterable[int]) -> list[Detections]:
+    """Detections in pixels of the graph's input, brought back to the pixels of the store's pictures at ``rows``."""
+    moved = []
+    for one, row in zip(found, rows, strict=True):
+        size = store.data.samples[row].size
+        boxes = store.rule.boxes_to_image(one.boxes, size)
+        moved.append(Detections(boxes, one.scores, one.labels, size, one.source, one.status))
+    return moved
+
+
+def evenly_spaced(total: int, wanted: int) -> list[int]:
+    """At most ``wanted`` of ``total`` positions, spread evenly: of a list sorted by class, every class has its share."""
+    if wanted >= total:
+        return list(range(total))
+    return [int(position) for position in np.linspace(0, total - 1, wanted).round()]

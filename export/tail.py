@@ -1,0 +1,135 @@
+"""The end of the graph: from scores and regressions to packed detections, in standard ONNX operators.
+
+Operator by operator the computation of ``detection.decode.decode_detections``, for a whole batch at once, ties included:
+TopK and NonMaxSuppression both give equal scores in the order of their indices, as a stable sort does.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import TensorProto
+
+from ..detection.decode import MAX_LOG_SCALE, BoxCoding, DecodeSettings
+from .onnx_build import GraphBuilder, int64
+
+#: Prefix of the tail's nodes; what begins so stays in floating point when a graph is quantised.
+TAIL = "tail"
+
+
+def add_tail(
+    scores: str,
+    regressions: str,
+    coding: BoxCoding,
+    classes: int,
+    size: tuple[int, int],
+    settings: DecodeSettings,
+) -> GraphBuilder:
+    """Nodes from the network's outputs to the graph's.
+
+    Args:
+        scores: name of the tensor float32 [B, A, classes], probabilities.
+        regressions: name of the tensor float32 [B, A, 4].
+        coding: what the regressions mean; its references fix A.
+        classes: how many there are.
+        size: width and height of the graph's picture; boxes are clipped to it.
+        settings: thresholds and limits.
+
+    Returns:
+        The nodes; they end in the tensors ``boxes``, ``scores``, ``labels`` and ``count``.
+    """
+    builder = GraphBuilder(TAIL)
+    candidates = min(settings.candidates, len(coding.references))
+    chosen, class_scores = _candidates(builder, scores, candidates)
+    boxes = _decode(builder, regressions, chosen, coding, size)
+    kept = _suppress(builder, boxes, class_scores, settings)
+    _pack(builder, boxes, kept, candidates, classes * candidates, settings.max_detections)
+    return builder
+
+
+def _candidates(builder: GraphBuilder, scores: str, candidates: int) -> tuple[str, str]:
+    """Locations with the best scores: their rows int64 [B, k, 1], and their scores by class [B, classes, k]."""
+    best = builder.op("ReduceMax", "best_score", scores, axes=[2], keepdims=0)
+    k = builder.constant("candidates", int64(candidates))
+    _, rows = builder.op2("TopK", "top_locations", best, k, axis=1, largest=1, sorted=1)
+    chosen = builder.op("Unsqueeze", "location_index", rows, builder.constant("last_axis", int64(-1)))
+    by_location = builder.op("GatherND", "candidate_scores", scores, chosen, batch_dims=1)
+    return chosen, builder.op("Transpose", "scores_by_class", by_location, perm=[0, 2, 1])
+
+
+def _decode(builder: GraphBuilder, regressions: str, chosen: str, coding: BoxCoding, size: tuple[int, int]) -> str:
+    """Boxes float32 [B, k, 4] of the chosen locations, clipped to the picture."""
+    numbers = builder.op("GatherND", "candidate_regressions", regressions, chosen, batch_dims=1)
+    row = builder.op("Squeeze", "candidate_rows", chosen, "tail/last_axis")
+    references = np.asarray(coding.references, np.float32)
+    if coding.kind == "point_distances":
+        points = builder.constant("points", np.concatenate([references, references], axis=1))
+        signs = builder.constant("signs", np.array([-1, -1, 1, 1], np.float32))
+        offsets = builder.op("Mul", "signed_distances", numbers, signs)
+        boxes = builder.op("Add", "boxes", builder.op("Gather", "candidate_points", points, row, axis=0), offsets)
+    else:
+        sizes = references[:, 2:] - references[:, :2]
+        halves = np.float32(0.5) * sizes
+        centre = builder.op(
+            "Gather", "anchor_centres", builder.constant("centres", references[:, :2] + halves), row, axis=0
+        )
+        extent = builder.op("Gather", "anchor_sizes", builder.constant("sizes", sizes), row, axis=0)
+        half = builder.op("Gather", "anchor_half_sizes", builder.constant("half_sizes", halves), row, axis=0)
+        split = builder.constant("split", int64(2, 2))
+        shift, log_scale = builder.op2("Split", "shift_and_scale", numbers, split, axis=2)
+        centre = builder.op("Add", "centres_moved", centre, builder.op("Mul", "shift_in_pixels", shift, extent))
+        limited = builder.op(
+            "Min",
+            "log_scale_limited",
+            log_scale,
+            builder.constant("max_log_scale", np.array(MAX_LOG_SCALE, np.float32)),
+        )
+        half = builder.op("Mul", "half_sizes_scaled", half, builder.op("Exp", "scale", limited))
+        upper_left = builder.op("Sub", "upper_left", centre, half)
+        lower_right = builder.op("Add", "lower_right", centre, half)
+        boxes = builder.op("Concat", "boxes", upper_left, lower_right, axis=2)
+    limits = builder.constant("picture_limits", np.array([*size, *size], np.float32))
+    boxes = builder.op("Min", "boxes_below_limits", boxes, limits)
+    return builder.op("Max", "boxes_clipped", boxes, builder.constant("zero", np.array(0, np.float32)))
+
+
+def _suppress(builder: GraphBuilder, boxes: str, class_scores: str, settings: DecodeSettings) -> str:
+    """Scores [B, classes, k] with everything that class-wise NMS drops set to 0."""
+    # NonMaxSuppression keeps scores > floor and drops overlaps > nms_iou, as decode.py does
+    triples = builder.op(
+        "NonMaxSuppression",
+        "nms",
+        boxes,
+        class_scores,
+        builder.constant("max_per_class", int64(settings.max_detections)),
+        builder.constant("nms_iou", np.array([settings.nms_iou], np.float32)),
+        builder.constant("score_floor", np.array([settings.score_floor], np.float32)),
+        center_point_box=0,
+    )
+    survivors = builder.op("GatherND", "survivor_scores", class_scores, triples)
+    nothing = builder.op("ConstantOfShape", "no_scores", builder.op("Shape", "scores_shape", class_scores))
+    return builder.op("ScatterND", "kept_scores", nothing, triples, survivors)
+
+
+def _pack(builder: GraphBuilder, boxes: str, kept: str, candidates: int, pairs: int, rows: int) -> None:
+    """The best ``rows`` of the (class, candidate) pairs kept, in the shapes of the contract."""
+    flat = builder.op("Reshape", "kept_scores_flat", kept, builder.constant("flat_shape", int64(0, -1)))
+    top = min(rows, pairs)
+    best, index = builder.op2("TopK", "top_detections", flat, builder.constant("rows", int64(top)), axis=1)
+    if top < rows:
+        # fewer pairs than rows: the rest are rows without a score
+        best = builder.op("Pad", "scores_padded", best, builder.constant("padding", int64(0, 0, 0, rows - top)))
+        index = builder.op("Pad", "index_padded", index, "tail/padding")
+    width = builder.constant("pairs_per_class", np.array(candidates, np.int64))
+    label = builder.op("Div", "label_index", index, width)
+    candidate = builder.op("Mod", "candidate_index", index, width)
+    valid = builder.op("Greater", "is_detection", best, "tail/zero")
+    row = builder.op("Unsqueeze", "detection_index", candidate, "tail/last_axis")
+    found = builder.op("GatherND", "detection_boxes", boxes, row, batch_dims=1)
+    valid_box = builder.op("Unsqueeze", "is_detection_box", valid, "tail/last_axis")
+    builder.op("Where", "pack_boxes", valid_box, found, "tail/zero", output="boxes")
+    builder.op("Identity", "pack_scores", best, output="scores")
+    label = builder.op("Cast", "label_int32", label, to=TensorProto.INT32)
+    no_label = builder.constant("no_label", np.array(-1, np.int32))
+    builder.op("Where", "pack_labels", valid, label, no_label, output="labels")
+    ones = builder.op("Cast", "is_detection_int32", valid, to=TensorProto.INT32)
+    builder.op("ReduceSum", "count_detections", ones, "tail/last_axis", output="count", keepdims=0)

@@ -1,0 +1,195 @@
+"""What each stage does: the calls that join data, distillation, export and benchmark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..bundle.manifest import BUNDLE_SUFFIX
+from ..core.errors import TemperError
+from ..core.events import Event, Reporter
+from ..core.files import remove_tree
+from ..detection.dataset import DataSet, load_split
+from ..distill.recipe import ModelSection, Recipe, to_plain
+from .folder import RunFolder
+from .keys import MODELS
+
+if TYPE_CHECKING:
+    from ..distill.training.job import TrainingJob
+
+#: The data set inside the data stage's folder.
+DATA_NAME = "set"
+
+
+def run_stage(recipe: Recipe, run: RunFolder, stage: str, report: Reporter) -> dict[str, Any]:
+    """Do one stage in its folder and return its small facts.
+
+    Args:
+        recipe: of the run.
+        run: its folder; the stages this one reads are done.
+        stage: one of ``keys.STAGES``.
+        report: hears of the progress.
+
+    Raises:
+        TemperError: what could not be done.
+    """
+    if stage == "data":
+        return _data(recipe, run, report)
+    if stage in MODELS:
+        return _train(recipe, run, stage, report)
+    if stage.startswith("export-"):
+        return _export(recipe, run, stage.removeprefix("export-"), report)
+    return _benchmark(recipe, run, report) if stage == "benchmark" else _report(recipe, run)
+
+
+def bundle_path(recipe: Recipe, run: RunFolder, model: str) -> Path:
+    """Where a model's bundle lies in a run."""
+    return run.stage(f"export-{model}") / f"{recipe.name}-{model}{BUNDLE_SUFFIX}"
+
+
+def report_path(run: RunFolder) -> Path:
+    """Where the run's report lies."""
+    return run.stage("report") / "report.html"
+
+
+def _data(recipe: Recipe, run: RunFolder, report: Reporter) -> dict[str, Any]:
+    folder = run.stage("data") / DATA_NAME
+    remove_tree(folder)
+    section = recipe.data
+    if section.synthetic is not None:
+        from ..distill.synthetic.generator import write_data_set
+
+        wanted = section.synthetic
+        write_data_set(
+            folder,
+            train=wanted.train,
+            val=wanted.val,
+            width=wanted.width,
+            height=wanted.height,
+            seed=wanted.seed,
+        )
+    else:
+        from ..distill.data.importer import import_data
+
+        assert section.path is not None
+        summary = import_data(
+            Path(section.path), folder, split_ratio=section.split_ratio, split_seed=section.split_seed
+        )
+        report(Event("note", "data", {"message": str(summary)}))
+    sets = {split: load_split(folder, split) for split in ("train", "val")}
+    for split, data in sets.items():
+        if not len(data):
+            raise TemperError(f"The data set has no pictures in its split '{split}'; both train and val are needed.")
+    return {
+        "labels": list(sets["train"].labels),
+        "images": {split: len(data) for split, data in sets.items()},
+        "boxes": {split: sum(len(s.labels) for s in data.samples) for split, data in sets.items()},
+        "sha256": {split: data.content_hash() for split, data in sets.items()},
+    }
+
+
+def _split(run: RunFolder, split: str) -> DataSet:
+    return load_split(run.stage("data") / DATA_NAME, split)
+
+
+def _section(recipe: Recipe, model: str) -> ModelSection:
+    return recipe.teacher if model == "teacher" else recipe.student
+
+
+def _train(recipe: Recipe, run: RunFolder, model: str, report: Reporter) -> dict[str, Any]:
+    from ..distill.training.train import train_model
+
+    record = train_model(training_job(recipe, run, model), run.stage(model), report)
+    if model == "distilled":
+        _warn_of_weak_teacher(run, report)
+    return record.to_dict()
+
+
+def training_job(recipe: Recipe, run: RunFolder, model: str) -> TrainingJob:
+    """The training of one of the run's models, given that the data (and the teacher) are there."""
+    from ..distill.training.job import WEIGHTS_NAME, TrainingJob
+
+    section = _section(recipe, model)
+    distils = model == "distilled"
+    return TrainingJob(
+        role=model,  # type: ignore[arg-type]  # the names are the same on purpose
+        detector=section,
+        training=recipe.training_of(section),
+        input=recipe.input,
+        decode=recipe.export.decode_settings(),
+        train=_split(run, "train"),
+        val=_split(run, "val"),
+        seed=recipe.seed,
+        device=recipe.device,
+        distillation=recipe.distillation if distils else None,
+        teacher=recipe.teacher if distils else None,
+        teacher_weights=run.stage("teacher") / WEIGHTS_NAME if distils else None,
+    )
+
+
+def _warn_of_weak_teacher(run: RunFolder, report: Reporter) -> None:
+    teacher, student = run.record("teacher"), run.record("student")
+    if teacher is None or student is None:
+        return
+    points = [record.result["accuracy"]["ap"] for record in (teacher, student)]
+    if None not in points and points[0] <= points[1]:
+        message = (
+            f"The teacher ({points[0]:.1f} mAP) is not better than the student alone ({points[1]:.1f} mAP), so there is "
+            "little to learn from it; train it longer or choose a larger one."
+        )
+        report(Event("warning", "distilled", {"message": message}))
+
+
+def _export(recipe: Recipe, run: RunFolder, model: str, report: Reporter) -> dict[str, Any]:
+    from ..distill.training.job import WEIGHTS_NAME
+    from ..export.export import ExportJob, export_model
+
+    data = run.record("data")
+    assert data is not None
+    job = ExportJob(
+        name=f"{recipe.name}-{model}",
+        role=model,  # type: ignore[arg-type]
+        detector=_section(recipe, model),
+        weights=run.stage(model) / WEIGHTS_NAME,
+        labels=tuple(data.result["labels"]),
+        input=recipe.input,
+        export=recipe.export,
+        calibration=_split(run, "train"),
+        validation=_split(run, "val"),
+        recipe=to_plain(recipe),
+        data_sha256=data.result["sha256"]["train"],
+    )
+    manifest = export_model(job, bundle_path(recipe, run, model), report)
+    return {"variants": [variant.model_dump(mode="json") for variant in manifest.variants]}
+
+
+def _benchmark(recipe: Recipe, run: RunFolder, report: Reporter) -> dict[str, Any]:
+    from ..benchmarks.candidate import list_candidates
+    from ..benchmarks.measurement import BenchmarkSettings
+    from ..benchmarks.run import run_benchmark
+
+    section = recipe.benchmark
+    candidates = list_candidates(
+        [bundle_path(recipe, run, model) for model in MODELS],
+        runtimes=section.runtimes,
+        batch_sizes=section.batch_sizes,
+        threads=section.threads,
+    )
+    settings = BenchmarkSettings(min_seconds=section.min_seconds, min_samples=section.min_samples)
+    run_benchmark(candidates, _split(run, "val"), settings, run.stage("benchmark"), report)
+    return {"candidates": len(candidates)}
+
+
+def _report(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
+    from ..benchmarks.measurement import MEASUREMENTS_NAME
+    from ..benchmarks.report.build import ReportInput, build_report
+    from ..distill.training.job import METRICS_NAME
+
+    source = ReportInput(
+        name=recipe.name,
+        measurements=run.stage("benchmark") / MEASUREMENTS_NAME,
+        data=_split(run, "val"),
+        recipe=to_plain(recipe),
+        metrics={model: run.stage(model) / METRICS_NAME for model in MODELS},
+    )
+    return {"path": build_report(source, run.stage("report")).name}

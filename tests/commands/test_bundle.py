@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from temper.bundle.manifest import Accuracy, Manifest, Parity
+from temper.commands.bundle import bundle, describe
+from temper.core.errors import TemperError
+from temper.core.files import read_json, sha256_file, write_json
+from tiny_bundle import make_tiny_bundle
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    return make_tiny_bundle(tmp_path)
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(bundle, list(map(str, arguments)))
+
+
+def change(tiny: Path, **fields: object) -> None:
+    manifest = read_json(tiny / "manifest.json")
+    write_json(tiny / "manifest.json", {**manifest, **fields})
+
+
+def test_inspect_shows_what_the_bundle_is(tiny: Path) -> None:
+    manifest = read_json(tiny / "manifest.json")
+    parity = Parity(
+        images=32,
+        runtime="onnxruntime",
+        largest_score_difference=2.5e-6,
+        largest_box_difference_px=4e-5,
+        matched_share=0.998,
+    )
+    accuracy = Accuracy(
+        images=60, ap=41.25, ap50=71.5, ap75=None, ap_small=None, ap_medium=None, ap_large=None, per_class={}
+    )
+    manifest["variants"][0] |= {"parity": parity.model_dump(), "accuracy": accuracy.model_dump()}
+    write_json(tiny / "manifest.json", manifest)
+    result = invoke("inspect", tiny)
+    assert result.exit_code == 0, result.exception
+    for text in (
+        "tiny: student",
+        "64 x 64 px, grey, stretch",
+        "bright",
+        "0.3",
+        "fp32",
+        "41.2",
+        "71.5",
+        "2.5e-06",
+        "99.8 %",
+    ):
+        assert text in result.output
+
+
+def test_inspect_gives_the_manifest_as_json(tiny: Path) -> None:
+    result = invoke("inspect", tiny, "--json")
+    assert json.loads(result.output) == read_json(tiny / "manifest.json")
+
+
+def test_labels_are_shown_as_they_are(tiny: Path) -> None:
+    change(tiny, labels=["[red]dark", "bright", "rough"], thresholds={"[red]dark": 0.5, "bright": 0.3, "rough": 0.3})
+    result = invoke("inspect", tiny)
+    assert "[red]dark" in result.output
+
+
+def test_describe_needs_no_versions(tiny: Path) -> None:
+    manifest = Manifest.model_validate(read_json(tiny / "manifest.json"))
+    made_by = manifest.made_by.model_copy(update={"versions": {}})
+    assert "versions    not stated" in describe(manifest.model_copy(update={"made_by": made_by}))
+
+
+def test_check_passes_a_good_bundle(tiny: Path) -> None:
+    result = invoke("check", tiny, "--threads", 1)
+    assert result.exit_code == 0, result.exception
+    assert result.output.splitlines() == ["manifest and hashes  ok (1 graph)", "fp32 on onnxruntime  ok"]
+
+
+def test_check_as_json(tiny: Path) -> None:
+    result = invoke("check", tiny, "--json")
+    assert json.loads(result.output) == {
+        "variant": "fp32",
+        "runtime": "onnxruntime",
+        "fault": None,
+        "skipped": None,
+    }
+
+
+def test_check_finds_a_changed_graph(tiny: Path) -> None:
+    graph = tiny / "graphs" / "fp32.onnx"
+    content = bytearray(graph.read_bytes())
+    content[len(content) // 2] ^= 1
+    graph.write_bytes(content)
+    result = invoke("check", tiny)
+    assert isinstance(result.exception, TemperError)
+    assert "is not the file its manifest describes" in str(result.exception)
+
+
+def test_check_finds_a_graph_that_does_not_run(tiny: Path) -> None:
+    graph = tiny / "graphs" / "fp32.onnx"
+    graph.write_bytes(b"nothing that runs")
+    (variant,) = read_json(tiny / "manifest.json")["variants"]
+    change(tiny, variants=[{**variant, "sha256": sha256_file(graph), "bytes": graph.stat().st_size}])
+    result = invoke("check", tiny)
+    assert isinstance(result.exception, TemperError)
+    assert "does not work on this machine: 1 of its graphs failed" in str(result.exception)
+    assert "cannot load" in result.output
+
+
+def test_check_finds_a_graph_that_breaks_the_contract(tiny: Path) -> None:
+    change(tiny, max_detections=7)
+    result = invoke("check", tiny)
+    assert isinstance(result.exception, TemperError)
+    assert "by the manifest it should be float32 [B, 7, 4]" in result.output
+
+
+def test_what_is_no_bundle_is_one_sentence(tmp_path: Path) -> None:
+    result = invoke("inspect", tmp_path)
+    assert isinstance(result.exception, TemperError)
+    assert "is not a Temper bundle: it has no manifest.json" in str(result.exception)

@@ -1,0 +1,40 @@
+"""What every test stands on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# two tests at a time (pytest-xdist) share the cores: threads beyond them only wait for one another
+if os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# on a loaded machine a slow example is no failure; the same examples each time, so that a red run can be repeated
+settings.register_profile("temper", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("temper")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_report_header() -> str:
+    import temper
+
+    return f"temper {temper.__version__} from {Path(temper.__file__).parent}"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout, for what is not in the package: recipes, requirements, the README."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def neu_det() -> Path:
+    """NEU-DET in its official layout; the test is skipped where it is not."""
+    folder = os.environ.get("TEMPER_NEU_DET")
+    if not folder:
+        pytest.skip("needs NEU-DET: set TEMPER_NEU_DET to the folder with IMAGES/ and ANNOTATIONS/")
+    return Path(folder)

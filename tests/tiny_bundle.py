@@ -1,0 +1,143 @@
+"""A real bundle without Paddle: a hand-made network that finds bright and dark spots, through the export's own code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from temper import __version__
+from temper.bundle.manifest import InputRule, MadeBy, Manifest, Variant
+from temper.bundle.writer import write_bundle
+from temper.core.files import sha256_file
+from temper.detection.decode import BoxCoding, DecodeSettings
+from temper.distill.detectors.normalise import Normalisation, normalisation_for
+from temper.export.graph import build_graph
+
+STRIDE = 8
+LABELS = ("dark", "bright", "rough")
+
+
+def tiny_network(size: tuple[int, int] = (64, 64), classes: int = len(LABELS), seed: int = 0) -> onnx.ModelProto:
+    """A network of the shape ``trace_network`` writes: image [B, 3, H, W] -> scores [B, A, classes], regressions [B, A, 4].
+
+    Even picture surfaces of the mean's grey score below 0.02; spots and edges score higher. Seeded, so always the same.
+    """
+    generator = np.random.default_rng(seed)
+    values: dict[str, np.ndarray] = {}
+    nodes = []
+
+    def conv(source: str, name: str, weights: np.ndarray, bias: float, **attributes: object) -> str:
+        values[f"{name}.weight"] = weights.astype(np.float32)
+        values[f"{name}.bias"] = np.full(len(weights), bias, np.float32)
+        nodes.append(helper.make_node("Conv", [source, f"{name}.weight", f"{name}.bias"], [name], **attributes))
+        return name
+
+    def spread(name: str, source: str, columns: int) -> str:
+        values[f"{name}.shape"] = np.array([0, -1, columns], np.int64)
+        nodes.append(helper.make_node("Transpose", [source], [f"{name}.last"], perm=[0, 2, 3, 1]))
+        nodes.append(helper.make_node("Reshape", [f"{name}.last", f"{name}.shape"], [name]))
+        return name
+
+    feature = "image"
+    for index, (incoming, outgoing) in enumerate(((3, 8), (8, 16), (16, 16))):
+        weights = generator.normal(0, (2 / (incoming * 9)) ** 0.5, (outgoing, incoming, 3, 3))
+        conv(feature, f"conv{index}", weights, 0.0, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+        nodes.append(helper.make_node("Relu", [f"conv{index}"], [f"relu{index}"]))
+        feature = f"relu{index}"
+    conv(feature, "class_logits", generator.normal(0, 1.0, (classes, 16, 1, 1)), -4.2, kernel_shape=[1, 1])
+    conv(feature, "deltas", generator.normal(0, 0.1, (4, 16, 1, 1)), 0.0, kernel_shape=[1, 1])
+    nodes.append(helper.make_node("Sigmoid", [spread("logits", "class_logits", classes)], ["scores"]))
+    spread("regressions", "deltas", 4)
+    width, height = size
+    locations = (-(-width // STRIDE)) * (-(-height // STRIDE))
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, height, width])],
+        [
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", locations, classes]),
+            helper.make_tensor_value_info("regressions", TensorProto.FLOAT, ["batch", locations, 4]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in values.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def tiny_coding(size: tuple[int, int] = (64, 64)) -> BoxCoding:
+    """Square anchors of 16 pixels, one per location of :func:`tiny_network`."""
+    width, height = size
+    y, x = np.mgrid[0 : -(-height // STRIDE), 0 : -(-width // STRIDE)].astype(np.float32)
+    centres = (np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) * STRIDE
+    return BoxCoding("anchor_deltas", np.concatenate([centres - 8, centres + 8], axis=1).astype(np.float32))
+
+
+def tiny_graph(
+    channels: Literal["grey", "rgb"] = "grey",
+    size: tuple[int, int] = (64, 64),
+    settings: DecodeSettings | None = None,
+    normalisation: Normalisation | None = None,
+) -> onnx.ModelProto:
+    """The one graph around :func:`tiny_network`."""
+    return build_graph(
+        tiny_network(size),
+        tiny_coding(size),
+        len(LABELS),
+        size,
+        channels,
+        normalisation or normalisation_for(channels),
+        settings or DecodeSettings(),
+        LABELS,
+    )
+
+
+def make_tiny_bundle(
+    folder: Path,
+    channels: Literal["grey", "rgb"] = "grey",
+    size: tuple[int, int] = (64, 64),
+    *,
+    name: str = "tiny",
+    resize: Literal["stretch", "letterbox"] = "stretch",
+    settings: DecodeSettings | None = None,
+    role: Literal["teacher", "student", "distilled", "other"] = "student",
+) -> Path:
+    """Write ``folder/NAME.temper`` with one fp32 graph and give its path; random pictures get tens of detections."""
+    settings = settings or DecodeSettings()
+    graph = folder / f".{name}.onnx"
+    graph.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(tiny_graph(channels, size, settings), str(graph))
+    manifest = Manifest(
+        name=name,
+        labels=list(LABELS),
+        input=InputRule(width=size[0], height=size[1], channels=channels, resize=resize),
+        thresholds=dict.fromkeys(LABELS, 0.3),
+        score_floor=settings.score_floor,
+        nms_iou=settings.nms_iou,
+        max_detections=settings.max_detections,
+        variants=[
+            Variant(
+                name="fp32",
+                precision="fp32",
+                file="graphs/fp32.onnx",
+                sha256=sha256_file(graph),
+                bytes=graph.stat().st_size,
+            )
+        ],
+        made_by=MadeBy(
+            temper=__version__,
+            role=role,
+            recipe={"name": name},
+            data_sha256="0" * 64,
+            weights_sha256="0" * 64,
+            versions={"onnx": onnx.__version__},
+        ),
+    )
+    target = folder / f"{name}.temper"
+    write_bundle(target, manifest, {"fp32": graph})
+    graph.unlink()
+    return target
