@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from types import FrameType
 
 import click
 
@@ -20,14 +23,23 @@ COMMANDS = {
     "status": ("status", "Show where a run stands."),
     "init": ("init", "Write a commented recipe to start from."),
     "data": ("data", "Import, split, check and synthesise data sets."),
-    "distill": ("distill", "Train a recipe's teacher, student or MGD student."),
+    "distill": ("distill", "Train a recipe's teacher, student or MGD student, and judge them."),
     "export": ("export", "Export a recipe's trained models to bundles."),
     "bench": ("bench", "Measure bundles, and report what was measured."),
     "bundle": ("bundle", "Look into a bundle, and check it on this machine."),
     "deploy": ("deploy", "Run a bundle on pictures or a video."),
     "doctor": ("doctor", "Print what this machine can do, and what to install for the rest."),
 }
-INTERRUPTED = 130
+DEBUG_VARIABLE = "TEMPER_DEBUG"
+# what a shell sees of a command that a signal ended
+INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_SUCH_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.ESTALE)
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+class Terminated(KeyboardInterrupt):
+    """Asked to end by SIGTERM: the same as Ctrl-C, with another exit code."""
 
 
 class LazyGroup(click.Group):
@@ -71,48 +83,100 @@ def temper(debug: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0 done, 1 failed, 2 used wrongly, 130 interrupted."""
+    """Run the command line.
+
+    Args:
+        arguments: the words after ``temper``; those of this process if None.
+
+    Returns:
+        The exit code: 0 done, 1 failed, 2 used wrongly, 130 interrupted, 143 terminated.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     # one switch, wherever it stands
-    debug = "--debug" in words or os.environ.get("TEMPER_DEBUG", "") not in ("", "0")
+    debug = "--debug" in words or os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
     words = [word for word in words if word != "--debug"]
+    _prepare_streams()
+    with contextlib.suppress(ValueError):  # not the main thread: signals are somebody else's
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         result = temper.main(args=words, prog_name="temper", standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        return 2
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("\nInterrupted. What is finished is kept; the same command goes on from there.", err=True)
-        return INTERRUPTED
+        return result if isinstance(result, int) else 0
+    except (KeyboardInterrupt, click.Abort) as error:
+        _say("\nInterrupted. What is finished is kept; the same command goes on from there.")
+        return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
     except BrokenPipeError:
         # whoever read our output has gone; nothing more can be said there
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return BROKEN_PIPE
     except Exception as error:
-        return _failed(error, debug)
-    return result if isinstance(result, int) else 0
+        if debug and not isinstance(error, click.ClickException):
+            traceback.print_exception(error)
+        sentence, code = explain(error)
+        _say(sentence)
+        return code
 
 
-def _failed(error: Exception, debug: bool) -> int:
-    if debug:
-        traceback.print_exception(error)
+def explain(error: Exception) -> tuple[str, int]:
+    """What to tell the user of an exception, and the exit code."""
     if isinstance(error, TemperError):
-        click.echo(f"Error: {error}", err=True)
-        return error.exit_code
+        return f"Error: {error}", error.exit_code
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error.format_message(), error.exit_code
+    if isinstance(error, click.UsageError):
+        where = f" See '{error.ctx.command_path} --help'." if error.ctx else ""
+        message = error.format_message()
+        return f"Error: {message}{'' if message.endswith(('.', '?')) else '.'}{where}", error.exit_code
+    if isinstance(error, click.ClickException):
+        return f"Error: {error.format_message()}", error.exit_code
+    return f"Error: {_explain_other(error)}", 1
+
+
+def _explain_other(error: Exception) -> str:
+    place = f" {error.filename}" if isinstance(error, OSError) and error.filename else ""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _DISK_FULL:
+        return (
+            f"No space left on the disk{place and ' for'}{place}. Free some and give the same command again: what is "
+            "finished is kept."
+        )
+    if number in _NOT_ALLOWED and place:
+        return f"No permission for{place}. Choose a place you may read and write."
+    if number == errno.EMFILE:
+        return "Too many files are open. Raise the limit with 'ulimit -n 4096' and give the same command again."
+    if place and number in _NO_SUCH_PLACE:
+        return f"{place.strip()} cannot be used: {os.strerror(number or 0)}."
     if isinstance(error, MemoryError):
-        sentence = "This machine has too little memory for that. Try a smaller batch_size, a smaller input, or fewer workers."
-    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        place = f" at {error.filename}" if error.filename else ""
-        sentence = f"No space left on the disk{place}. Free some and run the same command again: what is finished is kept."
-    else:
-        name = type(error).__name__
-        sentence = f"This is a mistake in Temper, not in what you did: {name}: {error}. Run it with --debug and report what it prints."
-    click.echo(f"Error: {sentence}", err=True)
-    return 1
+        return (
+            "This machine has too little memory for that. Try a smaller batch_size, a smaller input, or fewer workers."
+        )
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != __package__:
+        return (
+            f"The Python package '{error.name.partition('.')[0]}' is needed for this and is not installed. In a clone "
+            "of Temper 'make install' installs all there is; 'temper doctor' prints the commands for this machine."
+        )
+    text = " ".join(str(error).split())
+    return (
+        f"This is a bug in Temper, not in what you did ({type(error).__name__}{text and ': '}{text}). Please report it "
+        "with what the same command prints when run with --debug."
+    )
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # no one listens
+        click.echo(text, err=True)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _prepare_streams() -> None:
+    """A terminal that cannot show a sign gets a question mark in its place, not an error."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
 
 
 if __name__ == "__main__":

@@ -74,6 +74,11 @@ class WorkerProcess:
             self._process.stdout.close()
         self._words.close()
 
+    @property
+    def pid(self) -> int:
+        """Of the child."""
+        return self._process.pid
+
     def ask(self, command: str, task_seconds: float = 0.0, **fields: Any) -> dict[str, Any]:
         """Send one command and wait for its answer, asleep.
 
@@ -102,7 +107,7 @@ class WorkerProcess:
     def cpu_seconds(self) -> float:
         """Processor time that the child has used so far."""
         try:
-            times = psutil.Process(self._process.pid).cpu_times()
+            times = psutil.Process(self.pid).cpu_times()
         except psutil.Error:
             return 0.0
         return float(times.user + times.system)
@@ -230,12 +235,12 @@ def _measure_group(
 
 
 def _take_turn(turn: _Turn, settings: BenchmarkSettings) -> None:
-    limit = settings.max_seconds / settings.rounds
+    limit = settings.time_box_seconds / settings.rounds
     started = time.perf_counter()
     answer = turn.worker.ask(
         "measure",
         limit,
-        seconds=min(limit, settings.min_seconds / settings.rounds),
+        seconds=settings.min_seconds / settings.rounds,
         samples=math.ceil(settings.min_samples / settings.rounds),
         limit_seconds=limit,
     )

@@ -185,7 +185,7 @@ class BenchmarkSettings:
     Attributes:
         min_seconds: each candidate is sampled at least this long,
         min_samples: and at least this often,
-        max_seconds: but no longer than this (the time box).
+        max_seconds: but no longer than this (the time box), or than twice ``min_seconds`` where that is more.
         rounds: turns that the candidates take.
         warmup_seconds: longest warm-up before the first sample.
         pictures: encoded pictures kept in memory and cycled through.
@@ -201,6 +201,11 @@ class BenchmarkSettings:
     warmup_seconds: float = 5.0
     pictures: int = 64
     answer_seconds: float = 120.0
+
+    @property
+    def time_box_seconds(self) -> float:
+        """The longest that one candidate is sampled."""
+        return max(self.max_seconds, 2 * self.min_seconds)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from .. import __version__
 from ..core.errors import TemperError
 from ..core.events import Event, Reporter
-from ..core.files import atomic_folder, read_json, remove_partial, sha256_json, write_json
+from ..core.files import PARTIAL_SUFFIX, atomic_folder, read_json, remove_tree, sha256_json, write_json
 from ..deploy.runtimes.load import load_runtime
 from ..detection.dataset import DataSet, from_coco, to_coco
 from .accuracy import measure_accuracy, save_detections
@@ -57,8 +57,7 @@ def run_benchmark(
     """
     entrants = open_candidates(candidates, data)
     started_at = now()
-    remove_partial(out)
-    (out / MEASUREMENTS_NAME).unlink(missing_ok=True)
+    _clear(out)
     before = machine_state()
     for warning in machine_warnings(before):
         report(Event("warning", STAGE, {"message": warning}))
@@ -98,6 +97,14 @@ def load_truth(folder: Path, benchmark: BenchmarkRow) -> DataSet:
     if data.content_hash() != benchmark.data_sha256:
         raise TemperError(f"{path} is not the data that was measured on. Measure again with 'temper bench run'.")
     return data
+
+
+def _clear(out: Path) -> None:
+    """Take away what would contradict the new results, and what a killed run left; nothing else is touched."""
+    for name in (MEASUREMENTS_NAME, TRUTH_NAME, DETECTIONS_FOLDER):
+        for leftover in out.glob(f".{name}.*{PARTIAL_SUFFIX}"):
+            remove_tree(leftover)
+    remove_tree(out / MEASUREMENTS_NAME)
 
 
 def _measure_accuracies(entrants: Sequence[Entrant], data: DataSet, out: Path, report: Reporter) -> list[AccuracyRow]:
@@ -149,7 +156,8 @@ def _row_warnings(rows: Sequence[LatencyRow]) -> list[str]:
         title = f"{row.subject.model} {row.subject.variant}, batch {row.batch}"
         if not row.complete:
             warnings.append(
-                f"{title}: the time box closed after {row.stages['end_to_end'].n} samples; give it more with --seconds."
+                f"{title}: the time box closed after {row.stages['end_to_end'].n} samples; "
+                "'temper bench run --time-box' gives it longer."
             )
         if not row.warmup_stable:
             warnings.append(f"{title}: latency had not settled when the warm-up ended.")

@@ -99,7 +99,8 @@ def _extract(opened: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, size:
             out.write(block)
     if left != 0:
         raise TemperError(
-            f"The bundle {archive} was not opened: its entry '{info.filename[:80]}' is not as long as its manifest says."
+            f"The bundle {archive} was not opened: its entry '{info.filename[:80]}' has another length than the "
+            "manifest says."
         )
 
 

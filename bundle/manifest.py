@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 MANIFEST_NAME = "manifest.json"
 #: The ending of a bundle's folder.
 BUNDLE_SUFFIX = ".temper"
@@ -46,8 +46,8 @@ class InputRule(_Model):
 class Parity(_Model):
     """How far a variant's graph is from the Paddle model, on real pictures of the validation split.
 
-    Differences are over pairs of detections of one label, one from each side, that overlap by an IoU of at least 0.95;
-    boxes are compared in pixels of the graph's input. mAP is of those same pictures.
+    Differences are over pairs of one label, one from each side, that overlap by an IoU of at least 0.95; boxes are
+    compared in pixels of the graph's input. mAP is of those same pictures. How pairs are found is in ``export.parity``.
     """
 
     images: int = Field(ge=1)

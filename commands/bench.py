@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from ..core.events import Event
+    from ..benchmarks.measurement import Measurements
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -58,6 +59,7 @@ def bench() -> None:
     help="Sample each no longer than this, in seconds.",
 )
 @click.option("--limit", type=click.IntRange(1), help="Measure on this many pictures, evenly spread over the split.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def run(
     bundles: tuple[Path, ...],
     data: Path,
@@ -71,7 +73,8 @@ def run(
     samples: int,
     time_box: float,
     limit: int | None,
-) -> None:  # fmt: skip
+    as_json: bool,
+) -> None:
     """Measure accuracy, latency and memory of BUNDLE... on a data set.
 
     Every bundle runs in a process of its own and they take turns. The rows go to OUT/measurements.jsonl;
@@ -81,6 +84,7 @@ def run(
     from ..benchmarks.measurement import MEASUREMENTS_NAME, BenchmarkSettings
     from ..benchmarks.run import run_benchmark
     from ..detection.dataset import load_split
+    from ..flow.progress import choose_style, progress
 
     loaded = load_split(data, split)
     if limit is not None and limit < len(loaded):
@@ -92,11 +96,16 @@ def run(
         batch_sizes=batch_sizes or (1,),
         threads=threads,
     )
-    settings = BenchmarkSettings(min_seconds=seconds, min_samples=samples, max_seconds=max(time_box, seconds))
-    measured = run_benchmark(candidates, loaded, settings, out, _tell)
+    settings = BenchmarkSettings(min_seconds=seconds, min_samples=samples, max_seconds=time_box)
+    with progress(choose_style(as_json)) as reporter:
+        measured = run_benchmark(candidates, loaded, settings, out, reporter)
+    path = out / MEASUREMENTS_NAME
+    if as_json:
+        click.echo(json.dumps({"event": "written", "path": str(path)}))
+        return
     for line in _overview(measured):
         click.echo(line)
-    click.echo(f"Written: {out / MEASUREMENTS_NAME}. For a page of it: temper bench report {out}")
+    click.echo(f"Written: {path}. For a page of it: temper bench report {out}")
 
 
 @bench.command()
@@ -114,22 +123,10 @@ def report(folder: Path, name: str | None) -> None:
     click.echo(f"Written: {page}")
 
 
-def _tell(event: Event) -> None:
-    """Warnings and every tenth of the way, on standard error."""
-    if event.kind == "warning":
-        click.echo(f"warning: {event.data['message']}", err=True)
-    elif event.kind == "step":
-        done, total = event.data["done"], event.data["total"]
-        if done * 10 // total != (done - 1) * 10 // total:
-            click.echo(f"{done} of {total} {event.data['unit']}", err=True)
-
-
-def _overview(measured: object) -> list[str]:
+def _overview(measured: Measurements) -> list[str]:
     """The figures that matter most, one line per candidate."""
-    from ..benchmarks.measurement import Measurements
     from ..benchmarks.report.results import collect_results
 
-    assert isinstance(measured, Measurements)
     lines = [f"{'model':<28} {'graph':<8} {'batch':>5} {'mAP':>6} {'p50 ms':>9} {'images/s':>9}  (measured)"]
     for result in collect_results(measured):
         ap = result.figures.ap if result.figures else None

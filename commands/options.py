@@ -6,6 +6,18 @@ from pathlib import Path
 
 import click
 
+#: The stages of a run, as in ``flow.keys``, which is not imported for a help text.
+STAGES = (
+    "data",
+    "teacher",
+    "student",
+    "distilled",
+    "export-teacher",
+    "export-student",
+    "export-distilled",
+    "benchmark",
+    "report",
+)
 overrides_option = click.option(
     "--set",
     "overrides",
@@ -20,3 +32,12 @@ runs_option = click.option(
     show_default=True,
     help="Folder of all runs.",
 )
+device_option = click.option(
+    "--device", type=click.Choice(["cpu", "gpu"]), help="What Paddle trains on; overrides the recipe."
+)
+events_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line for every event.")
+
+
+def with_device(overrides: tuple[str, ...], device: str | None) -> tuple[str, ...]:
+    """The overrides, ``--device`` among them as the last word."""
+    return overrides if device is None else (*overrides, f"device={device}")

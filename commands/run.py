@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from .options import overrides_option, runs_option
+from .options import STAGES, device_option, events_option, overrides_option, runs_option, with_device
 
 
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
 @overrides_option
 @runs_option
-@click.option("--device", type=click.Choice(["cpu", "gpu"]), help="Where to train; overrides the recipe.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line for every event.")
-def run(recipe: Path, overrides: tuple[str, ...], runs: Path, device: str | None, as_json: bool) -> None:
+@device_option
+@click.option(
+    "--again",
+    multiple=True,
+    type=click.Choice(STAGES),
+    metavar="STAGE",
+    help=f"Do a stage even if it is done: {', '.join(STAGES)}.",
+)
+@events_option
+def run(
+    recipe: Path, overrides: tuple[str, ...], runs: Path, device: str | None, again: tuple[str, ...], as_json: bool
+) -> None:
     """Do whatever of RECIPE is not done yet: data, teacher, student, MGD student, export, benchmark, report.
 
-    Run it again after an interruption, or after a change of the recipe: finished stages are skipped.
+    Give it again after an interruption, and it goes on; after a change of the recipe, and it redoes what the change
+    touches. RECIPE is a YAML file, or the folder of a run. The last line is the path of the report.
     """
     from .run_recipe import run_to
 
-    if device is not None:
-        overrides = (*overrides, f"device={device}")
-    folder, report = run_to("report", recipe, overrides, runs, as_json)
+    _, folder = run_to(["report"], recipe, with_device(overrides, device), runs, as_json, again)
+    from ..flow.progress import write_json_event
+    from ..flow.stages import report_path
+
+    report = report_path(folder).absolute()
     if as_json:
-        click.echo(json.dumps({"event": "run_done", "run": str(folder), "report": str(report)}))
-    else:
-        click.echo(f"\nThe report: {report}")
+        write_json_event("run_done", run=str(folder.path), report=str(report))
+        return
+    for sentence in _summary(report.with_name("results.json")):
+        click.echo(sentence)
+    click.echo(report)
+
+
+def _summary(results: Path) -> list[str]:
+    from ..core.files import read_json
+
+    return ["", *read_json(results)["summary"], ""]

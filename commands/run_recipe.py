@@ -1,31 +1,52 @@
-"""Reading a recipe and running it up to a stage: the same for ``run``, ``distill`` and ``export``."""
+"""Running a recipe up to a stage: the same for ``run``, ``distill`` and ``export``."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+if TYPE_CHECKING:
+    from ..distill.recipe import Recipe
+    from ..flow.folder import RunFolder
 
-def run_to(goal: str, recipe: Path, overrides: tuple[str, ...], runs: Path, as_json: bool) -> tuple[Path, Path]:
-    """Run a recipe up to the stage ``goal``.
+
+def run_to(
+    goals: Sequence[str], recipe: Path, overrides: tuple[str, ...], runs: Path, as_json: bool, again: Sequence[str] = ()
+) -> tuple[Recipe, RunFolder]:
+    """Run a recipe up to each of the stages ``goals``, with the display the user asked for.
+
+    Args:
+        goals: stages; what leads to them is done as well.
+        recipe: a recipe's file, or the folder of a run, which stands for the recipe it was last started with.
+        overrides: changes of the recipe.
+        runs: folder of all runs.
+        as_json: one JSON object a line instead of a display.
+        again: stages to do even if they are done.
 
     Returns:
-        The run's folder, and where its report lies or will lie, both absolute.
+        The checked recipe and the run's folder.
     """
     # before anything loads NumPy or Paddle, whose threads are set by the environment
     from ..distill.cpu import prepare_cpu
 
     prepare_cpu()
     from ..distill.recipe_file import read_recipe
-    from ..flow.progress import choose_style, progress
+    from ..flow.folder import RECIPE_NAME
+    from ..flow.progress import choose_style, progress, write_json_event
     from ..flow.run import run_recipe
-    from ..flow.stages import report_path
 
-    checked = read_recipe(recipe, overrides)
+    is_run = (recipe / RECIPE_NAME).is_file()
+    checked = read_recipe(recipe / RECIPE_NAME if is_run else recipe, overrides)
+    if is_run and recipe.name == checked.name:
+        runs = recipe.parent
     style = choose_style(as_json)
-    if style != "json":
+    if style == "json":
+        write_json_event("run_started", run=str(runs / checked.name))
+    else:
         click.echo(f"Run '{checked.name}' in {runs / checked.name}")
     with progress(style) as report:
-        folder = run_recipe(checked, runs, report, goal)
-    return folder.path.resolve(), report_path(folder).resolve()
+        folder = run_recipe(checked, runs, report, goals, again)
+    return checked, folder

@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .options import runs_option
+
 if TYPE_CHECKING:
     from ..flow.status import StageStatus
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
+@runs_option
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-def status(run: Path, as_json: bool) -> None:
-    """Show where RUN stands: its folder (runs/NAME) or its name below runs/."""
-    from ..flow.status import run_status
+def status(run: Path, runs: Path, as_json: bool) -> None:
+    """Show where RUN stands: which stages are done, and what the trainings have reached.
 
-    folder = run if run.exists() or not (Path("runs") / run).exists() else Path("runs") / run
+    RUN is a run's folder, or its name below --runs.
+    """
+    from ..flow.status import find_run, run_status
+
+    folder = find_run(run, runs)
     stages = run_status(folder)
     if as_json:
         click.echo(json.dumps({"run": str(folder), "stages": [stage.to_dict() for stage in stages]}))
@@ -33,7 +39,7 @@ def _print_table(folder: Path, stages: list[StageStatus]) -> None:
 
     from ..flow.progress import TITLES, duration
 
-    table = Table(title=f"Run {folder}", title_justify="left")
+    table = Table(title=f"Run {folder}", title_justify="left", title_style="bold")
     for column in ("stage", "state", "time", "epoch", "loss", "mAP"):
         table.add_column(column, justify="left" if column in ("stage", "state") else "right")
     for stage in stages:

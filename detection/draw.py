@@ -87,7 +87,7 @@ def draw_boxes(
     rows = list(zip(_to_pixels(boxes, scale, canvas), labels.tolist(), written, strict=True))
     for box, label, _ in reversed(rows):
         cv2.rectangle(canvas, box[:2], box[2:], _BLACK, 3)
-        cv2.rectangle(canvas, box[:2], box[2:], class_colour(label), 2 if scale > 1 else 1)
+        cv2.rectangle(canvas, box[:2], box[2:], class_colour(label), 2 if min(canvas.shape[:2]) >= 256 else 1)
     for box, label, score in rows:
         tags.add(box, names[label] + score, class_colour(label))
     tags.draw()

@@ -1,7 +1,7 @@
 """YAML as recipes use it: a small, safe part of the language, with the line of every field.
 
-Numbers and booleans follow YAML 1.2, so ``5e-4`` is a number and ``no`` is a text. Anchors, aliases and tags are refused: a
-recipe needs none, and a few lines of aliases can stand for gigabytes.
+Numbers and booleans follow YAML 1.2, so ``5e-4`` is a number and ``no`` is a text. Anchors, aliases and tags are
+refused: a recipe needs none, and a few lines of aliases can stand for gigabytes.
 """
 
 from __future__ import annotations
@@ -40,13 +40,17 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]{0,17})$"), list("-+0123456789")
 )
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"),
+    re.compile(
+        r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"
+    ),
     list("-+.0123456789"),
 )
 
@@ -111,7 +115,9 @@ def _check_events(text: str, name: str) -> None:
     for event in yaml.parse(text, Loader=_Loader):
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise UsageError(f"{name}, line {line}: recipes have no anchors and aliases (& and *); write the value out.")
+            raise UsageError(
+                f"{name}, line {line}: recipes have no anchors and aliases (& and *); write the value out."
+            )
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):

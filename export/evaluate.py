@@ -73,7 +73,7 @@ def in_picture_pixels(found: Iterable[Detections], store: PictureStore, rows: It
 
 
 def evenly_spaced(total: int, wanted: int) -> list[int]:
-    """At most ``wanted`` of ``total`` positions, spread evenly: of a list sorted by class, every class has its share."""
+    """At most ``wanted`` of ``total`` positions, spread evenly: in a list sorted by class each has its share."""
     if wanted >= total:
         return list(range(total))
     return [int(position) for position in np.linspace(0, total - 1, wanted).round()]

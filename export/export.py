@@ -20,12 +20,11 @@ from ..core.files import PARTIAL_SUFFIX, explain_os_errors, sha256_file, write_b
 from ..detection.metrics import AccuracyFigures, evaluate
 from ..distill.detectors.normalise import normalisation_for
 from .evaluate import Progress, evenly_spaced, graph_detections, in_picture_pixels
-from .parity import check_parity, paddle_detections, require_parity
+from .parity import PaddleAnswer, check_parity, paddle_answers, require_parity
 from .thresholds import best_thresholds
 
 if TYPE_CHECKING:
     from ..detection.dataset import DataSet
-    from ..detection.detections import Detections
     from ..distill.detectors.base import Detector
     from ..distill.recipe import DetectorSection, ExportSection, InputSection
     from ..distill.training.loader import PictureStore
@@ -73,8 +72,8 @@ class ExportJob:
 def export_model(job: ExportJob, target: Path, report: Reporter) -> Manifest:
     """Export a model as a bundle.
 
-    The fp32 graph has to agree with Paddle within the limits of ``parity``, or nothing is written. The int8 graph has to
-    come within 1 point of mAP of fp32, or it is left out and a warning says so.
+    The fp32 graph has to agree with Paddle within the limits of ``parity``, or nothing is written. The int8 graph has
+    to come within 1 point of mAP of fp32, or it is left out and a warning says so.
 
     Args:
         job: what to export.
@@ -144,7 +143,7 @@ class _Work:
         self.validation: PictureStore = PictureStore(job.validation, rule, job.input.channels)
         self.calibration: PictureStore = PictureStore(job.calibration, rule, job.input.channels)
         self.parity_rows = evenly_spaced(len(job.validation), job.export.parity_images)
-        self.paddle: list[Detections] = []
+        self.paddle: list[PaddleAnswer] = []
 
     def export_fp32(self) -> _Exported:
         """Trace, build and prove the fp32 graph."""
@@ -154,7 +153,7 @@ class _Work:
         detector = build_detector(job.detector, job.labels, seed=0)
         load_into(detector, job.weights, whole=True)
         graph = self._build(detector)
-        self.paddle = paddle_detections(
+        self.paddle = paddle_answers(
             detector,
             self.validation,
             self.normalisation,
@@ -164,7 +163,7 @@ class _Work:
         )
         exported = self._judge("fp32", graph)
         require_parity(exported.parity, graph)
-        if not any(len(one) for one in self.paddle):
+        if not any(len(one.detections) for one in self.paddle):
             self.warn(
                 f"{job.name}: the model finds nothing above the score floor on {len(self.paddle)} pictures, so that "
                 "parity proves little. Train it for longer."
@@ -193,8 +192,8 @@ class _Work:
                 return exported
             figures.append(f"{reached:.2f} by {method}")
         self.warn(
-            f"{self.job.name}: int8 is left out, as its mAP of {', '.join(figures)} is more than {MAX_INT8_LOSS:g} point "
-            f"below fp32's {fp32.accuracy.ap:.2f}."
+            f"{self.job.name}: int8 is left out, as its mAP of {', '.join(figures)} is more than "
+            f"{MAX_INT8_LOSS:g} point below fp32's {fp32.accuracy.ap:.2f}."
         )
         return None
 
@@ -236,7 +235,12 @@ class _Work:
         """Parity on some validation pictures and accuracy on all, from one pass over them."""
         found = graph_detections(graph, self.validation, progress=self._progress(f"{precision} on validation pictures"))
         parity = check_parity(
-            self.paddle, [found[row] for row in self.parity_rows], self.validation, self.parity_rows, self.settings
+            self.paddle,
+            [found[row] for row in self.parity_rows],
+            self.validation,
+            self.parity_rows,
+            self.settings,
+            exact=precision == "fp32",
         )
         moved = in_picture_pixels(found, self.validation, range(len(found)))
         return _Exported(precision, graph, parity, evaluate(self.job.validation, moved))
@@ -244,9 +248,9 @@ class _Work:
     def _describe(self, exported: _Exported) -> None:
         parity, ap = exported.parity, exported.accuracy.ap
         self.note(
-            f"{self.job.name} {exported.precision}: {'no mAP' if ap is None else f'mAP {ap:.2f}'}; against Paddle scores "
-            f"within {parity.largest_score_difference:.2g}, boxes within {parity.largest_box_difference_px:.2g} px, "
-            f"{parity.matched_share:.1%} of the detections paired"
+            f"{self.job.name} {exported.precision}: {'no mAP' if ap is None else f'mAP {ap:.2f}'}; against Paddle "
+            f"scores within {parity.largest_score_difference:.2g}, boxes within "
+            f"{parity.largest_box_difference_px:.2g} px, {parity.matched_share:.1%} of the detections paired"
         )
 
     def _progress(self, unit: str) -> Progress:

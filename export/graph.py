@@ -189,7 +189,7 @@ def _input_nodes(
 
 
 def _first_convolution(network: onnx.ModelProto, source: str) -> onnx.NodeProto | None:
-    """The convolution that alone reads the input, over all its channels and with constant weights; None if none does."""
+    """The convolution that alone reads the input, all its channels at once, with constant weights; else None."""
     readers = [node for node in network.graph.node if source in node.input]
     held = {tensor.name for tensor in network.graph.initializer}
     if len(readers) != 1 or readers[0].op_type != "Conv" or readers[0].input[1] not in held:

@@ -1,11 +1,11 @@
 """From a floating-point graph to int8: static quantisation with QuantizeLinear and DequantizeLinear in the graph.
 
-What was measured, and the choices that came of it (three trained RetinaNets of six classes on synthetic steel, 60 pictures,
-a processor with AVX2 and without VNNI; mAP in points against the fp32 graph of each):
+What was measured, and the choices that came of it (three trained RetinaNets of six classes on synthetic steel, 60
+pictures, a processor with AVX2 and without VNNI; mAP in points against the fp32 graph of each):
 
-- Weights take 7 bits (``reduce_range``), always. The u8 x s8 kernels of such processors add pairs of products in 16 bits,
-  and full 8-bit weights saturate them: that cost 0.5 to 1.5 points. With 7 bits nothing can saturate
-  (2 x 255 x 64 < 2^15), so every processor computes the same numbers; what remained was within 0.7 points either way.
+- Weights take 7 bits (``reduce_range``), always. The u8 x s8 kernels of such processors add pairs of products in 16
+  bits, and full 8-bit weights saturate them: that cost 0.5 to 1.5 points. With 7 bits nothing can saturate
+  (2 x 255 x 64 < 2^15), so every processor adds the same integers; what remained was within 0.7 points either way.
 - The last convolutions of the head, and all that follows them, stay in floating point: worth 0.3 points on average. A
   score quantised to 256 steps ties with others, and mAP lives from the order of scores.
 - The range of an activation is the smallest and largest value seen (``min_max``). Cutting the outermost values
@@ -31,7 +31,7 @@ from .. import __version__
 from ..core.errors import MissingDependencyError, TemperError
 from ..core.files import write_bytes
 from .graph import NETWORK, checked
-from .quiet import last_line, quiet
+from .quiet import last_line, one_line, quiet
 from .tail import TAIL
 
 Method = Literal["min_max", "percentile"]
@@ -98,7 +98,8 @@ def quantize_int8(
     except Exception as error:  # whatever onnxruntime.quantization raises
         reason = last_line(said()) if said is not None else ""
         raise TemperError(
-            f"ONNX Runtime could not quantise the graph: {type(error).__name__}: {error} (last words: {reason}). "
+            f"ONNX Runtime could not quantise the graph: {type(error).__name__}: {one_line(error)} "
+            f"(last words: {reason}). "
             "Leave int8 out of the recipe's export.precisions to go on without it."
         ) from error
     write_bytes(target, _tidied(quantised, model).SerializeToString())
@@ -140,7 +141,8 @@ def _quantize(graph: Path, draft: Path, batches: list[NDArray[np.uint8]], nodes:
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     except ImportError as error:
         raise MissingDependencyError(
-            f"ONNX Runtime's quantisation tools do not load here ({error}). Install them with 'pip install onnxruntime onnx'."
+            f"ONNX Runtime's quantisation tools do not load here ({error}). "
+            "Install them with 'pip install onnxruntime onnx'."
         ) from error
     quantize_static(
         str(graph),

@@ -57,6 +57,12 @@ def _redirected(sink: IO[bytes]) -> Iterator[None]:
             os.close(handle)
 
 
+def one_line(text: object, limit: int = 300) -> str:
+    """What a library says in several lines, as one of at most ``limit`` characters."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= limit else f"{line[: limit - 3]}..."
+
+
 def last_line(text: str) -> str:
     """The last line of a library's chatter that says something, for an error message."""
     lines = [line.strip() for line in text.splitlines() if line.strip(" \t-=")]

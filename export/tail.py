@@ -1,7 +1,7 @@
 """The end of the graph: from scores and regressions to packed detections, in standard ONNX operators.
 
-Operator by operator the computation of ``detection.decode.decode_detections``, for a whole batch at once, ties included:
-TopK and NonMaxSuppression both give equal scores in the order of their indices, as a stable sort does.
+Operator by operator the computation of ``detection.decode.decode_detections``, for a whole batch at once, ties
+included: TopK and NonMaxSuppression both give equal scores in the order of their indices, as a stable sort does.
 """
 
 from __future__ import annotations

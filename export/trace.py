@@ -10,7 +10,7 @@ import onnx
 
 from ..core.errors import MissingDependencyError, TemperError
 from .onnx_build import OPSET
-from .quiet import last_line, quiet
+from .quiet import last_line, one_line, quiet
 
 if TYPE_CHECKING:
     from ..distill.detectors.base import Detector
@@ -41,7 +41,8 @@ def trace_network(detector: Detector, size: tuple[int, int]) -> onnx.ModelProto:
     except Exception as error:  # both libraries have no classes of their own for what they cannot do
         reason = last_line(said()) if said is not None else ""
         raise TemperError(
-            f"The detector could not be written as ONNX: {type(error).__name__}: {error} (last words: {reason}). "
+            f"The detector could not be written as ONNX: {type(error).__name__}: {one_line(error)} "
+            f"(last words: {reason}). "
             "Check with 'temper doctor' that paddlepaddle and paddle2onnx have the versions Temper asks for."
         ) from error
     finally:
@@ -56,10 +57,13 @@ def _convert(detector: Detector, size: tuple[int, int], folder: Path) -> onnx.Mo
         import paddle2onnx
     except ImportError as error:
         raise MissingDependencyError(
-            f"Export needs paddle2onnx, which does not load here ({error}). 'make install' in a clone of Temper installs it."
+            f"Export needs paddle2onnx, which does not load here ({error}). "
+            "'make install' in a clone of Temper installs it."
         ) from error
 
-    class Network(paddle.nn.Layer):  # type: ignore[misc, unused-ignore]
+    layer: Any = paddle.nn.Layer
+
+    class Network(layer):
         def __init__(self) -> None:
             super().__init__()
             self.detector = detector

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,10 @@ KEY_NAME = "stage.key"
 DONE_NAME = "stage.json"
 RECIPE_NAME = "recipe.json"
 LOCK_NAME = ".lock"
+#: Pictures of a data set: too many to look at one by one, and a missing one is told of when it is read.
+_UNWATCHED = "images"
+#: 'temper status' holds the lock for an instant; after this many tries it is another run.
+_LOCK_TRIES, _LOCK_PAUSE = 5, 0.05
 
 
 @dataclass(frozen=True)
@@ -27,13 +33,32 @@ class StageRecord:
 
     Attributes:
         key: hash of everything the stage's result depends on.
-        seconds: it took, of the invocation that finished it.
+        seconds: it took; for a training over all interruptions.
         result: small facts for status and later stages (plain JSON values).
+        finished_at: when, UTC, in ISO 8601.
+        files: sizes in bytes of the files it made, by their path below the stage's folder.
     """
 
     key: str
     seconds: float
     result: dict[str, Any]
+    finished_at: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="microseconds"))
+    files: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the process that holds a run's lock is doing.
+
+    Attributes:
+        process: its id.
+        stage: at work on; empty before the first.
+        seconds: for so long.
+    """
+
+    process: str
+    stage: str
+    seconds: float
 
 
 class RunFolder:
@@ -47,15 +72,19 @@ class RunFolder:
         return self.path / name
 
     def record(self, name: str) -> StageRecord | None:
-        """The record of a finished stage; None if it is not finished, or its record is damaged."""
+        """The record of a finished stage; None if it is not finished, damaged, or misses files it made."""
         path = self.stage(name) / DONE_NAME
         if not path.is_file():
             return None
         try:
             value = read_json(path)
-            return StageRecord(str(value["key"]), float(value["seconds"]), dict(value["result"]))
-        except (TemperError, KeyError, TypeError, ValueError):
+            files = {str(file): int(size) for file, size in value["files"].items()}
+            record = StageRecord(
+                str(value["key"]), float(value["seconds"]), dict(value["result"]), str(value["finished_at"]), files
+            )
+        except (TemperError, KeyError, TypeError, ValueError, AttributeError):
             return None
+        return record if all(_size(self.stage(name) / file) == size for file, size in files.items()) else None
 
     def started_key(self, name: str) -> str | None:
         """The key under which a stage was begun, if it was."""
@@ -65,22 +94,47 @@ class RunFolder:
             return None
 
     def begin(self, name: str, key: str) -> Path:
-        """Make the folder of a stage ready: kept if it was begun under the same key, else emptied."""
+        """Make the folder of a stage ready: kept if it was begun under this key and never finished, else emptied."""
         folder = self.stage(name)
-        if self.started_key(name) != key:
+        if self.started_key(name) != key or (folder / DONE_NAME).exists():
             remove_tree(folder)
         with explain_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        (folder / DONE_NAME).unlink(missing_ok=True)
         remove_partial(folder)
         write_text(folder / KEY_NAME, key + "\n")
         return folder
 
     def finish(self, name: str, record: StageRecord) -> None:
-        """Mark a stage as done; the last thing that is written of it."""
+        """Mark a stage as done, with the files that are there now; the last thing that is written of it."""
+        folder = self.stage(name)
+        files = {path.relative_to(folder).as_posix(): size for path, size in _watched_files(folder)}
         write_json(
-            self.stage(name) / DONE_NAME, {"key": record.key, "seconds": record.seconds, "result": record.result}
+            folder / DONE_NAME,
+            {
+                "key": record.key,
+                "seconds": record.seconds,
+                "result": record.result,
+                "finished_at": record.finished_at,
+                "files": files,
+            },
         )
+
+    def require_usable(self) -> None:
+        """Refuse a folder that holds something else.
+
+        Raises:
+            TemperError: if the folder is there, is not empty, and is not a run's.
+        """
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise TemperError(f"{self.path} is there and is not a folder. Choose another place with --runs.")
+        names = set(os.listdir(self.path))
+        if names and not names & {RECIPE_NAME, LOCK_NAME}:
+            raise TemperError(
+                f"{self.path} is there and does not belong to a run of Temper. Choose another place with --runs, or "
+                "another name with --set name=NAME."
+            )
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -93,30 +147,73 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                owner = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
-                raise TemperError(
-                    f"Another temper (process {owner}) is at work in {self.path}. Wait for it, or stop it, and run this again."
-                ) from error
-            with explain_os_errors(self.path):
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, str(os.getpid()).encode(), 0)
+            self._lock(handle)
+            self.tell("")
             yield
         finally:
             os.close(handle)  # the kernel drops the lock with the handle, also when a process is killed
 
-    def is_locked(self) -> bool:
-        """Whether a process is at work in the run right now."""
+    def _lock(self, handle: int) -> None:
+        for attempt in range(_LOCK_TRIES):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError as error:
+                if attempt == _LOCK_TRIES - 1:
+                    owner = _read_lock(self.path)[0] or "unknown"
+                    raise TemperError(
+                        f"Another temper (process {owner}) is at work in {self.path}. Wait for it or stop it, "
+                        "then give this command again."
+                    ) from error
+                time.sleep(_LOCK_PAUSE)
+            except OSError as error:
+                raise TemperError(
+                    f"{self.path} is on a file system without locks ({error.strerror}). Choose a local disk with "
+                    "--runs."
+                ) from error
+
+    def tell(self, stage: str) -> None:
+        """Leave word for ``temper status``: this process, and the stage it is at. To be called under the lock."""
+        with explain_os_errors(self.path):
+            # in place: the lock is on this very file
+            (self.path / LOCK_NAME).write_text(f"{os.getpid()} {stage}\n", encoding="utf-8")
+
+    def work(self) -> Work | None:
+        """What the process at work in the run does right now; None if there is none."""
         try:
             handle = os.open(self.path / LOCK_NAME, os.O_RDONLY)
         except OSError:
-            return False
+            return None
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return False
+            return None
         except OSError:
-            return True
+            process, stage = _read_lock(self.path)
+            return Work(process, stage, max(0.0, time.time() - os.fstat(handle).st_mtime))
         finally:
             os.close(handle)
+
+
+def _read_lock(folder: Path) -> tuple[str, str]:
+    try:
+        process, _, stage = (folder / LOCK_NAME).read_text(encoding="utf-8").strip().partition(" ")
+    except (OSError, UnicodeDecodeError):
+        return "", ""
+    return process, stage
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _watched_files(folder: Path) -> Iterator[tuple[Path, int]]:
+    for place, folders, names in os.walk(folder):
+        if _UNWATCHED in folders:
+            folders.remove(_UNWATCHED)
+        for name in sorted(names):
+            path = Path(place, name)
+            if path not in (folder / KEY_NAME, folder / DONE_NAME):
+                yield path, path.stat().st_size

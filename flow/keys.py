@@ -1,19 +1,21 @@
-"""What each stage's result depends on, as a hash: the reason to skip it, or to do it again."""
+"""What each stage's result depends on, as a hash: the reason to skip it, or to do it again.
+
+A stage depends on parts of the recipe and on what the stages before it *made*, not on how they came to it: data that is
+imported again and turns out the same leaves the models trained on it standing.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import TemperError
 from ..core.files import sha256_file, sha256_json
 from ..distill.recipe import DataSection, ModelSection, Recipe
-
-#: Raised when a stage's code changes what it writes, so that older results are not taken for new ones.
-FORMAT = 1
-#: How a result is reached, not what it is.
-_COSMETIC = {"workers", "checkpoint_seconds", "evaluate_every"}
+from .folder import StageRecord
 
 MODELS = ("teacher", "student", "distilled")
 #: All stages in the order they run.
@@ -30,11 +32,29 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "benchmark": ("data", "export-teacher", "export-student", "export-distilled"),
     "report": ("data", *MODELS, "benchmark"),
 }
+#: Raised for a stage when its code changes what it writes, so that older results are not taken for new ones.
+VERSIONS = dict.fromkeys(STAGES, 1)
+#: How a training reaches its result, not what the result is.
+_COSMETIC = {"workers", "checkpoint_seconds", "evaluate_every"}
 
 
-def stages_for(goal: str) -> tuple[str, ...]:
-    """The stages that lead to ``goal``, it included, in order."""
-    wanted, open_ends = {goal}, [goal]
+@dataclass(frozen=True)
+class Sources:
+    """What a recipe reads from outside the run.
+
+    Attributes:
+        data: changes when the files behind ``data.path`` do; None for synthetic data.
+        weights: the SHA-256 of the weight files that models start from, by the model's section.
+    """
+
+    data: str | None = None
+    weights: Mapping[str, str] = field(default_factory=dict)
+
+
+def stages_for(goals: Iterable[str]) -> tuple[str, ...]:
+    """The stages that lead to ``goals``, these included, in order."""
+    wanted = set(goals)
+    open_ends = list(wanted)
     while open_ends:
         for need in NEEDS[open_ends.pop()]:
             if need not in wanted:
@@ -43,65 +63,102 @@ def stages_for(goal: str) -> tuple[str, ...]:
     return tuple(stage for stage in STAGES if stage in wanted)
 
 
-def stage_keys(recipe: Recipe, stages: tuple[str, ...]) -> dict[str, str]:
-    """The key of every stage in ``stages`` (which must contain what they need).
+def read_sources(recipe: Recipe) -> Sources:
+    """Look at the files a recipe names.
 
     Raises:
-        TemperError: if the data or a weight file the recipe names is not there.
+        TemperError: if the data or a weight file is not there.
     """
-    keys: dict[str, str] = {}
-    for stage in STAGES:
-        if stage in stages:
-            upstream = [keys[need] for need in NEEDS[stage]]
-            keys[stage] = sha256_json([FORMAT, stage, upstream, _reads(recipe, stage)])
-    return keys
+    sections = {"teacher": recipe.teacher, "student": recipe.student}
+    weights = {name: _weights_hash(name, section) for name, section in sections.items() if section.weights}
+    return Sources(_fingerprint(recipe.data), weights)
 
 
-def _reads(recipe: Recipe, stage: str) -> Any:
+def stage_key(recipe: Recipe, stage: str, sources: Sources, made: Mapping[str, str]) -> str:
+    """The key of a stage.
+
+    Args:
+        recipe: of the run.
+        stage: one of :data:`STAGES`.
+        sources: what the recipe reads from outside.
+        made: for every stage this one needs, the identity of its result (see :func:`identity`).
+    """
+    upstream = [made[need] for need in NEEDS[stage]]
+    return sha256_json([stage, VERSIONS[stage], upstream, _reads(recipe, stage, sources)])
+
+
+def identity(stage: str, record: StageRecord) -> str:
+    """What later stages depend on of a finished one: its content where that has a hash, else when it was made."""
+    if stage == "data":
+        return str(record.result["content_sha256"])
+    return str(record.result["weights_sha256"]) if stage in MODELS else f"{record.key} {record.finished_at}"
+
+
+def _reads(recipe: Recipe, stage: str, sources: Sources) -> Any:
+    """The parts of the recipe that a stage reads."""
     plain = recipe.model_dump(mode="json")
     if stage == "data":
-        return [plain["data"], _fingerprint(recipe.data)]
+        # where the files lie is not in it, only what they are
+        return [{name: value for name, value in plain["data"].items() if name != "path"}, sources.data]
     if stage in MODELS:
+        name = "teacher" if stage == "teacher" else "student"
         section = recipe.teacher if stage == "teacher" else recipe.student
-        shared = {"seed": recipe.seed, "device": recipe.device, "input": plain["input"]}
-        own = shared | {"model": _model(section), "training": _training(recipe, section)}
-        return own | {"distillation": plain["distillation"]} if stage == "distilled" else own
+        own = {
+            **{part: plain[part] for part in ("seed", "device", "input")},
+            "model": _architecture(section),
+            "weights": sources.weights.get(name),
+            "training": recipe.training_of(section).model_dump(mode="json", exclude=_COSMETIC),
+        }
+        if stage == "distilled":
+            own |= {"distillation": plain["distillation"], "teacher": _architecture(recipe.teacher)}
+        return own
     if stage.startswith("export-"):
-        return [plain["export"], plain["name"]]
+        section = recipe.teacher if stage == "export-teacher" else recipe.student
+        return [plain["name"], plain["export"], plain["input"], _architecture(section)]
     # the report prints the recipe as it is
     return plain["benchmark"] if stage == "benchmark" else plain
 
 
-def _model(section: ModelSection) -> dict[str, Any]:
-    plain = section.model_dump(mode="json", exclude={"training"})
-    if section.weights is not None:
-        path = Path(section.weights)
-        if not path.is_file():
-            raise TemperError(f"The recipe starts from the weights {path}, and there is no such file.")
-        plain["weights"] = sha256_file(path)
-    return plain
+def _architecture(section: ModelSection) -> dict[str, Any]:
+    return section.model_dump(mode="json", exclude={"training", "weights"})
 
 
-def _training(recipe: Recipe, section: ModelSection) -> dict[str, Any]:
-    return recipe.training_of(section).model_dump(mode="json", exclude=_COSMETIC)
+def _weights_hash(name: str, section: ModelSection) -> str:
+    path = Path(str(section.weights))
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        raise TemperError(
+            f"The recipe's {name}.weights is '{path}', which cannot be read: {error.strerror}. Give the file with "
+            f"--set {name}.weights=FILE, or start from nothing with --set {name}.weights=null."
+        ) from error
 
 
-def _fingerprint(data: DataSection) -> Any:
+def _fingerprint(data: DataSection) -> str | None:
     """Changes when the files behind ``data.path`` do: names, sizes and times of change, not their content."""
     if data.path is None:
         return None
     path = Path(data.path)
     if not path.exists():
         raise TemperError(
-            f"The recipe's data.path is '{data.path}', and there is nothing at {path.resolve()}. Give the folder or "
+            f"The recipe's data.path is '{data.path}', and there is nothing at {path.absolute()}. Give the folder or "
             "archive of your data set, for example with --set data.path=FOLDER."
         )
     if path.is_file():
-        return [path.name, path.stat().st_size, path.stat().st_mtime_ns]
+        return sha256_json(_file_state(path, path.name))
     entries = []
-    for folder, _, files in os.walk(path, followlinks=True):
+    for folder, _, files in os.walk(path):
         for name in files:
             file = Path(folder, name)
-            stat = file.stat()
-            entries.append([str(file.relative_to(path)), stat.st_size, stat.st_mtime_ns])
+            entries.append(_file_state(file, file.relative_to(path).as_posix()))
     return sha256_json(sorted(entries))
+
+
+def _file_state(path: Path, name: str) -> list[Any]:
+    # names that are no UTF-8 are kept apart all the same
+    name = name.encode("utf-8", "surrogateescape").hex() if not name.isprintable() else name
+    try:
+        state = path.stat()
+    except OSError:  # a link to nowhere: the importer says so, if it matters
+        return [name, -1, -1]
+    return [name, state.st_size, state.st_mtime_ns]

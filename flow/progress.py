@@ -7,9 +7,13 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from ..core.errors import TemperError
 from ..core.events import Event, Reporter
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 Style = Literal["live", "plain", "json"]
 #: Seconds between two plain lines about the same stage's steps.
@@ -32,23 +36,43 @@ def choose_style(as_json: bool) -> Style:
     """JSON if asked for, live on a terminal, plain lines otherwise."""
     if as_json:
         return "json"
-    return "live" if sys.stdout.isatty() else "plain"
+    from rich.console import Console
+
+    console = Console()
+    return "live" if console.is_terminal and not console.is_dumb_terminal else "plain"
 
 
 @contextlib.contextmanager
 def progress(style: Style) -> Iterator[Reporter]:
     """A reporter in the given style, for the length of a run."""
     if style == "json":
-        yield _print_json
+        yield from _json_reporter()
     elif style == "plain":
         yield _PlainLines().report
     else:
-        with _live() as reporter:
-            yield reporter
+        yield from _live_reporter()
 
 
-def _print_json(event: Event) -> None:
-    print(json.dumps({"event": event.kind, "stage": event.stage, **event.data}), flush=True)
+def write_json_event(event: str, **data: Any) -> None:
+    """Write one JSON object as a line, and bring it to the reader at once."""
+    sys.stdout.write(json.dumps({"event": event, **data}, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def _json_reporter() -> Iterator[Reporter]:
+    stage = ""
+
+    def report(event: Event) -> None:
+        nonlocal stage
+        if event.kind == "stage_started":
+            stage = event.stage
+        write_json_event(event.kind, stage=stage or event.stage, **event.data)
+
+    try:
+        yield report
+    except TemperError as error:
+        write_json_event("failed", stage=stage, message=str(error))
+        raise
 
 
 def describe(event: Event) -> str:
@@ -58,14 +82,14 @@ def describe(event: Event) -> str:
         if data.get("epochs"):
             words.append(f"epoch {data['epoch']}/{data['epochs']}")
         else:
-            words.append(f"{data['done']}/{data['total']} {data.get('unit', '')}".rstrip())
+            of = f"/{data['total']}" if data.get("total") else ""
+            words.append(f"{data['done']}{of} {data.get('unit', '')}".rstrip())
         if data.get("loss") is not None:
             words.append(f"loss {data['loss']:.3f}")
         if data.get("seconds_left") is not None:
             words.append(f"{duration(data['seconds_left'])} left")
     elif event.kind == "evaluated":
-        value = data.get("map")
-        words = [f"epoch {data['epoch']}", "mAP -" if value is None else f"mAP {value:.1f}"]
+        words = [f"epoch {data['epoch']}", points(data.get("map"))]
     elif event.kind in ("note", "warning"):
         words.append(("warning: " if event.kind == "warning" else "") + str(data["message"]))
     elif event.kind == "stage_skipped":
@@ -73,6 +97,11 @@ def describe(event: Event) -> str:
     elif event.kind == "stage_done":
         words.append(f"done in {duration(data['seconds'])}")
     return ", ".join(words)
+
+
+def points(value: float | None) -> str:
+    """An mAP in points from 0 to 100."""
+    return "mAP -" if value is None else f"mAP {value:.1f}"
 
 
 def duration(seconds: float) -> str:
@@ -85,6 +114,10 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def _numbered(event: Event) -> str:
+    return f"{event.data['index']}/{event.data['total']} {TITLES.get(event.stage, event.stage)}"
+
+
 class _PlainLines:
     """One line per thing worth a line in a log file."""
 
@@ -93,53 +126,55 @@ class _PlainLines:
         self.last = 0.0
 
     def report(self, event: Event) -> None:
-        if event.kind == "stage_started":
-            self.place = f"[{event.data['index']}/{event.data['total']}] {TITLES.get(event.stage, event.stage)}"
-            self.last = time.monotonic()
-            print(self.place, flush=True)
-            return
+        """Write the event, if it is worth a line."""
+        now = time.monotonic()
+        if event.kind in ("stage_started", "stage_skipped"):
+            self.place, self.last = f"[{_numbered(event)}]", now
         if event.kind == "step":
-            if time.monotonic() - self.last < PLAIN_EVERY:
+            if now - self.last < PLAIN_EVERY:
                 return
-            self.last = time.monotonic()
-        print(f"{self.place}: {describe(event)}" if self.place else describe(event), flush=True)
+            self.last = now
+        text = describe(event)
+        sys.stdout.write(f"{self.place} {text}".strip() + "\n")
+        sys.stdout.flush()
 
 
-@contextlib.contextmanager
-def _live() -> Iterator[Reporter]:
+class _Live:
+    """One bar per stage; what is done stays above the one at work."""
+
+    def __init__(self, display: Progress) -> None:
+        self.display = display
+        self.task: TaskID | None = None
+        self.measured = ""
+
+    def report(self, event: Event) -> None:
+        """Show the event."""
+        if event.kind in ("stage_started", "stage_skipped"):
+            self.task = self.display.add_task(_numbered(event), total=None, figures="")
+            self.measured = ""
+        if event.kind == "evaluated":
+            self.measured = points(event.data.get("map"))
+        elif event.kind in ("note", "warning"):
+            style = "yellow" if event.kind == "warning" else "dim"
+            self.display.console.print(f"  {describe(event)}", style=style, markup=False)
+        if self.task is None or event.kind in ("note", "warning"):
+            return
+        figures = ", ".join(words for words in (self.measured, describe(event)) if words)
+        if event.kind == "step":
+            self.display.update(self.task, completed=event.data["done"], total=event.data["total"], figures=figures)
+        elif event.kind in ("stage_done", "stage_skipped"):
+            self.display.update(self.task, completed=1, total=1, figures=figures)
+
+
+def _live_reporter() -> Iterator[Reporter]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-    console = Console(highlight=False)
     columns = (
-        TextColumn("[bold]{task.description:<20}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[figures]}"),
+        TextColumn("[bold]{task.description:<22}", markup=True),
+        BarColumn(bar_width=20),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[figures]}", markup=False),
     )
-    with Progress(*columns, console=console, transient=False) as display:
-        tasks: dict[str, TaskID] = {}
-        best: dict[str, str] = {}
-
-        def report(event: Event) -> None:
-            stage = event.stage
-            if stage not in tasks:
-                tasks[stage] = display.add_task(TITLES.get(stage, stage), total=None, figures="")
-            task = tasks[stage]
-            if event.kind == "stage_started":
-                title = f"{event.data['index']}/{event.data['total']} {TITLES.get(stage, stage)}"
-                display.update(task, description=title)
-            elif event.kind == "step":
-                figures = ", ".join(w for w in (describe(event), best.get(stage, "")) if w)
-                display.update(task, completed=event.data["done"], total=event.data["total"], figures=figures)
-            elif event.kind == "evaluated":
-                value = event.data.get("map")
-                best[stage] = "" if value is None else f"mAP {value:.1f}"
-            elif event.kind in ("stage_done", "stage_skipped"):
-                figures = ", ".join(w for w in (describe(event), best.get(stage, "")) if w)
-                display.update(task, total=1, completed=1, figures=figures)
-            else:
-                style = "yellow" if event.kind == "warning" else "dim"
-                console.print(f"  {describe(event)}", style=style, markup=False)
-
-        yield report
+    with Progress(*columns, console=Console(highlight=False), refresh_per_second=4) as display:
+        yield _Live(display).report

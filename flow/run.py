@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..core.errors import TemperError
 from ..core.events import Event, Reporter
 from ..core.files import read_json, remove_partial, write_json
 from ..distill.recipe import Recipe, to_plain
 from .folder import RECIPE_NAME, RunFolder, StageRecord
-from .keys import stage_keys, stages_for
+from .keys import Sources, identity, read_sources, stage_key, stages_for
+from .requirements import require_packages
 from .stages import run_stage
 
 Runner = Callable[[Recipe, RunFolder, str, Reporter], dict[str, Any]]
 
 
 def run_recipe(
-    recipe: Recipe, runs: Path, report: Reporter, goal: str = "report", runner: Runner = run_stage
+    recipe: Recipe,
+    runs: Path,
+    report: Reporter,
+    goals: Sequence[str] = ("report",),
+    again: Collection[str] = (),
+    runner: Runner = run_stage,
 ) -> RunFolder:
     """Do whatever of a recipe is not done yet.
 
@@ -26,33 +33,70 @@ def run_recipe(
         recipe: checked.
         runs: folder of all runs; this one is ``runs / recipe.name``.
         report: hears of every stage.
-        goal: the last stage wanted; only what leads to it is done.
+        goals: the stages wanted; only these and what leads to them is done.
+        again: stages to do even if they are done.
         runner: does one stage and returns its small facts.
 
     Returns:
         The run's folder.
 
     Raises:
+        MissingDependencyError: if a stage that has to be done needs a package that is not installed.
         TemperError: what a stage could not do; the stages before it stay done.
     """
     folder = RunFolder(runs / recipe.name)
-    stages = stages_for(goal)
-    keys = stage_keys(recipe, stages)  # says what is missing before anything is written
+    folder.require_usable()
+    sources = read_sources(recipe)  # says what is missing before anything is written
+    stages = stages_for(goals)
+    require_packages(stages[len(_standing(recipe, folder, stages, sources, again)) :])
     with folder.locked():
         remove_partial(folder.path)
-        plain = to_plain(recipe)
-        if not (folder.path / RECIPE_NAME).is_file() or read_json(folder.path / RECIPE_NAME) != plain:
-            write_json(folder.path / RECIPE_NAME, plain)
+        _write_recipe(recipe, folder)
+        made: dict[str, str] = {}
         for index, stage in enumerate(stages, start=1):
-            report(Event("stage_started", stage, {"index": index, "total": len(stages)}))
-            done = folder.record(stage)
-            if done is not None and done.key == keys[stage]:
-                report(Event("stage_skipped", stage, {"reason": "already done"}))
-                continue
-            folder.begin(stage, keys[stage])
-            began = time.monotonic()
-            result = runner(recipe, folder, stage, report)
-            seconds = time.monotonic() - began
-            folder.finish(stage, StageRecord(keys[stage], seconds, result))
-            report(Event("stage_done", stage, {"seconds": seconds}))
+            key = stage_key(recipe, stage, sources, made)
+            place = {"index": index, "total": len(stages)}
+            record = folder.record(stage)
+            if record is not None and record.key == key and stage not in again:
+                report(Event("stage_skipped", stage, {**place, "reason": "already done"}))
+            else:
+                report(Event("stage_started", stage, place))
+                record = _do(recipe, folder, stage, key, report, runner)
+                report(Event("stage_done", stage, {"seconds": record.seconds}))
+            made[stage] = identity(stage, record)
     return folder
+
+
+def _do(recipe: Recipe, folder: RunFolder, stage: str, key: str, report: Reporter, runner: Runner) -> StageRecord:
+    folder.tell(stage)
+    folder.begin(stage, key)
+    began = time.monotonic()
+    result = runner(recipe, folder, stage, report)
+    # a training knows what it took before it was interrupted
+    record = StageRecord(key, float(result.get("seconds", time.monotonic() - began)), result)
+    folder.finish(stage, record)
+    return record
+
+
+def _standing(
+    recipe: Recipe, folder: RunFolder, stages: tuple[str, ...], sources: Sources, again: Collection[str]
+) -> list[str]:
+    """The first stages, as far as each is done and its key stands."""
+    made: dict[str, str] = {}
+    for stage in stages:
+        record = folder.record(stage)
+        key = stage_key(recipe, stage, sources, made)
+        if record is None or record.key != key or stage in again:
+            break
+        made[stage] = identity(stage, record)
+    return list(made)
+
+
+def _write_recipe(recipe: Recipe, folder: RunFolder) -> None:
+    plain, path = to_plain(recipe), folder.path / RECIPE_NAME
+    try:
+        stands = path.is_file() and read_json(path) == plain
+    except TemperError:
+        stands = False  # damaged: written anew
+    if not stands:
+        write_json(path, plain)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..bundle.manifest import BUNDLE_SUFFIX
 from ..core.errors import TemperError
 from ..core.events import Event, Reporter
-from ..core.files import remove_tree
+from ..core.files import remove_tree, sha256_file, sha256_json
 from ..detection.dataset import DataSet, load_split
+from ..detection.decode import DecodeSettings
 from ..distill.recipe import ModelSection, Recipe, to_plain
 from .folder import RunFolder
 from .keys import MODELS
@@ -85,14 +87,30 @@ def _data(recipe: Recipe, run: RunFolder, report: Reporter) -> dict[str, Any]:
         "images": {split: len(data) for split, data in sets.items()},
         "boxes": {split: sum(len(s.labels) for s in data.samples) for split, data in sets.items()},
         "sha256": {split: data.content_hash() for split, data in sets.items()},
+        "content_sha256": sha256_json([_content(data) for data in sets.values()]),
     }
 
 
-def _split(run: RunFolder, split: str) -> DataSet:
-    return load_split(run.stage("data") / DATA_NAME, split)
+def _content(data: DataSet) -> list[str]:
+    """Hashes over all that training reads of a split: boxes and labels, and every picture's bytes."""
+    pictures = []
+    for sample in data.samples:
+        try:
+            pictures.append(sha256_file(data.image_path(sample)))
+        except OSError as error:
+            raise TemperError(f"The picture {data.image_path(sample)} cannot be read: {error.strerror}.") from error
+    return [data.content_hash(), *pictures]
 
 
-def _section(recipe: Recipe, model: str) -> ModelSection:
+def data_split(recipe: Recipe, run: RunFolder, split: str) -> DataSet:
+    """A split of the run's data, named after where it came from."""
+    data = load_split(run.stage("data") / DATA_NAME, split)
+    source = "synthetic steel" if recipe.data.path is None else Path(recipe.data.path).resolve().name
+    return replace(data, name=f"{source}/{split}")
+
+
+def model_section(recipe: Recipe, model: str) -> ModelSection:
+    """The section that describes one of the run's models."""
     return recipe.teacher if model == "teacher" else recipe.student
 
 
@@ -109,16 +127,17 @@ def training_job(recipe: Recipe, run: RunFolder, model: str) -> TrainingJob:
     """The training of one of the run's models, given that the data (and the teacher) are there."""
     from ..distill.training.job import WEIGHTS_NAME, TrainingJob
 
-    section = _section(recipe, model)
+    section = model_section(recipe, model)
     distils = model == "distilled"
     return TrainingJob(
         role=model,  # type: ignore[arg-type]  # the names are the same on purpose
         detector=section,
         training=recipe.training_of(section),
         input=recipe.input,
-        decode=recipe.export.decode_settings(),
-        train=_split(run, "train"),
-        val=_split(run, "val"),
+        # the same for every recipe, so that a change of the export section leaves the training standing
+        decode=DecodeSettings(),
+        train=data_split(recipe, run, "train"),
+        val=data_split(recipe, run, "val"),
         seed=recipe.seed,
         device=recipe.device,
         distillation=recipe.distillation if distils else None,
@@ -134,8 +153,8 @@ def _warn_of_weak_teacher(run: RunFolder, report: Reporter) -> None:
     points = [record.result["accuracy"]["ap"] for record in (teacher, student)]
     if None not in points and points[0] <= points[1]:
         message = (
-            f"The teacher ({points[0]:.1f} mAP) is not better than the student alone ({points[1]:.1f} mAP), so there is "
-            "little to learn from it; train it longer or choose a larger one."
+            f"The teacher ({points[0]:.1f} mAP) is not better than the student alone ({points[1]:.1f} mAP), so there "
+            "is little to learn from it; train it longer or choose a larger one."
         )
         report(Event("warning", "distilled", {"message": message}))
 
@@ -149,13 +168,13 @@ def _export(recipe: Recipe, run: RunFolder, model: str, report: Reporter) -> dic
     job = ExportJob(
         name=f"{recipe.name}-{model}",
         role=model,  # type: ignore[arg-type]
-        detector=_section(recipe, model),
+        detector=model_section(recipe, model),
         weights=run.stage(model) / WEIGHTS_NAME,
         labels=tuple(data.result["labels"]),
         input=recipe.input,
         export=recipe.export,
-        calibration=_split(run, "train"),
-        validation=_split(run, "val"),
+        calibration=data_split(recipe, run, "train"),
+        validation=data_split(recipe, run, "val"),
         recipe=to_plain(recipe),
         data_sha256=data.result["sha256"]["train"],
     )
@@ -176,7 +195,7 @@ def _benchmark(recipe: Recipe, run: RunFolder, report: Reporter) -> dict[str, An
         threads=section.threads,
     )
     settings = BenchmarkSettings(min_seconds=section.min_seconds, min_samples=section.min_samples)
-    run_benchmark(candidates, _split(run, "val"), settings, run.stage("benchmark"), report)
+    run_benchmark(candidates, data_split(recipe, run, "val"), settings, run.stage("benchmark"), report)
     return {"candidates": len(candidates)}
 
 
@@ -188,7 +207,7 @@ def _report(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
     source = ReportInput(
         name=recipe.name,
         measurements=run.stage("benchmark") / MEASUREMENTS_NAME,
-        data=_split(run, "val"),
+        data=data_split(recipe, run, "val"),
         recipe=to_plain(recipe),
         metrics={model: run.stage(model) / METRICS_NAME for model in MODELS},
     )

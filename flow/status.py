@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,11 +10,14 @@ from typing import Any, Literal
 from ..core.errors import TemperError
 from ..core.files import read_json
 from ..distill.recipe import Recipe
+from ..distill.recipe_file import recipe_from_plain
 from ..distill.training.log import read_metrics
-from .folder import RECIPE_NAME, RunFolder
-from .keys import MODELS, STAGES, stage_keys
+from .folder import RECIPE_NAME, RunFolder, StageRecord, Work
+from .keys import MODELS, NEEDS, STAGES, identity, read_sources, stage_key
+from .stages import model_section
 
 State = Literal["done", "outdated", "running", "interrupted", "to do"]
+_METRICS_NAME = "metrics.jsonl"
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,8 @@ class StageStatus:
 
     Attributes:
         stage: its name.
-        state: "outdated" where the recipe or the data has changed since.
-        seconds: it took, once done.
+        state: "outdated" where it is done, and the recipe, the data or a stage before it has changed since.
+        seconds: it took, once done; while it runs, since this process began it.
         epoch: last epoch with a step, for trainings.
         epochs: in all.
         loss: of the last step.
@@ -43,50 +47,79 @@ class StageStatus:
         return asdict(self)
 
 
+def find_run(name: Path, runs: Path) -> Path:
+    """The folder of a run, given as a folder or by its name.
+
+    Raises:
+        TemperError: if there is no such run; it lists those there are.
+    """
+    for path in (name, runs / name):
+        if (path / RECIPE_NAME).is_file():
+            return path
+    there = sorted(path.parent.name for path in runs.glob(f"*/{RECIPE_NAME}"))
+    known = f" Runs in {runs}: {', '.join(there)}." if there else ""
+    raise TemperError(f"There is no run {name}.{known} 'temper run RECIPE' starts one.")
+
+
+def recipe_of(path: Path) -> Recipe:
+    """The recipe that the run in a folder was last started with.
+
+    Raises:
+        TemperError: if it cannot be read.
+    """
+    return recipe_from_plain(read_json(path / RECIPE_NAME), str(path / RECIPE_NAME))
+
+
 def run_status(path: Path) -> list[StageStatus]:
     """The stages of the run in the folder ``path``.
 
     Raises:
-        TemperError: if there is no run.
+        TemperError: if the run's recipe cannot be read.
     """
-    if not (path / RECIPE_NAME).is_file():
-        beside = sorted(p.parent.name for p in path.parent.glob(f"*/{RECIPE_NAME}")) if path.parent.is_dir() else []
-        there = f" Runs in {path.parent}: {', '.join(beside)}." if beside else ""
-        raise TemperError(f"There is no run in {path}.{there} 'temper run RECIPE' starts one.")
-    run = RunFolder(path)
-    recipe = Recipe.model_validate(read_json(path / RECIPE_NAME))
+    run, recipe = RunFolder(path), recipe_of(path)
+    work = run.work()
+    records = {stage: record for stage in STAGES if (record := run.record(stage)) is not None}
+    standing = _standing(recipe, records)
+    return [_stage_status(stage, records.get(stage), stage in standing, run, recipe, work) for stage in STAGES]
+
+
+def _standing(recipe: Recipe, records: Mapping[str, StageRecord]) -> set[str]:
+    """The stages that would be skipped now."""
     try:
-        keys: dict[str, str] | None = stage_keys(recipe, STAGES)
+        sources = read_sources(recipe)
     except TemperError:
-        keys = None  # the data has moved away; what is done is still done
-    working = run.is_locked()
-    found: list[StageStatus] = []
-    for stage in STAGES:
-        record = run.record(stage)
-        state: State
-        if record is not None:
-            state = "done" if keys is None or record.key == keys[stage] else "outdated"
-        elif run.started_key(stage) is not None:
-            state = "running" if working else "interrupted"
-        else:
-            state = "to do"
-        found.append(_with_training(StageStatus(stage, state, record.seconds if record else None), run, recipe))
-    return found
+        return set(records)  # the data has moved away; what is done is still done
+    made: dict[str, str] = {}
+    for stage, record in records.items():
+        if all(need in made for need in NEEDS[stage]):
+            key = stage_key(recipe, stage, sources, made)
+            if record.key == key:
+                made[stage] = identity(stage, record)
+    return set(made)
 
 
-def _with_training(status: StageStatus, run: RunFolder, recipe: Recipe) -> StageStatus:
-    if status.stage not in MODELS or status.state == "to do":
-        return status
-    entries = read_metrics(run.stage(status.stage) / "metrics.jsonl")
-    steps = [e for e in entries if e["kind"] == "step"]
-    evaluated = [e for e in entries if e["kind"] == "evaluated"]
-    section = recipe.teacher if status.stage == "teacher" else recipe.student
+def _stage_status(
+    stage: str, record: StageRecord | None, stands: bool, run: RunFolder, recipe: Recipe, work: Work | None
+) -> StageStatus:
+    state: State
+    seconds = record.seconds if record else None
+    if record is not None:
+        state = "done" if stands else "outdated"
+    elif work is not None and work.stage == stage:
+        state, seconds = "running", work.seconds
+    else:
+        state = "to do" if run.started_key(stage) is None else "interrupted"
+    if stage not in MODELS or state == "to do":
+        return StageStatus(stage, state, seconds)
+    entries = read_metrics(run.stage(stage) / _METRICS_NAME)
+    steps = [entry for entry in entries if entry["kind"] == "step"]
+    evaluated = [entry for entry in entries if entry["kind"] == "evaluated"]
     return StageStatus(
-        status.stage,
-        status.state,
-        status.seconds,
-        steps[-1]["epoch"] if steps else None,
-        recipe.training_of(section).epochs,
-        steps[-1]["losses"]["total"] if steps else None,
-        evaluated[-1]["ap"] if evaluated else None,
+        stage,
+        state,
+        seconds,
+        epoch=steps[-1]["epoch"] if steps else None,
+        epochs=recipe.training_of(model_section(recipe, stage)).epochs,
+        loss=steps[-1]["losses"]["total"] if steps else None,
+        map=evaluated[-1]["ap"] if evaluated else None,
     )

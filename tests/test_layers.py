@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "flow": {"core", "detection", "bundle", "distill", "deploy", "export", "benchmarks"},
     "commands": {"core", "detection", "bundle", "distill", "deploy", "export", "benchmarks", "flow"},
     "cli": {"core", "commands"},
+    "__main__": {"cli"},
 }
 
 PADDLE = {"paddle", "ppdet", "paddle2onnx"}
@@ -38,6 +39,7 @@ BASE_LIBRARIES = {
     "faster_coco_eval",
     "jinja2",
     "markupsafe",  # comes with jinja2
+    "matplotlib",
     "numpy",
     "onnxruntime",
     "psutil",

@@ -10,6 +10,7 @@ import sys
 import venv
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from email.parser import Parser
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +19,9 @@ import click
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from temper.detection.dataset import save_split
+from tiny_bundle import LABELS, make_tiny_bundle
+from toy_data import toy_data
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -29,6 +33,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKED = sorted((ROOT / "requirements").glob("py3*.txt"))
 # the parts of distill/ that need no Paddle; export/ needs the `distill` extra throughout
 BASE_OF_DISTILL = ("temper.distill.data", "temper.distill.synthetic", "temper.distill.recipe")
+NOT_IMPORTED_HERE = ("temper.distill.", "temper.export.", "temper.__main__")
 
 
 def package_folders() -> list[Path]:
@@ -151,11 +156,36 @@ def test_every_base_module_loads_on_a_device(device: Path, contents: list[str]) 
     base = [
         name
         for name in sorted(file.replace("/", ".") for file in files)
-        if name.startswith(BASE_OF_DISTILL) or not name.startswith(("temper.distill.", "temper.export."))
+        if name.startswith(BASE_OF_DISTILL) or not name.startswith(NOT_IMPORTED_HERE)
     ]
     code = f"import importlib\nfor name in {base!r}: importlib.import_module(name)"
     done = on_device(device, "-c", code)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_device_runs_checks_and_measures_a_bundle(device: Path, tmp_path: Path) -> None:
+    make_tiny_bundle(tmp_path, name="small")
+    save_split(replace(toy_data(tmp_path / "data" / "images", 4), labels=LABELS), tmp_path / "data", "val")
+    temper, bundle = str(device.parent / "temper"), str(tmp_path / "small.temper")
+    pictures, out = str(tmp_path / "data" / "images"), str(tmp_path / "out")
+    quick = ["--seconds", "0.1", "--samples", "10", "--time-box", "1", "--threads", "1"]
+    for words in (
+        ["bundle", "check", bundle],
+        ["deploy", "run", bundle, "--source", pictures, "--out", out],
+        ["bench", "run", bundle, "--data", str(tmp_path / "data"), "--out", out, *quick],
+        ["bench", "report", out],
+    ):
+        done = on_device(device, temper, *words)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_device_that_is_asked_to_train_says_what_is_missing(device: Path, tmp_path: Path) -> None:
+    recipe = str(ROOT / "recipes" / "demo.yml")
+    done = on_device(device, str(device.parent / "temper"), "run", recipe, "--runs", str(tmp_path / "runs"))
+    assert done.returncode == 1
+    assert "paddlepaddle" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("locked", LOCKED, ids=lambda path: path.stem)
@@ -191,10 +221,10 @@ def readme_commands(program: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("words", readme_commands("temper"), ids=" ".join)
 def test_the_readme_names_commands_that_exist(words: list[str]) -> None:
-    from temper.cli import main
+    from temper.cli import temper
 
-    command: click.Command = main
-    context = click.Context(main, info_name="temper")
+    command: click.Command = temper
+    context = click.Context(temper, info_name="temper")
     rest = words[1:]
     while isinstance(command, click.Group) and rest and not rest[0].startswith(("-", "…")):
         found = command.get_command(context, rest[0])

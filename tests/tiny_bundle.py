@@ -21,7 +21,7 @@ LABELS = ("dark", "bright", "rough")
 
 
 def tiny_network(size: tuple[int, int] = (64, 64), classes: int = len(LABELS), seed: int = 0) -> onnx.ModelProto:
-    """A network of the shape ``trace_network`` writes: image [B, 3, H, W] -> scores [B, A, classes], regressions [B, A, 4].
+    """What ``trace_network`` writes: image [B, 3, H, W] -> scores [B, A, classes], regressions [B, A, 4].
 
     Even picture surfaces of the mean's grey score below 0.02; spots and edges score higher. Seeded, so always the same.
     """

@@ -17,11 +17,13 @@ from ...detection.detections import Detections, Status
 from ...detection.draw import draw_boxes
 from ...detection.images import read_image
 
-#: Width in pixels that a picture is brought to, so that boxes are legible and the file stays small.
-SHOWN_WIDTH = 300
+#: Pixels that a picture is brought to fit into, so that boxes are legible and the file stays small.
+SHOWN_WIDTH, SHOWN_HEIGHT = 300, 360
 JPEG_QUALITY = 78
-#: Rows at most; each has the truth and every model.
-EXAMPLES = 6
+#: A box is a line of one or two pixels: with colours at half resolution it would be grey.
+_FULL_COLOUR = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+#: Rows at most; each has the truth and every model, and all rows together have at most so many pictures.
+EXAMPLES, PANELS = 6, 24
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Example:
     panels: tuple[Panel, ...]
 
 
-def choose_examples(data: DataSet, limit: int = EXAMPLES) -> list[Sample]:
+def choose_examples(data: DataSet, limit: int) -> list[Sample]:
     """Pictures to show, by a rule that does not look at any detection.
 
     For each class in turn the first picture of the data set with that class which was not taken yet.
@@ -70,7 +72,7 @@ def make_examples(
         thresholds: title of a model -> float32 [classes], its operating point; what lies below is not drawn.
     """
     examples = []
-    for sample in choose_examples(data):
+    for sample in choose_examples(data, min(EXAMPLES, max(1, PANELS // (1 + len(models))))):
         try:
             image = read_image(data.image_path(sample), "rgb")
         except TemperError:
@@ -103,16 +105,17 @@ def _model_panel(
 
 
 def _shown_size(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
-    """The picture at the shown width, and the factor by which its boxes follow."""
-    factor = SHOWN_WIDTH / image.shape[1]
-    size = (SHOWN_WIDTH, max(1, round(image.shape[0] * factor)))
+    """The picture at the shown size, and the factor by which its boxes follow."""
+    height, width = image.shape[:2]
+    factor = min(SHOWN_WIDTH / width, SHOWN_HEIGHT / height)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
     resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
     return resized.astype(np.uint8), factor
 
 
 def _panel(title: str, drawn: NDArray[np.uint8], description: str) -> Panel:
     written, content = cv2.imencode(
-        ".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        ".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, *_FULL_COLOUR]
     )
     if not written:
         raise RuntimeError("OpenCV could not encode a JPEG")

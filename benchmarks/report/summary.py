@@ -96,7 +96,8 @@ def _quantised_sentence(full: Result, int8: Result) -> str:
     sentence = f"As int8 it takes {_ms(after)}, {_ratio(after, before)} as at {full.subject.precision}"
     ap_before, ap_after = _ap(full), _ap(int8)
     if ap_before is not None and ap_after is not None:
-        sentence += f", and reaches {ap_after:.1f} mAP, {_difference(ap_after, ap_before)} before"
+        difference = _difference(ap_after, ap_before).replace("level with", "the same as")
+        sentence += f", and reaches {ap_after:.1f} mAP, {difference} before"
     if full.footprint is not None and int8.footprint is not None:
         sentence += (
             f"; its file shrinks from {_megabytes(full)} to {_megabytes(int8)}"

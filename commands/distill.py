@@ -1,0 +1,114 @@
+"""``temper distill``: the training stages of a recipe, each on its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import device_option, events_option, overrides_option, runs_option, with_device
+
+if TYPE_CHECKING:
+    from ..flow.judge import Judgement
+
+MODELS = ("teacher", "student", "distilled")
+_FIGURES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
+
+
+@click.group()
+def distill() -> None:
+    """Train a recipe's teacher, student or MGD student, and judge them.
+
+    The same stages as in 'temper run', in the same folders: what is done here is not done again there.
+    """
+
+
+def _training_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (events_option, device_option, runs_option, overrides_option):
+        command = option(command)
+    return click.argument("recipe", type=click.Path(path_type=Path))(command)
+
+
+@distill.command()
+@_training_options
+def teacher(recipe: Path, overrides: tuple[str, ...], runs: Path, device: str | None, as_json: bool) -> None:
+    """Train the teacher of RECIPE."""
+    _train("teacher", recipe, with_device(overrides, device), runs, as_json)
+
+
+@distill.command()
+@_training_options
+def student(recipe: Path, overrides: tuple[str, ...], runs: Path, device: str | None, as_json: bool) -> None:
+    """Train the student of RECIPE alone, for comparison."""
+    _train("student", recipe, with_device(overrides, device), runs, as_json)
+
+
+@distill.command()
+@_training_options
+def mgd(recipe: Path, overrides: tuple[str, ...], runs: Path, device: str | None, as_json: bool) -> None:
+    """Train the student of RECIPE under its teacher, by Masked Generative Distillation."""
+    _train("distilled", recipe, with_device(overrides, device), runs, as_json)
+
+
+@distill.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--model", "models", multiple=True, type=click.Choice(MODELS), help="Which.  [default: all that are trained]"
+)
+@click.option(
+    "--split", type=click.Choice(["train", "val", "test"]), default="val", show_default=True, help="Of the run's data."
+)
+@runs_option
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def evaluate(run: Path, models: tuple[str, ...], split: str, runs: Path, as_json: bool) -> None:
+    """Measure the mAP of RUN's trained models in Paddle. RUN is a run's folder or its name."""
+    from ..distill.cpu import prepare_cpu
+
+    prepare_cpu()
+    from ..flow.judge import judge_models
+    from ..flow.status import find_run
+
+    judged = judge_models(find_run(run, runs), models, split)
+    if as_json:
+        click.echo(json.dumps({one.model: one.figures.to_dict() for one in judged}))
+    else:
+        _print_figures(judged)
+
+
+def _train(model: str, recipe: Path, overrides: tuple[str, ...], runs: Path, as_json: bool) -> None:
+    from .run_recipe import run_to
+
+    _, folder = run_to([model], recipe, overrides, runs, as_json)
+    from ..flow.progress import points, write_json_event
+
+    record = folder.record(model)
+    result: dict[str, Any] = record.result if record else {}
+    weights = (folder.stage(model) / "weights.safetensors").absolute()
+    if as_json:
+        write_json_event("run_done", run=str(folder.path), weights=str(weights), accuracy=result.get("accuracy"))
+    else:
+        click.echo(points(result.get("accuracy", {}).get("ap")))
+        click.echo(weights)
+
+
+def _print_figures(judged: Sequence[Judgement]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..flow.progress import TITLES
+
+    table = Table(
+        title=f"{judged[0].data}, {judged[0].figures.images} pictures; points from 0 to 100", title_justify="left"
+    )
+    table.add_column("")
+    for one in judged:
+        table.add_column(TITLES[one.model], justify="right")
+    rows = {name: [getattr(one.figures, name) for one in judged] for name in _FIGURES}
+    rows |= {label: [one.figures.per_class[label] for one in judged] for label in judged[0].figures.per_class}
+    for name, values in rows.items():
+        title = name.replace("ap", "AP", 1).replace("_", " ") if name in _FIGURES else name
+        table.add_row(title, *("-" if value is None else f"{value:.1f}" for value in values))
+    Console(highlight=False).print(table)

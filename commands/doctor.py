@@ -1,0 +1,45 @@
+"""``temper doctor``: what this machine can do, and what to install for the rest."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ..flow.doctor import Finding
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def doctor(as_json: bool) -> None:
+    """Print what this machine can do, and what to install for the rest: Paddle, GPUs, runtimes, CPU, cameras."""
+    from .. import __version__
+    from ..flow.doctor import examine
+
+    findings = examine()
+    if as_json:
+        click.echo(json.dumps({"temper": __version__, "findings": [finding.to_dict() for finding in findings]}))
+    else:
+        _print(findings)
+
+
+def _print(findings: list[Finding]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for finding in findings:
+        mark = Text("yes", style="green") if finding.found else Text("no", style="yellow")
+        table.add_row(mark, Text(finding.name, style="bold"), Text(finding.text))
+    console.print(table)
+    advised = [finding for finding in findings if finding.advice]
+    if advised:
+        console.print("\nWhat could be added:", style="bold")
+    # one line each however long, so that a command can be copied whole
+    for advice in dict.fromkeys(finding.advice for finding in advised):
+        names = ", ".join(finding.name for finding in advised if finding.advice == advice)
+        console.print(f"  {names}: {advice}", markup=False, soft_wrap=True)

@@ -1,0 +1,42 @@
+"""``temper init``: a recipe to start from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default=Path("recipe.yml"))
+@click.option(
+    "--from", "source", metavar="NAME", help="Copy a recipe that comes with Temper: demo, neu-det-cpu, neu-det."
+)
+@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+def init(file: Path, source: str | None, force: bool) -> None:
+    """Write a commented recipe to FILE (recipe.yml if none is named): every field, what it means, what it takes.
+
+    The run gets the file's name. Change what you like, then 'temper run FILE'.
+    """
+    from ..core.errors import TemperError, UsageError, nearest
+    from ..core.files import write_text
+    from ..distill.recipe_file import shipped_recipes
+    from ..distill.recipe_template import starter_recipe, write_recipe
+
+    if source is not None and source not in (known := shipped_recipes()):
+        raise UsageError(f"No recipe '{source}' comes with Temper.{nearest(source, known)}")
+    if file.exists() and not force:
+        raise TemperError(f"{file} is there already. Name another file, or replace it with --force.")
+    if source is not None:
+        text = shipped_recipes()[source].read_text(encoding="utf-8")
+    else:
+        text = write_recipe(starter_recipe(_run_name(file)), str(file))
+    write_text(file, text)
+    click.echo(f"Wrote {file}. Start it with: temper run {file}")
+
+
+def _run_name(file: Path) -> str:
+    """The file's name, made into one that a run may have."""
+    name = re.sub(r"[^A-Za-z0-9_.\-]+", "-", file.stem).lstrip("-_.")[:61].rstrip("-")
+    return name or "steel"

@@ -1,0 +1,98 @@
+"""What can be said of one picture file by looking at its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import TemperError
+from ...detection.images import decode_image
+from .listing import PICTURE_ENDINGS
+
+#: Side in pixels of the small grey copy that pictures are compared by.
+THUMBNAIL_SIDE = 64
+
+_FORMATS: tuple[tuple[bytes, str, frozenset[str]], ...] = (
+    (b"\xff\xd8\xff", "JPEG", frozenset({".jpg", ".jpeg"})),
+    (b"\x89PNG\r\n\x1a\n", "PNG", frozenset({".png"})),
+    (b"BM", "BMP", frozenset({".bmp"})),
+    (b"II*\0", "TIFF", frozenset({".tif", ".tiff"})),
+    (b"MM\0*", "TIFF", frozenset({".tif", ".tiff"})),
+    (b"RIFF", "WebP", frozenset({".webp"})),
+    (b"GIF8", "GIF", frozenset({".gif"})),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class PictureFacts:
+    """What one picture file is.
+
+    Attributes:
+        size: width and height in pixels; None where it cannot be read.
+        problem: why it cannot be read, as the end of a sentence; empty where it can.
+        format: by its content (``"JPEG"``); empty if unknown.
+        mislabelled: whether the file's ending says another format.
+        sha256: of the content.
+        thumbnail: uint8 [64, 64], the picture made small; None where it cannot be read.
+    """
+
+    size: tuple[int, int] | None
+    problem: str
+    format: str
+    mislabelled: bool
+    sha256: str
+    thumbnail: NDArray[np.uint8] | None
+
+
+def look_at(path: Path) -> PictureFacts:
+    """Read and decode one picture file; what is wrong with it is in the result."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return PictureFacts(None, f"cannot be read: {error.strerror}", "", False, "", None)
+    name, endings = _format_of(content)
+    ending = path.suffix.lower()
+    mislabelled = bool(name) and ending in PICTURE_ENDINGS and ending not in endings
+    digest = hashlib.sha256(content).hexdigest()
+    problem = _what_is_cut(content, name)
+    if not problem:
+        try:
+            image = decode_image(content, "grey", str(path))
+        except TemperError:
+            problem = f"is no picture ({len(content)} bytes of something else)" if content else "is an empty file"
+    if problem:
+        return PictureFacts(None, problem, name, mislabelled, digest, None)
+    small = cv2.resize(image, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
+    size = image.shape[1], image.shape[0]
+    return PictureFacts(size, "", name, mislabelled, digest, np.asarray(small, np.uint8))
+
+
+def look_at_all(paths: Sequence[Path]) -> Iterator[PictureFacts]:
+    """The facts of many pictures, in order, read by a few threads."""
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as executor:
+        yield from executor.map(look_at, paths)
+
+
+def _format_of(content: bytes) -> tuple[str, frozenset[str]]:
+    for signature, name, endings in _FORMATS:
+        if content.startswith(signature):
+            return name, endings
+    return "", frozenset()
+
+
+def _what_is_cut(content: bytes, name: str) -> str:
+    """OpenCV fills what is missing from a cut JPEG or PNG with grey and says nothing; their end marks tell."""
+    if name == "JPEG":
+        # the last scan has to be followed by the end mark; an embedded preview has marks of its own before it
+        cut = content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+    else:
+        cut = name == "PNG" and b"IEND" not in content[-4096:]
+    return f"is a {name} that is cut short ({len(content)} bytes)" if cut else ""

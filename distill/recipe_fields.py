@@ -1,0 +1,179 @@
+"""What every field of a recipe takes, in words; and pydantic's complaints as sentences."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+
+from ..core.errors import nearest
+
+FieldPath = tuple[str, ...]
+#: A value quoted in a message is cut to this many characters.
+_LONGEST_VALUE = 60
+
+
+def dotted(path: FieldPath) -> str:
+    """A field's path as users write it: ``training.epochs``."""
+    return ".".join(path)
+
+
+@cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
+
+
+def _resolve(model: type[BaseModel], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema entry behind a reference, an optional value or both; what stands beside the reference wins."""
+    merged = dict(entry)
+    while True:
+        if "$ref" in merged:
+            target = _schema(model)["$defs"][merged.pop("$ref").rsplit("/", 1)[1]]
+            merged = {**target, **merged}
+        elif "anyOf" in merged:
+            options = [option for option in merged.pop("anyOf") if option.get("type") != "null"]
+            merged = {**options[0], **merged, "nullable": True}
+        else:
+            return merged
+
+
+def field_schema(model: type[BaseModel], path: FieldPath) -> dict[str, Any] | None:
+    """The JSON schema entry of a field or section, None if there is none of that name."""
+    entry = _resolve(model, _schema(model))
+    for part in path:
+        if part in entry.get("properties", {}):
+            entry = _resolve(model, entry["properties"][part])
+        elif part.isdigit() and entry.get("type") == "array":
+            prefix = entry.get("prefixItems", [])
+            inner = prefix[int(part)] if int(part) < len(prefix) else entry.get("items", {})
+            entry = _resolve(model, inner)
+        else:
+            return None
+    return entry
+
+
+def section_fields(model: type[BaseModel], path: FieldPath) -> list[str]:
+    """The names of the fields of a section, in their order; empty if it is not a section."""
+    entry = field_schema(model, path)
+    return list(entry.get("properties", {})) if entry else []
+
+
+def walk_fields(model: type[BaseModel], path: FieldPath = ()) -> Iterator[FieldPath]:
+    """Every field's path, sections before what is in them."""
+    for name in section_fields(model, path):
+        yield (*path, name)
+        yield from walk_fields(model, (*path, name))
+
+
+def accepted_values(model: type[BaseModel], path: FieldPath) -> str:
+    """What a field takes: ``a whole number from 1 to 10000``; empty for an unknown one."""
+    entry = field_schema(model, path)
+    return _in_words(model, entry) if entry else ""
+
+
+def _in_words(model: type[BaseModel], entry: Mapping[str, Any]) -> str:
+    words = _without_null(model, entry)
+    return f"{words}, or null" if entry.get("nullable") and words else words
+
+
+def _without_null(model: type[BaseModel], entry: Mapping[str, Any]) -> str:
+    if "const" in entry:
+        return str(entry["const"])
+    if "enum" in entry:
+        return " or ".join([", ".join(str(v) for v in entry["enum"][:-1]), str(entry["enum"][-1])])
+    kind = entry.get("type")
+    if kind == "array":
+        return _list_in_words(model, entry)
+    if kind == "object":
+        return f"a section with {', '.join(entry.get('properties', {}))}"
+    names = {"integer": "a whole number", "number": "a number", "boolean": "true or false"}
+    if kind in names:
+        return names[kind] + _limits(entry)
+    if kind == "string" and "pattern" in entry:
+        return "letters, digits, '.', '_' and '-', beginning with a letter or digit, at most 61"
+    return "a text" if kind == "string" else ""
+
+
+def _list_in_words(model: type[BaseModel], entry: Mapping[str, Any]) -> str:
+    prefix = entry.get("prefixItems")
+    inner = _in_words(model, _resolve(model, prefix[0] if prefix else entry.get("items", {})))
+    if prefix:
+        return f"a list of {len(prefix)}, each {inner}"
+    return f"a list{' of one or more' if entry.get('minItems') else ''}, each {inner}"
+
+
+def _limits(entry: Mapping[str, Any]) -> str:
+    multiple = f", a multiple of {entry['multipleOf']}" if "multipleOf" in entry else ""
+    low, high = entry.get("minimum"), entry.get("maximum")
+    above, below = entry.get("exclusiveMinimum"), entry.get("exclusiveMaximum")
+    if low is not None and high is not None:
+        return f" from {low:.10g} to {high:.10g}{multiple}"
+    parts = [
+        f"{word} {value:.10g}"
+        for word, value in (("from", low), ("above", above), ("at most", high), ("below", below))
+        if value is not None
+    ]
+    return (f" {' and '.join(parts)}" if parts else "") + multiple
+
+
+def explain_mistake(model: type[BaseModel], mistake: Mapping[str, Any], place: Callable[[FieldPath], str]) -> str:
+    """One sentence for one of pydantic's error entries.
+
+    Args:
+        model: what was validated.
+        mistake: an entry of ``ValidationError.errors()``.
+        place: says where a field was written, by its path.
+    """
+    path = tuple(str(part) for part in mistake["loc"])
+    kind, value = mistake["type"], mistake.get("input")
+    if kind == "extra_forbidden":
+        section = f" in '{dotted(path[:-1])}'" if path[:-1] else ""
+        return f"{place(path)}: there is no field '{path[-1]}'{section}.{_suggest(model, path)}"
+    if kind == "missing":
+        # a list that is too short is told at the list
+        if path[-1].isdigit():
+            return _wrong_value(model, path[:-1], value, place)
+        words = accepted_values(model, path)
+        return f"{place(path[:-1])}: {dotted(path)} is missing; it takes {words}."
+    if kind == "value_error":
+        name = f"{dotted(path)}: " if path else ""
+        return f"{place(path)}: {name}{mistake['ctx']['error']}."
+    return _wrong_value(model, path, value, place)
+
+
+def _wrong_value(model: type[BaseModel], path: FieldPath, value: Any, place: Callable[[FieldPath], str]) -> str:
+    words = accepted_values(model, path)
+    hint = ""
+    entry = field_schema(model, path)
+    if isinstance(value, str) and entry and "enum" in entry:
+        close = difflib.get_close_matches(value, [str(v) for v in entry["enum"]], n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+    elif not isinstance(value, str) and entry and entry.get("type") == "string" and not isinstance(value, dict | list):
+        hint = " Put it in quotes."
+    return f"{place(path)}: {dotted(path)} is {_shown(value)}; it takes {words}.{hint}"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "empty"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a section"
+    text = f"'{value}'" if isinstance(value, str) else str(list(value) if isinstance(value, tuple) else value)
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
+
+
+def _suggest(model: type[BaseModel], path: FieldPath) -> str:
+    """The nearest right name: among the section's own fields, else the same name in another section."""
+    siblings = section_fields(model, path[:-1])
+    if difflib.get_close_matches(path[-1], siblings, n=1, cutoff=0.6):
+        return nearest(path[-1], siblings)
+    elsewhere = [known for known in walk_fields(model) if known[-1] == path[-1]]
+    if elsewhere:
+        return f" Did you mean '{dotted(min(elsewhere, key=len))}'?"
+    return nearest(path[-1], siblings)

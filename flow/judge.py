@@ -1,0 +1,68 @@
+"""mAP of a run's trained models, still in Paddle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..core.errors import TemperError
+from ..detection.metrics import AccuracyFigures
+from .folder import RunFolder
+from .keys import MODELS
+from .requirements import require_packages
+from .stages import data_split, model_section
+from .status import recipe_of
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one model reached.
+
+    Attributes:
+        model: teacher, student or distilled.
+        data: name of the data it was judged on.
+        figures: COCO figures.
+    """
+
+    model: str
+    data: str
+    figures: AccuracyFigures
+
+
+def judge_models(path: Path, models: Sequence[str], split: str) -> list[Judgement]:
+    """Judge trained models of the run in a folder.
+
+    Args:
+        path: the run's folder.
+        models: which; none given means all that are trained.
+        split: of the run's data.
+
+    Raises:
+        TemperError: if nothing is trained, or the split is not there or has no pictures.
+    """
+    run, recipe = RunFolder(path), recipe_of(path)
+    wanted = list(models) or [model for model in MODELS if run.record(model) is not None]
+    untrained = [model for model in wanted if run.record(model) is None]
+    if untrained or not wanted:
+        which = " and ".join(untrained) or "model"
+        raise TemperError(f"No {which} is trained in {path}. Train it with 'temper run' or 'temper distill' first.")
+    require_packages(wanted)
+    from ..detection.decode import DecodeSettings
+    from ..distill.detectors.build import build_detector, load_into
+    from ..distill.detectors.normalise import normalisation_for
+    from ..distill.training.evaluate import evaluate_detector
+    from ..distill.training.job import WEIGHTS_NAME
+    from ..distill.training.loader import PictureStore
+
+    data = data_split(recipe, run, split)
+    if not len(data):
+        raise TemperError(f"The split '{split}' of {path} has no pictures to judge on.")
+    store = PictureStore(data, recipe.input.rule(), recipe.input.channels)
+    judged = []
+    for model in dict.fromkeys(wanted):
+        detector = build_detector(model_section(recipe, model), data.labels, recipe.seed)
+        load_into(detector, run.stage(model) / WEIGHTS_NAME, whole=True)
+        figures = evaluate_detector(detector, store, normalisation_for(recipe.input.channels), DecodeSettings())
+        judged.append(Judgement(model, data.name, figures))
+    return judged

@@ -1,0 +1,72 @@
+"""What stages need installed, looked for before any work is done."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import sys
+from collections.abc import Iterable
+
+from ..core.errors import MissingDependencyError
+from .keys import MODELS
+
+#: Import name -> package, of what training needs.
+TRAINING = {"paddle": "paddlepaddle", "ppdet": "paddledet", "safetensors": "safetensors"}
+EXPORT = {
+    **TRAINING,
+    "paddle2onnx": "paddle2onnx",
+    "onnx": "onnx",
+    "onnxslim": "onnxslim",
+    "onnxruntime": "onnxruntime",
+}
+BENCHMARK = {"onnxruntime": "onnxruntime"}
+REPORT = {"matplotlib": "matplotlib", "jinja2": "jinja2"}
+
+
+def require_packages(stages: Iterable[str]) -> None:
+    """Refuse stages whose packages are not installed; nothing is imported for it.
+
+    Raises:
+        MissingDependencyError: naming the packages and the command that installs them.
+    """
+    needed: dict[str, str] = {}
+    for stage in stages:
+        needed |= _needs(stage)
+    missing = [package for name, package in needed.items() if not is_installed(name)]
+    if missing:
+        raise MissingDependencyError(
+            f"This needs {', '.join(missing)}, which {'are' if len(missing) > 1 else 'is'} not installed in "
+            f"{sys.prefix}. {training_install_hint()}"
+        )
+
+
+def is_installed(name: str) -> bool:
+    """Whether a module of that name could be imported."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def training_install_hint() -> str:
+    """How training's packages get onto this machine, in a sentence with the command."""
+    version = sys.version_info[:2]
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        return (
+            f"Training and export run on Linux x86_64; this is {platform.system()} {platform.machine()}, which can run "
+            "and measure finished bundles."
+        )
+    if not (3, 10) <= version <= (3, 12):
+        return (
+            f"Training and export need Python 3.10 to 3.12, and this is {version[0]}.{version[1]}: in a clone of "
+            "Temper, 'make install PYTHON=python3.12' makes .venv with everything in it."
+        )
+    return "In a clone of Temper, 'make install' makes .venv with everything in it; use .venv/bin/temper."
+
+
+def _needs(stage: str) -> dict[str, str]:
+    if stage in MODELS:
+        return TRAINING
+    if stage.startswith("export-"):
+        return EXPORT
+    return {"benchmark": BENCHMARK, "report": REPORT}.get(stage, {})

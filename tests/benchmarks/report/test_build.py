@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from bench_rows import write_benchmark
+from temper.benchmarks.measurement import MEASUREMENTS_NAME
+from temper.benchmarks.report.build import ReportInput, build_report
+from temper.core.errors import TemperError
+from temper.detection.dataset import DataSet
+
+VOID = {"meta", "img", "br"}
+
+
+class Page(HTMLParser):
+    """Collects elements and their texts, and checks that they are closed as they were opened."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def metrics(folder: Path, role: str) -> Path:
+    path = folder / f"{role}.jsonl"
+    lines = []
+    for epoch in range(1, 4):
+        losses = {"classification": 1 / epoch, "total": 1 / epoch}
+        lines.append({"kind": "step", "step": epoch, "epoch": epoch, "learning_rate": 0.1, "losses": losses})
+        lines.append({"kind": "evaluated", "step": epoch, "epoch": epoch, "ap": 10.0 * epoch})
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, data: DataSet) -> tuple[Path, Page]:
+    folder = tmp_path_factory.mktemp("report")
+    source = ReportInput(
+        "steel",
+        write_benchmark(folder, data, warnings=["The machine was busy."]),
+        data,
+        {"name": "steel", "seed": 7, "teacher": {"depth": 50}},
+        {role: metrics(folder, role) for role in ("teacher", "student", "distilled")},
+    )
+    page = build_report(source, folder / "out")
+    return page, Page(page.read_text(encoding="utf-8"))
+
+
+def test_the_files_stand_side_by_side(whole: tuple[Path, Page]) -> None:
+    assert sorted(path.name for path in whole[0].parent.iterdir()) == ["report.html", "results.csv", "results.json"]
+
+
+def test_the_page_needs_nothing_else(whole: tuple[Path, Page]) -> None:
+    path, page = whole
+    text = path.read_text(encoding="utf-8")
+    assert path.stat().st_size < 1_500_000
+    assert not page.all("script")
+    assert not page.all("link")
+    assert all((image["src"] or "").startswith("data:image/jpeg;base64,") for image in page.all("img"))
+    # namespaces are names, not places
+    assert set(re.findall(r"https?://[^\"'\s<)]+", text)) <= {"http://www.w3.org/1999/xlink"}
+    assert "default-src 'none'" in text
+
+
+def test_the_page_can_be_read_aloud(whole: tuple[Path, Page]) -> None:
+    _, page = whole
+    assert all(image["alt"] for image in page.all("img"))
+    assert all(drawn["role"] == "img" and drawn["aria-label"] for drawn in page.all("svg"))
+    assert all(header["scope"] for header in page.all("th"))
+    assert len(page.all("caption")) == len(page.all("table"))
+    assert page.all("html")[0]["lang"] == "en"
+    ids = Counter(attributes["id"] for _, attributes in page.elements if "id" in attributes)
+    assert max(ids.values()) == 1
+    labelled = {attributes["aria-labelledby"] for _, attributes in page.elements if "aria-labelledby" in attributes}
+    assert labelled <= set(ids)
+
+
+def test_everything_asked_for_is_there(whole: tuple[Path, Page], data: DataSet) -> None:
+    _, page = whole
+    for words in (
+        "MGD student reaches 50.0 mAP, 5.0 points less than the same student trained alone (55.0)",
+        "The machine was busy.",
+        "In short",
+        "Per class",
+        "Training",
+        "Examples",
+        "Is the exported graph the trained model?",
+        "How it was measured",
+        "depth: 50",
+        "measured",
+        *data.labels,
+    ):
+        assert words in page.text
+    # accuracy, stages, mAP and loss by epoch: each wide and narrow
+    assert len(page.all("svg")) == 8
+    # toy pictures have two of the three classes; each with truth and three models
+    assert len(page.all("img")) == 8
+
+
+def test_charts_take_the_pages_colours(whole: tuple[Path, Page]) -> None:
+    text = whole[0].read_text(encoding="utf-8")
+    assert not re.search(r"#010[0-9a-f]{3}", text)
+    used = set(re.findall(r"var\((--[a-z0-9-]+)", text))
+    defined = set(re.findall(r"(--[a-z0-9-]+):", text))
+    assert used <= defined
+
+
+def test_the_same_measurements_make_the_same_page(tmp_path: Path, data: DataSet) -> None:
+    source = ReportInput("steel", write_benchmark(tmp_path, data, roles=("student",)), data)
+    pages = [build_report(source, tmp_path / name).read_bytes() for name in ("a", "b")]
+    assert pages[0] == pages[1]
+
+
+def test_strangers_labels_are_text(tmp_path: Path, data: DataSet) -> None:
+    labels = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}")
+    strange = replace(data, labels=labels, name="<b>data</b>")
+    page = build_report(ReportInput("<i>steel</i>", write_benchmark(tmp_path, strange), strange), tmp_path / "out")
+    read = Page(page.read_text(encoding="utf-8"))
+    assert not read.all("script")
+    assert not read.all("b")
+    assert not read.all("i")
+    assert all("onerror" not in image for image in read.all("img"))
+    assert "<script>alert(1)</script>" in read.text
+    assert "{{ 7 * 7 }}" in read.text
+
+
+def test_a_bare_benchmark_is_reported_too(tmp_path: Path, data: DataSet) -> None:
+    """No trainings, no recipe, no pictures any more, one model without role."""
+    gone = replace(data, image_folder=tmp_path / "gone")
+    path = write_benchmark(tmp_path, gone, roles=("other",), precisions=("fp32",))
+    read = Page(build_report(ReportInput("steel", path, gone), tmp_path / "out").read_text(encoding="utf-8"))
+    assert "steel-other" in read.text
+    assert "Training" not in read.text
+    assert not read.all("img")
+    assert "seed: 7" in read.text  # from the bundle
+
+
+def test_missing_measurements_are_told(tmp_path: Path, data: DataSet) -> None:
+    with pytest.raises(TemperError, match="temper bench run"):
+        build_report(ReportInput("steel", tmp_path / MEASUREMENTS_NAME, data), tmp_path)
+
+
+def test_measurements_without_latency_are_told(tmp_path: Path, data: DataSet) -> None:
+    path = write_benchmark(tmp_path, data, roles=())
+    with pytest.raises(TemperError, match="no latencies"):
+        build_report(ReportInput("steel", path, data), tmp_path)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+from bench_rows import benchmark_row, figures, footprint, latency, subject
+from temper.benchmarks.measurement import AccuracyRow, BenchmarkRow, Measurements, Role
+from temper.benchmarks.report.results import Result, collect_results
+from temper.benchmarks.report.summary import summary_sentences
+from temper.detection.dataset import DataSet
+
+#: role, precision, mAP, milliseconds, megabytes
+Line = tuple[Role, str, float | None, float, float]
+
+
+def results(benchmark: BenchmarkRow, *lines: Line) -> list[Result]:
+    subjects = [subject(role, precision) for role, precision, *_ in lines]
+    return collect_results(
+        Measurements(
+            benchmark,
+            tuple(latency(s, line[3]) for s, line in zip(subjects, lines, strict=True)),
+            tuple(AccuracyRow(s, figures(line[2]), "d.json") for s, line in zip(subjects, lines, strict=True)),
+            tuple(footprint(s, line[4]) for s, line in zip(subjects, lines, strict=True)),
+        )
+    )
+
+
+@pytest.fixture
+def benchmark_of(data: DataSet) -> BenchmarkRow:
+    return benchmark_row(data, [])
+
+
+def test_a_student_that_gained(benchmark_of: BenchmarkRow) -> None:
+    found = results(
+        benchmark_of,
+        ("teacher", "fp32", 56.24, 34.0, 33.0),
+        ("student", "fp32", 51.1, 12.4, 6.2),
+        ("distilled", "fp32", 54.2, 12.0, 6.2),
+        ("distilled", "int8", 53.9, 8.0, 1.7),
+    )
+    assert summary_sentences(found, benchmark_of) == [
+        f"On the 6 pictures of {benchmark_of.data} the MGD student reaches 54.2 mAP, 3.1 points more than the same "
+        "student trained alone (51.1) and 2.0 points less than its teacher (56.2).",
+        "At fp32 it takes 12.0 ms per picture (median, from encoded picture to boxes), 2.8 times as fast as its "
+        "teacher (34.0 ms); the student alone takes 12.4 ms.",
+        "As int8 it takes 8.0 ms, 1.5 times as fast as at fp32, and reaches 53.9 mAP, 0.3 points less than before; "
+        "its file shrinks from 6.2 MB to 1.7 MB.",
+    ]
+
+
+def test_a_student_that_lost_is_told_so(benchmark_of: BenchmarkRow) -> None:
+    found = results(
+        benchmark_of,
+        ("teacher", "fp32", 40.0, 10.0, 33.0),
+        ("student", "fp32", 51.0, 20.0, 6.2),
+        ("distilled", "fp32", 50.0, 20.0, 6.2),
+        ("distilled", "int8", 50.04, 30.0, 7.0),
+    )
+    first, second, third = summary_sentences(found, benchmark_of)
+    assert "1.0 point less than the same student trained alone (51.0) and 10.0 points more than its teacher" in first
+    assert first.endswith("; in this run, distillation did not help.")
+    assert "2.0 times as slow as its teacher (10.0 ms)" in second
+    assert "1.5 times as slow as at fp32" in third
+    assert "level with before" not in third
+    assert "the same as before" in third
+    assert "grows from 6.2 MB to 7.0 MB" in third
+
+
+def test_a_level_student_is_no_gain(benchmark_of: BenchmarkRow) -> None:
+    found = results(benchmark_of, ("student", "fp32", 51.01, 20.0, 6.2), ("distilled", "fp32", 50.99, 20.0, 6.2))
+    first, second, third = summary_sentences(found, benchmark_of)
+    assert "level with the same student trained alone (51.0); in this run, distillation did not help." in first
+    assert second.endswith("the student alone takes 20.0 ms.")
+    assert third == "Its graph takes 6.2 MB on the disk."
+
+
+def test_without_truth_nothing_is_claimed(benchmark_of: BenchmarkRow) -> None:
+    first, _, _ = summary_sentences(results(benchmark_of, ("distilled", "fp32", None, 20.0, 6.2)), benchmark_of)
+    assert "no true boxes" in first
+
+
+def test_without_an_mgd_student_what_there_is_is_compared(benchmark_of: BenchmarkRow) -> None:
+    found = results(benchmark_of, ("teacher", "fp32", 40.0, 100.0, 33.0), ("student", "int8", 39.0, 0.5, 6.2))
+    assert summary_sentences(found, benchmark_of)[:2] == [
+        f"On the 6 pictures of {benchmark_of.data} the highest mAP is 40.0, by Teacher at fp32.",
+        "The fastest is Student alone at int8: 0.50 ms from encoded picture to boxes (median).",
+    ]
+
+
+@pytest.mark.parametrize(("other", "words"), [(10.4, "as fast as its teacher"), (20.0, "2.0 times as fast as")])
+def test_small_ratios_are_not_dressed_up(benchmark_of: BenchmarkRow, other: float, words: str) -> None:
+    found = results(benchmark_of, ("teacher", "fp32", 40.0, other, 1.0), ("distilled", "fp32", 39.0, 10.0, 1.0))
+    assert f", {words}" in summary_sentences(found, benchmark_of)[1]

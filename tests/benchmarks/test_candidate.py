@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from temper.benchmarks.candidate import Candidate, list_candidates, open_candidates
+from temper.core.errors import TemperError, UsageError
+from temper.detection.dataset import DataSet
+from tiny_bundle import make_tiny_bundle
+
+
+def test_every_combination_is_listed(bundles: dict[str, Path]) -> None:
+    listed = list_candidates(list(bundles.values()), batch_sizes=(1, 4), threads=2)
+    assert [(c.bundle.stem, c.variant, c.batch, c.threads) for c in listed] == [
+        ("big", "fp32", 1, 2),
+        ("big", "fp32", 4, 2),
+        ("small", "fp32", 1, 2),
+        ("small", "fp32", 4, 2),
+    ]
+
+
+def test_an_absent_precision_lists_those_there_are(bundles: dict[str, Path]) -> None:
+    with pytest.raises(UsageError, match="no variant 'int8'; it has fp32"):
+        list_candidates([bundles["student"]], precisions=("int8",))
+
+
+def test_opened_candidates_know_their_subject(bundles: dict[str, Path], data: DataSet) -> None:
+    (entrant,) = open_candidates([Candidate(bundles["teacher"], "fp32")], data)
+    assert (entrant.subject.model, entrant.subject.role, entrant.subject.precision) == ("big", "teacher", "fp32")
+    assert entrant.title == "big fp32 on onnxruntime"
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (("dark", "bright", "scratch"), "only the bundle has rough; only the data has scratch"),
+        (("dark", "bright"), "only the bundle has rough; only the data has nothing"),
+        (("bright", "dark", "rough"), "in another order; .* dark, bright, rough"),
+    ],
+)
+def test_other_classes_are_refused(
+    bundles: dict[str, Path], data: DataSet, labels: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(TemperError, match=message):
+        open_candidates([Candidate(bundles["student"], "fp32")], replace(data, labels=labels))
+
+
+def test_nothing_to_measure_is_refused(bundles: dict[str, Path], data: DataSet) -> None:
+    with pytest.raises(UsageError, match="no bundle was given"):
+        open_candidates([], data)
+    with pytest.raises(TemperError, match="has no pictures"):
+        open_candidates([Candidate(bundles["student"], "fp32")], data.subset([]))
+
+
+def test_two_bundles_of_one_name_are_refused(bundles: dict[str, Path], data: DataSet, tmp_path: Path) -> None:
+    twin = make_tiny_bundle(tmp_path, name="small")
+    with pytest.raises(UsageError, match="both called 'small'"):
+        open_candidates([Candidate(bundles["student"], "fp32"), Candidate(twin, "fp32")], data)

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+from temper.benchmarks.machine import LoadWatch, OutsideLoad, machine_state, machine_warnings, usable_cores
+from temper.benchmarks.measurement import MachineState
+
+
+@pytest.fixture(scope="module")
+def quiet() -> MachineState:
+    state = machine_state(sample_seconds=0)
+    return replace(state, governor="performance", other_cpu_share=0.0, cpu_quota_cores=None, usable_cores=4)
+
+
+def test_state_tells_what_matters() -> None:
+    state = machine_state(sample_seconds=0.05)
+    assert state.usable_cores == usable_cores() >= 1
+    assert state.memory_mib > state.memory_available_mib > 0
+    assert state.other_cpu_share is not None
+    assert 0 <= state.other_cpu_share <= 1
+    assert "numpy" in state.packages
+    assert state.python.startswith("3.")
+
+
+def test_a_quiet_machine_has_no_warnings(quiet: MachineState) -> None:
+    assert machine_warnings(quiet, OutsideLoad(0.02, 0.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "outside", "words"),
+    [
+        ({"governor": "powersave"}, None, "cpupower frequency-set -g performance"),
+        ({"other_cpu_share": 0.4}, None, "used 40% of the processors before"),
+        ({}, OutsideLoad(0.5, 0.0), "used 50% of the processors while"),
+        ({}, OutsideLoad(0.0, 0.05), "took 5% of the processor time"),
+        ({"cpu_quota_cores": 1.5}, None, "may use 1.5 of 4 cores"),
+    ],
+)
+def test_what_spoils_a_measurement_is_named(
+    quiet: MachineState, change: dict[str, object], outside: OutsideLoad | None, words: str
+) -> None:
+    (warning,) = machine_warnings(replace(quiet, **change), outside)  # type: ignore[arg-type]
+    assert words in warning
+    assert warning.endswith(".")
+
+
+def test_own_work_is_not_somebody_elses() -> None:
+    watch, started, cpu = LoadWatch(), time.monotonic(), time.process_time()
+    while time.monotonic() - started < 0.3:
+        sum(range(1000))
+    own = time.process_time() - cpu
+    counted, not_counted = watch.finish(own), watch.finish(0.0)
+    assert 0 <= counted.other_share <= not_counted.other_share <= 1
+    assert not_counted.other_share > 0

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from temper.benchmarks.accuracy import load_detections
+from temper.benchmarks.candidate import Candidate
+from temper.benchmarks.measurement import MEASUREMENTS_NAME, BenchmarkSettings, Measurements
+from temper.benchmarks.run import load_truth, run_benchmark
+from temper.core.errors import TemperError
+from temper.core.events import Event, silent
+from temper.core.files import sha256_json
+from temper.detection.dataset import DataSet
+from temper.detection.metrics import evaluate
+
+QUICK = BenchmarkSettings(min_seconds=0.05, min_samples=10, max_seconds=2, rounds=2, warmup_seconds=0.3)
+
+
+@pytest.fixture(scope="module")
+def measured(
+    bundles: dict[str, Path], data: DataSet, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Measurements, list[Event]]:
+    out, events = tmp_path_factory.mktemp("bench") / "out", []
+    candidates = [Candidate(path, "fp32", batch=batch, threads=1) for path in bundles.values() for batch in (1, 2)]
+    return out, run_benchmark(candidates, data, QUICK, out, events.append), events
+
+
+def test_every_candidate_has_its_rows(measured: tuple[Path, Measurements, list[Event]], data: DataSet) -> None:
+    _, rows, _ = measured
+    assert [(row.subject.model, row.batch) for row in rows.latency] == [
+        ("big", 1),
+        ("big", 2),
+        ("small", 1),
+        ("small", 2),
+    ]
+    assert [(row.subject.model, row.batch) for row in rows.footprint] == [
+        (r.subject.model, r.batch) for r in rows.latency
+    ]
+    # the batch size does not change what is found, so mAP is measured once per graph
+    assert [row.subject.model for row in rows.accuracy] == ["big", "small"]
+    assert {row.kind for row in (*rows.latency, *rows.accuracy, *rows.footprint)} == {"measured"}
+
+
+def test_the_first_row_says_what_the_others_rest_on(
+    measured: tuple[Path, Measurements, list[Event]], data: DataSet
+) -> None:
+    _, rows, _ = measured
+    first = rows.benchmark
+    assert (first.images, first.data_sha256) == (len(data), data.content_hash())
+    assert [entry.manifest.name for entry in first.bundles] == ["big", "small"]
+    assert first.bundles[0].manifest_sha256 == sha256_json(first.bundles[0].manifest.model_dump(mode="json"))
+    assert first.settings == QUICK
+
+
+def test_accuracy_is_that_of_the_detections_kept(
+    measured: tuple[Path, Measurements, list[Event]], data: DataSet
+) -> None:
+    out, rows, _ = measured
+    for row in rows.accuracy:
+        kept = load_detections(out / row.detections)
+        again = evaluate(data, [kept[sample.file_name] for sample in data.samples])
+        assert again.ap == pytest.approx(row.figures.ap, abs=1.0)  # kept to 0.01 px
+
+
+def test_the_truth_comes_back_and_only_the_same_one(
+    measured: tuple[Path, Measurements, list[Event]], data: DataSet
+) -> None:
+    out, rows, _ = measured
+    assert load_truth(out, rows.benchmark).content_hash() == data.content_hash()
+    with pytest.raises(TemperError, match="is not the data that was measured on"):
+        load_truth(out, replace(rows.benchmark, data_sha256="0" * 64))
+
+
+def test_progress_is_told(measured: tuple[Path, Measurements, list[Event]]) -> None:
+    _, _, events = measured
+    assert {event.stage for event in events} == {"benchmark"}
+    steps = [event.data for event in events if event.kind == "step"]
+    assert steps[-1]["done"] == steps[-1]["total"]
+
+
+def test_nothing_half_written_is_left(bundles: dict[str, Path], data: DataSet, tmp_path: Path) -> None:
+    """A picture breaks in the middle: no rows, no leftovers, and older rows are gone, too."""
+    out = tmp_path / "out"
+    (out / ".measurements.jsonl.abc.partial").parent.mkdir()
+    (out / ".measurements.jsonl.abc.partial").write_text("{")
+    (out / MEASUREMENTS_NAME).write_text("{}")
+    (out / "mine.txt").write_text("not Temper's")
+    images = tmp_path / "images"
+    images.mkdir()
+    for sample in data.samples[:3]:
+        (images / sample.file_name).write_bytes(data.image_path(sample).read_bytes())
+    with pytest.raises(TemperError, match="cannot be read"):
+        run_benchmark([Candidate(bundles["student"], "fp32")], replace(data, image_folder=images), QUICK, out, silent)
+    assert [path.name for path in out.iterdir()] == ["mine.txt"]
+
+
+def test_pictures_without_defects_have_no_accuracy(bundles: dict[str, Path], data: DataSet, tmp_path: Path) -> None:
+    empty = replace(data, samples=tuple(replace(s, boxes=s.boxes[:0], labels=s.labels[:0]) for s in data.samples[:2]))
+    rows = run_benchmark([Candidate(bundles["student"], "fp32", threads=1)], empty, QUICK, tmp_path / "out", silent)
+    assert rows.accuracy[0].figures.ap is None
+    text = (tmp_path / "out" / MEASUREMENTS_NAME).read_text()
+    assert all("NaN" not in line and json.loads(line) for line in text.splitlines())
+
+
+def test_a_zipped_bundle_is_measured_like_a_folder(bundles: dict[str, Path], data: DataSet, tmp_path: Path) -> None:
+    import shutil
+
+    folder = bundles["student"]
+    zipped = Path(shutil.make_archive(str(tmp_path / "small"), "zip", folder.parent, folder.name))
+    rows = run_benchmark([Candidate(zipped, "fp32", threads=1)], data.subset([0]), QUICK, tmp_path / "out", silent)
+    assert rows.latency[0].subject.model == "small"

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from temper.bundle.loader import open_bundle
+from temper.core.errors import TemperError, UsageError
+from temper.core.events import Event, silent
+from temper.core.files import sha256_file
+from temper.detection.dataset import DataSet
+from temper.detection.decode import DecodeSettings
+from temper.distill.recipe import DetectorSection, ExportSection, InputSection
+from temper.export.evaluate import graph_detections
+from temper.export.parity import Differences, compare
+from toy_data import toy_data
+
+pytest.importorskip("paddle", reason="export needs PaddlePaddle")
+
+from temper.distill.detectors.build import build_detector
+from temper.distill.detectors.normalise import normalisation_for
+from temper.distill.training.loader import PictureStore
+from temper.distill.weights import save_weights
+from temper.export import export as export_module
+from temper.export.export import ExportJob, export_model
+from temper.export.graph import build_graph
+from temper.export.parity import paddle_answers
+from temper.export.trace import trace_network
+
+# group norm has 32 groups
+THIN = {"depth": 18, "width": 0.25, "neck_channels": 32, "head_convs": 1, "strides": (8, 16, 32)}
+
+
+def lively_detector(section: DetectorSection, labels: tuple[str, ...]):  # type: ignore[no-untyped-def]
+    """A detector with seeded weights whose scores spread from 0 to 1, so that there is something to compare.
+
+    Norms get statistics and weights of their own, or folding them would prove nothing.
+    """
+    detector = build_detector(section, labels, seed=4)
+    generator = np.random.default_rng(0)
+    weights = {name: value.numpy() for name, value in detector.state_dict().items()}
+    for name, value in weights.items():
+        if name.endswith(("._mean", "norm.bias")) or ("norms" in name and name.endswith(".bias")):
+            weights[name] = generator.normal(0, 0.2, value.shape).astype(np.float32)
+        elif name.endswith("._variance") or ("norm" in name and name.endswith(".weight")):
+            weights[name] = generator.uniform(0.6, 1.4, value.shape).astype(np.float32)
+    weights["head.retina_cls.bias"] = np.full_like(weights["head.retina_cls.bias"], -3)
+    weights["head.retina_cls.weight"] = generator.normal(0, 0.12, weights["head.retina_cls.weight"].shape).astype(
+        np.float32
+    )
+    detector.set_state_dict(weights)
+    return detector, weights
+
+
+@pytest.fixture(scope="module")
+def toy_sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[DataSet, DataSet]:
+    folder = tmp_path_factory.mktemp("toy")
+    return toy_data(folder / "train", 12, 1), toy_data(folder / "val", 6, 2)
+
+
+@pytest.fixture(scope="module")
+def job(toy_sets: tuple[DataSet, DataSet], tmp_path_factory: pytest.TempPathFactory) -> ExportJob:
+    train, val = toy_sets
+    section = DetectorSection(**THIN, head_norm="level_batch")
+    weights = tmp_path_factory.mktemp("weights") / "weights.safetensors"
+    save_weights(weights, lively_detector(section, train.labels)[1])
+    return ExportJob(
+        name="toy",
+        role="student",
+        detector=section,
+        weights=weights,
+        labels=train.labels,
+        input=InputSection(width=96, height=64, channels="grey"),
+        export=ExportSection(calibration_images=8, parity_images=4),
+        calibration=train,
+        validation=val,
+        recipe={"name": "toy", "seed": 4},
+        data_sha256="d" * 64,
+    )
+
+
+def test_from_weights_to_bundle(job: ExportJob, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    events: list[Event] = []
+    target = tmp_path / "out" / "toy.temper"
+    manifest = export_model(job, target, events.append)
+    assert capfd.readouterr() == ("", ""), "libraries stay off the terminal"
+    assert [p.name for p in target.parent.iterdir()] == ["toy.temper"], "nothing else is left"
+    assert "POLYGRAPHY_AUTOINSTALL_DEPS" not in os.environ, "paddle2onnx's optimiser, which calls pip, was kept out"
+
+    bundle = open_bundle(target)
+    assert bundle.manifest == manifest
+    assert [v.name for v in manifest.variants] == ["fp32", "int8"]
+    assert (manifest.input.width, manifest.input.height, manifest.input.channels) == (96, 64, "grey")
+    assert set(manifest.thresholds) == set(job.labels)
+    assert manifest.made_by.weights_sha256 == sha256_file(job.weights)
+    assert manifest.made_by.recipe == job.recipe
+    assert {"paddle2onnx", "onnx", "onnxruntime"} <= set(manifest.made_by.versions)
+
+    fp32, int8 = manifest.variants
+    assert fp32.parity is not None
+    assert fp32.parity.images == 4
+    assert fp32.parity.largest_score_difference < 1e-4
+    assert fp32.parity.largest_box_difference_px < 1e-2
+    assert fp32.parity.matched_share == 1
+    assert int8.parity is not None
+    assert int8.parity.matched_share > 0.5
+    for variant in (fp32, int8):
+        assert variant.accuracy is not None
+        assert variant.accuracy.images == 6
+    assert int8.bytes < 0.5 * fp32.bytes
+
+    kinds = {event.kind for event in events}
+    assert kinds == {"note", "step"}
+    assert {event.stage for event in events} == {"export"}
+    assert all(0 < e.data["done"] <= e.data["total"] for e in events if e.kind == "step")
+
+
+def test_int8_that_does_not_hold_is_left_out(job: ExportJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export_module, "MAX_INT8_LOSS", -101.0)
+    events: list[Event] = []
+    target = tmp_path / "toy.temper"
+    manifest = export_model(job, target, events.append)
+    assert [v.name for v in manifest.variants] == ["fp32"]
+    assert not (target / "graphs/int8.onnx").exists()
+    (warning,) = [event.data["message"] for event in events if event.kind == "warning"]
+    assert "int8 is left out" in warning
+    assert "by min_max" in warning
+    assert "by percentile" in warning
+
+
+@pytest.mark.parametrize(
+    ("head_norm", "channels"), [("none", "rgb"), ("group", "grey"), ("level_batch", "rgb"), ("none", "grey")]
+)
+def test_every_kind_of_head_and_picture(
+    toy_sets: tuple[DataSet, DataSet], tmp_path: Path, head_norm: str, channels: str
+) -> None:
+    data = toy_sets[1]
+    detector, _ = lively_detector(DetectorSection(**THIN, head_norm=head_norm), data.labels)
+    detector.train()
+    settings, normalisation = DecodeSettings(), normalisation_for(channels)
+    size = (64, 64)
+    model = build_graph(
+        trace_network(detector, size),
+        detector.box_coding(size),
+        len(data.labels),
+        size,
+        channels,
+        normalisation,
+        settings,
+        data.labels,
+    )
+    assert detector.training, "tracing leaves the mode as it was"
+    assert not any(node.op_type == "BatchNormalization" for node in model.graph.node)
+    graph = tmp_path / "fp32.onnx"
+    graph.write_bytes(model.SerializeToString())
+    store = PictureStore(data, InputSection(width=64, height=64).rule(), channels)
+    rows = list(range(len(data)))
+    in_paddle = paddle_answers(detector, store, normalisation, settings, rows)
+    in_graph = graph_detections(graph, store)
+    apart = sum(
+        (compare(a.detections, b, settings, a.candidates) for a, b in zip(in_paddle, in_graph, strict=True)),
+        Differences(),
+    )
+    assert apart.pairs > 20, "the test shows little on so few detections"
+    assert apart.unpaired == 0
+    assert apart.score < 1e-4
+    assert apart.box_px < 1e-2
+
+
+def test_a_detector_that_cannot_be_traced(job: ExportJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector, _ = lively_detector(job.detector, job.labels)
+
+    def broken(features: object) -> object:
+        raise RuntimeError("no such\noperator")
+
+    monkeypatch.setattr(detector, "raw_predictions", broken)
+    with pytest.raises(TemperError, match="could not be written as ONNX") as caught:
+        trace_network(detector, (64, 64))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_refused_before_any_work(job: ExportJob, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"ends in \.temper"):
+        export_model(job, tmp_path / "toy", silent)
+    empty = dataclasses.replace(job, validation=job.validation.subset([]))
+    with pytest.raises(TemperError, match="the validation split toy has no pictures"):
+        export_model(empty, tmp_path / "toy.temper", silent)
+    others = dataclasses.replace(job, labels=("a", "b"))
+    with pytest.raises(TemperError, match=r"the model knows a, b and the training split toy has dark, bright"):
+        export_model(others, tmp_path / "toy.temper", silent)
+    lost = dataclasses.replace(job, weights=tmp_path / "none.safetensors")
+    with pytest.raises(TemperError, match="cannot be read"):
+        export_model(lost, tmp_path / "toy.temper", silent)
+    assert not list(tmp_path.iterdir())
