@@ -11,6 +11,7 @@ import sys
 import tempfile
 import warnings
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from ..core.errors import MissingDependencyError
 
@@ -41,4 +42,8 @@ def _import_quietly() -> ModuleType:
     return module
 
 
-paddle = _import_quietly()
+if TYPE_CHECKING:
+    # a checker takes its names from the package itself
+    import paddle as paddle
+else:
+    paddle = _import_quietly()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -202,13 +201,6 @@ class Recipe(_Section):
         """The shared training section with the model's own fields in it."""
         own = {k: v for k, v in model.training.model_dump().items() if v is not None}
         return self.training.model_copy(update=own)
-
-
-def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
-    """Read a recipe; see ``recipe_file`` for how mistakes are reported."""
-    from .recipe_file import read_recipe
-
-    return read_recipe(path, overrides)
 
 
 def to_plain(recipe: Recipe) -> dict[str, Any]:

@@ -31,7 +31,8 @@ _OPENING = """\
 #   temper run {file} --set data.synthetic=null --set data.path=FOLDER     with your own pictures
 #
 # Paths start from the folder the command is given in; in them ~ is the home folder, and ${{VARIABLE}} or
-# ${{VARIABLE:-otherwise}} are taken from the environment. A single field can be changed for one run: --set training.epochs=3
+# ${{VARIABLE:-otherwise}} are taken from the environment. A single field can be changed for one run:
+# --set training.epochs=3
 """
 
 

@@ -113,7 +113,7 @@ def _check_events(text: str, name: str) -> None:
     """Refuse, before anything is built, what could grow or recurse without end."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise UsageError(
                 f"{name}, line {line}: recipes have no anchors and aliases (& and *); write the value out."

@@ -120,12 +120,12 @@ class _WeightUnpickler(pickle.Unpickler):
         raise _ForbiddenError("a persistent reference")
 
 
-def _reconstruct(kind: type, shape: tuple[int, ...], code: bytes) -> NDArray[Any]:
+def _reconstruct(kind: type, shape: tuple[int, ...], code: bytes | str) -> NDArray[Any]:
     if kind is not np.ndarray:
         raise _ForbiddenError(f"a subclass of an array ({kind!r})")
     if shape != (0,):  # always so in a real file; the true shape comes with the data
         raise _ForbiddenError(f"an array of shape {shape} out of nothing")
-    return np.ndarray.__new__(np.ndarray, shape, np.dtype(code))
+    return np.ndarray.__new__(np.ndarray, shape, np.dtype(code if isinstance(code, str) else code.decode("ascii")))
 
 
 def _frombuffer(buffer: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any, *_: Any) -> NDArray[Any]:

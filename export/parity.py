@@ -5,11 +5,12 @@ Over the pairs the scores and box edges are compared, edges in pixels of the gra
 
 Two lists can differ although every number agrees to the last digits, because some decisions stand on an edge:
 
-- A score at the floor, or at the last place of a full list, may fall to either side. Such a row is left out of the count.
-- Of two boxes that overlap and score nearly the same, NMS may keep the other one. So a graph's row that is no close match
-  of one of Paddle's detections is looked for among Paddle's candidates, the boxes before NMS: if it is one of them within
-  the limits, the graph computed the right numbers, and it is compared with that one. Paddle's row that it drove out is
-  left out of the count, for the graph holds a row that suppresses it.
+- A score at the floor, or at the last place of a full list, may fall to either side. Such a row is left out of the
+  count.
+- Of two boxes that overlap and score nearly the same, NMS may keep the other one. So a graph's row that is no close
+  match of one of Paddle's detections is looked for among Paddle's candidates, the boxes before NMS: if it is one of
+  them within the limits, the graph computed the right numbers, and it is compared with that one. Paddle's row that it
+  drove out is left out of the count, for the graph holds a row that suppresses it.
 """
 
 from __future__ import annotations

@@ -25,7 +25,5 @@ def toy_data(folder: Path, count: int, seed: int = 0, size: int = 64) -> DataSet
             boxes.append([x, y, x + side, y + side])
             labels.append(label)
         cv2.imwrite(str(folder / f"{index:04d}.png"), np.clip(image, 0, 255).astype(np.uint8))
-        samples.append(
-            Sample(f"{index:04d}.png", size, size, np.array(boxes, np.float32), np.array(labels, np.int32))
-        )
+        samples.append(Sample(f"{index:04d}.png", size, size, np.array(boxes, np.float32), np.array(labels, np.int32)))
     return DataSet(("dark", "bright"), tuple(samples), folder, "toy")

@@ -82,8 +82,8 @@ def read_voc(listing: Listing, complain: Complain) -> SourceData:
     unlabelled = set(listing.pictures) - {picture.file for picture in pictures}
     if unlabelled:
         notes.append(
-            f"{_pictures(len(unlabelled), 'has', 'have')} no XML file and stayed out, such as {min(unlabelled)} (a picture "
-            "without defects needs an XML file without objects)."
+            f"{_pictures(len(unlabelled), 'has', 'have')} no XML file and stayed out, such as {min(unlabelled)} "
+            "(a picture without defects needs an XML file without objects)."
         )
     listed = _listed_splits(listing)
     if listed:

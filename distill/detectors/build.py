@@ -63,7 +63,9 @@ def load_into(detector: Detector, path: Path, *, whole: bool) -> list[str]:
     if not any(name.startswith("backbone.") for name in weights):
         weights = {**weights, **{f"backbone.{name}": value for name, value in weights.items()}}
     fitting: dict[str, NDArray[np.generic]] = {
-        name: weights[name] for name, value in own.items() if name in weights and list(weights[name].shape) == value.shape
+        name: weights[name]
+        for name, value in own.items()
+        if name in weights and list(weights[name].shape) == value.shape
     }
     missing = sorted(set(own) - set(fitting))
     if not fitting or (whole and missing):
@@ -71,7 +73,8 @@ def load_into(detector: Detector, path: Path, *, whole: bool) -> list[str]:
         there = f"shape {list(weights[example].shape)}" if example in weights else "nothing"
         raise TemperError(
             f"The weights {path} do not fit this detector: {len(missing)} of {len(own)} parameters differ, for example "
-            f"'{example}' wants shape {own[example].shape} and the file has {there}. Use the recipe they were trained with."
+            f"'{example}' wants shape {own[example].shape} and the file has {there}. Use the recipe they "
+            "were trained with."
         )
     assign_tensors(detector, fitting)
     return missing

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from ...core.errors import MissingDependencyError
 from ..paddle_import import INSTALL_HINT
 
+
 class PaddleDetection(NamedTuple):
     """The classes of PaddleDetection that Temper builds detectors from."""
 

@@ -24,7 +24,8 @@ def build_resnet(depth: int, width: float, *, frozen_norm: bool, freeze_stages: 
         freeze_stages: so many first stages, and the stem, are not trained.
 
     Returns:
-        A layer that maps {"image": [B, 3, H, W] or [B, 1, H, W]} to three features, with ``out_shape`` as PaddleDetection has it.
+        A layer that maps {"image": [B, 3, H, W] or [B, 1, H, W]} to three features, with ``out_shape`` as
+        PaddleDetection has it.
     """
     if width < 1.0:
         backbone: paddle.nn.Layer = ThinResNet(depth, width, frozen_norm=frozen_norm, freeze_stages=freeze_stages)

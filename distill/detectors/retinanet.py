@@ -67,7 +67,8 @@ class RetinaNet(Detector):
 
     def _head_outputs(self, features: list[paddle.Tensor]) -> tuple[paddle.Tensor, paddle.Tensor]:
         """Class logits [B, A, classes] and regressions [B, A, 4] over all levels."""
-        logits, regressions = [], []
+        logits: list[paddle.Tensor] = []
+        regressions: list[paddle.Tensor] = []
         for level, feature in enumerate(features):
             tower = self.head.conv_feat
             towers = tower(feature, level) if isinstance(tower, LevelNormTower) else tower(feature)

@@ -29,8 +29,8 @@ def common_strides(student: Sequence[int], teacher: Sequence[int]) -> tuple[int,
     shared = tuple(sorted(set(student) & set(teacher)))
     if not shared:
         raise UsageError(
-            f"The student's neck has strides {list(student)} and the teacher's {list(teacher)}: none in common, so there "
-            "is nothing to distil. Give both recipes sections strides that overlap."
+            f"The student's neck has strides {list(student)} and the teacher's {list(teacher)}: none in common, so "
+            "there is nothing to distil. Give both recipes sections strides that overlap."
         )
     return shared
 

@@ -36,7 +36,9 @@ class Checkpoint:
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, whole or not at all, and remove all but the last :data:`KEEP`."""
-    flat: Weights = {f"{group}/{name}": value for group, tensors in checkpoint.groups.items() for name, value in tensors.items()}
+    flat: Weights = {
+        f"{group}/{name}": value for group, tensors in checkpoint.groups.items() for name, value in tensors.items()
+    }
     meta = json.dumps({"step": checkpoint.step, "seconds": checkpoint.seconds})
     save_weights(folder / f"step-{checkpoint.step:09d}.safetensors", flat, {_META: meta})
     for old in _files(folder)[:-KEEP]:
@@ -50,7 +52,7 @@ def latest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
         The checkpoint, or None to start from the beginning; and a sentence for each damaged file passed over.
     """
     remove_partial(folder)
-    warnings = []
+    warnings: list[str] = []
     for path in reversed(_files(folder)):
         try:
             return _read(path), warnings

@@ -70,8 +70,8 @@ class PictureStore:
             full = read_image(self.data.image_path(sample), self.channels)
             if full.shape[:2] != (sample.height, sample.width):
                 raise TemperError(
-                    f"{self.data.image_path(sample)} has {full.shape[1]} x {full.shape[0]} pixels and its annotation says "
-                    f"{sample.width} x {sample.height}. 'temper data check' lists all such pictures."
+                    f"{self.data.image_path(sample)} has {full.shape[1]} x {full.shape[0]} pixels and its annotation "
+                    f"says {sample.width} x {sample.height}. 'temper data check' lists all such pictures."
                 )
             image = self.rule.apply(full)
             if index < self._room:
@@ -123,9 +123,7 @@ class BatchLoader:
             )
             images.append(image)
             targets.append(self.detector.targets(boxes, self.store.data.samples[sample].labels, size))
-        return Batch(
-            tuple(chosen.tolist()), self.normalisation.apply(np.stack(images)), self.detector.collate(targets)
-        )
+        return Batch(tuple(chosen.tolist()), self.normalisation.apply(np.stack(images)), self.detector.collate(targets))
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         """Batches of the steps from ``first`` up to, not including, ``last``."""

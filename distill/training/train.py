@@ -59,7 +59,8 @@ def use_device(device: str) -> None:
     if device == "gpu" and not (paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count()):
         build = "sees no GPU" if paddle.is_compiled_with_cuda() else "is a build for CPUs"
         raise TemperError(
-            f"The recipe asks for a GPU, but this Paddle {build}. Set device: cpu, or see 'temper doctor' for the GPU build."
+            f"The recipe asks for a GPU, but this Paddle {build}. Set device: cpu, or see 'temper doctor' for the "
+            "GPU build."
         )
     paddle.set_device(device)
 
@@ -67,7 +68,8 @@ def use_device(device: str) -> None:
 def _check(job: TrainingJob) -> None:
     if not label_counts(job.train.samples, len(job.train.labels)).sum():
         raise TemperError(
-            f"The training set {job.train.name} has {len(job.train)} pictures and not one box, so there is nothing to learn."
+            f"The training set {job.train.name} has {len(job.train)} pictures and not one box, so there is nothing "
+            "to learn."
         )
     if job.val.labels != job.train.labels:
         raise TemperError(
@@ -181,8 +183,8 @@ class _Training:
         if not math.isfinite(values["total"]):
             pictures = ", ".join(self.job.train.samples[i].file_name for i in batch.samples)
             raise TemperError(
-                f"The training loss of the {self.job.role} is not a finite number at step {step + 1} (pictures: {pictures}). "
-                "Try a learning rate ten times smaller, a longer warm-up, or a smaller distillation alpha."
+                f"The training loss of the {self.job.role} is not a finite number at step {step + 1} "
+                f"(pictures: {pictures}). Try a learning rate ten times smaller, a longer warm-up, or a smaller distillation alpha."
             )
         total.backward()
         self.optimizer.step()

@@ -31,7 +31,10 @@ def test_cores_are_those_this_process_may_use():
 
 @pytest.mark.parametrize(("given", "expected"), [({}, None), ({"OMP_NUM_THREADS": "1"}, "1")])
 def test_the_users_own_setting_is_left_alone(given, expected):
-    code = "from temper.distill.cpu import prepare_cpu; s = prepare_cpu(); import os; print(s.threads, os.environ['OMP_NUM_THREADS'])"
+    code = (
+        "from temper.distill.cpu import prepare_cpu; s = prepare_cpu(); import os; "
+        "print(s.threads, os.environ['OMP_NUM_THREADS'])"
+    )
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"} | given
     printed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     threads, variable = printed.stdout.split()

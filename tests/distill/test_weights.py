@@ -59,7 +59,8 @@ def test_malicious_pickle_does_not_run(tmp_path, wrap):
 
 
 @pytest.mark.parametrize(
-    "name", ["builtins.eval", "builtins.getattr", "numpy.load", "numpy.f2py.compile", "operator.attrgetter", "os.system"]
+    "name",
+    ["builtins.eval", "builtins.getattr", "numpy.load", "numpy.f2py.compile", "operator.attrgetter", "os.system"],
 )
 def test_nothing_but_arrays_can_be_named(tmp_path, name):
     module, _, attribute = name.rpartition(".")

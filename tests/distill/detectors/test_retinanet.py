@@ -21,7 +21,9 @@ def boxes_in(size: int):
     """Lists of 1 to 6 boxes of at least 4 pixels inside a square picture."""
     corner = st.floats(0, size - 5, width=32)
     side = st.floats(4, size, width=32)
-    one = st.tuples(corner, corner, side, side).map(lambda b: [b[0], b[1], min(b[0] + b[2], size), min(b[1] + b[3], size)])
+    one = st.tuples(corner, corner, side, side).map(
+        lambda b: [b[0], b[1], min(b[0] + b[2], size), min(b[1] + b[3], size)]
+    )
     return st.lists(one, min_size=1, max_size=6).map(lambda rows: np.array(rows, np.float32))
 
 
@@ -69,7 +71,7 @@ def test_loss_is_paddle_detections():
     boxes = [np.array([[10, 12, 50, 60], [30, 5, 90, 40]], np.float32), np.array([[5, 50, 70, 90]], np.float32)]
     labels = [np.array([1, 2], np.int32), np.array([0], np.int32)]
     features = detector.neck_features(paddle.randn([2, 3, 96, 96]))
-    targets = detector.collate([detector.targets(b, l, (96, 96)) for b, l in zip(boxes, labels)])
+    targets = detector.collate([detector.targets(b, c, (96, 96)) for b, c in zip(boxes, labels, strict=True)])
     ours = detector.losses(features, targets)
     detector.head.anchor_generator = parts.anchor_generator(strides=[8.0, 16.0, 32.0])
     detector.head.bbox_assigner = parts.max_iou_assigner(0.5, 0.4, True)
@@ -77,7 +79,7 @@ def test_loss_is_paddle_detections():
         features,
         {
             "gt_bbox": [paddle.to_tensor(b) for b in boxes],
-            "gt_class": [paddle.to_tensor(l.astype(np.int64)[:, None]) for l in labels],
+            "gt_class": [paddle.to_tensor(c.astype(np.int64)[:, None]) for c in labels],
         },
     )
     assert float(ours["classification"]) == pytest.approx(float(theirs["loss_cls"]), rel=1e-4)
@@ -97,7 +99,9 @@ def test_picture_without_boxes_has_a_loss():
 @pytest.mark.parametrize("width", [0.25, 1.0])
 @pytest.mark.parametrize("norm", ["none", "group", "level_batch"])
 def test_shapes_agree_for_every_kind(depth, width, norm):
-    section = DetectorSection(depth=depth, width=width, neck_channels=32, head_convs=1, head_norm=norm, strides=(8, 16, 32, 64))
+    section = DetectorSection(
+        depth=depth, width=width, neck_channels=32, head_convs=1, head_norm=norm, strides=(8, 16, 32, 64)
+    )
     detector = build_detector(section, LABELS, 0)
     detector.eval()
     features = detector.neck_features(paddle.zeros([1, 3, 64, 96]))
@@ -140,4 +144,4 @@ def test_one_channel_is_three_equal_ones(width):
     detector.eval()
     one = paddle.randn([2, 1, 64, 64])
     grey, colour = detector.neck_features(one), detector.neck_features(one.expand([2, 3, 64, 64]))
-    assert all(np.allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-3) for a, b in zip(grey, colour))
+    assert all(np.allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-3) for a, b in zip(grey, colour, strict=True))

@@ -25,7 +25,7 @@ def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
 def reference_loss(student, teachers, masks, state, *, alpha, form) -> float:
     """The loss by the paper's formula in NumPy, sharing nothing with the layer but its weights."""
     total = 0.0
-    for level, (feature, target, mask) in enumerate(zip(student, teachers, masks)):
+    for level, (feature, target, mask) in enumerate(zip(student, teachers, masks, strict=True)):
         x = feature
         if f"align.{level}.weight" in state:
             x = convolve(x, state[f"align.{level}.weight"], state[f"align.{level}.bias"])

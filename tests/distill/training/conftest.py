@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+
 import pytest
 from temper.detection.dataset import DataSet
 from temper.detection.decode import DecodeSettings
 from temper.distill.recipe import DetectorSection, InputSection, TrainingSection
 from toy_data import toy_data
+
 
 @pytest.fixture(scope="session")
 def toy_sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[DataSet, DataSet]:
@@ -21,8 +23,22 @@ def make_job(toy_sets: tuple[DataSet, DataSet]) -> Callable[..., object]:
     from temper.distill.training.job import TrainingJob
 
     def make(role: str = "student", *, detector: dict | None = None, training: dict | None = None, **fields: object):
-        section = {"epochs": 3, "batch_size": 4, "warmup_steps": 4, "workers": 1, "checkpoint_seconds": 0, "evaluate_every": 2}
-        thin = {"depth": 18, "width": 0.125, "neck_channels": 16, "head_convs": 1, "head_norm": "level_batch", "strides": (8, 16, 32)}
+        section = {
+            "epochs": 3,
+            "batch_size": 4,
+            "warmup_steps": 4,
+            "workers": 1,
+            "checkpoint_seconds": 0,
+            "evaluate_every": 2,
+        }
+        thin = {
+            "depth": 18,
+            "width": 0.125,
+            "neck_channels": 16,
+            "head_convs": 1,
+            "head_norm": "level_batch",
+            "strides": (8, 16, 32),
+        }
         values = {
             "role": role,
             "detector": DetectorSection(**thin | (detector or {})),

@@ -6,7 +6,9 @@ from temper.distill.training.log import MetricsLog, read_metrics
 
 
 def checkpoint(step: int) -> Checkpoint:
-    return Checkpoint(step, step * 1.5, {"model": {"w": np.full((2, 2), step, np.float32)}, "optimizer": {"m/1": np.ones(1)}})
+    return Checkpoint(
+        step, step * 1.5, {"model": {"w": np.full((2, 2), step, np.float32)}, "optimizer": {"m/1": np.ones(1)}}
+    )
 
 
 def test_newest_comes_back_and_only_two_are_kept(tmp_path):

@@ -58,7 +58,9 @@ def test_training_learns_and_leaves_a_record(make_job, tmp_path):
     record = train_model(make_job(training={"epochs": 30, "checkpoint_seconds": 1000}), tmp_path, events.append)
     steps = [e for e in read_metrics(tmp_path / "metrics.jsonl") if e["kind"] == "step"]
     assert len(steps) == record.steps == 30 * 6
-    assert np.mean([e["losses"]["total"] for e in steps[-6:]]) < 0.6 * np.mean([e["losses"]["total"] for e in steps[:6]])
+    assert np.mean([e["losses"]["total"] for e in steps[-6:]]) < 0.6 * np.mean(
+        [e["losses"]["total"] for e in steps[:6]]
+    )
     assert record.accuracy["ap50"] > 20
     assert not (tmp_path / "checkpoints").exists()
     assert [e.data["done"] for e in events if e.kind == "step"] == list(range(1, 181))
@@ -88,7 +90,9 @@ def test_interrupted_distillation_ends_with_the_same_bytes(make_job, tmp_path):
     with pytest.raises(Interrupted):
         train_model(job, tmp_path / "broken", stop_after(7))
     train_model(job, tmp_path / "broken", silent)
-    assert (tmp_path / "broken/weights.safetensors").read_bytes() == (tmp_path / "whole/weights.safetensors").read_bytes()
+    assert (tmp_path / "broken/weights.safetensors").read_bytes() == (
+        tmp_path / "whole/weights.safetensors"
+    ).read_bytes()
 
 
 def test_generator_moves_teacher_stays_and_export_has_neither(make_job, tmp_path):
@@ -104,16 +108,18 @@ def test_generator_moves_teacher_stays_and_export_has_neither(make_job, tmp_path
     assert sorted(moved) == sorted(early), "every tensor of the align and generation layers is trained"
     record = train_model(job, tmp_path / "out", silent)
     assert (tmp_path / "teacher/weights.safetensors").read_bytes() == before
-    assert not [name for name in load_weights(tmp_path / "out/weights.safetensors") if "generate" in name or "align" in name]
+    assert not [
+        name for name in load_weights(tmp_path / "out/weights.safetensors") if "generate" in name or "align" in name
+    ]
     assert "distillation" in read_metrics(tmp_path / "out/metrics.jsonl")[0]["losses"]
     assert "mask hides 65%" in record.loss
 
 
 def test_teacher_is_never_changed_by_distilling(make_job, tmp_path):
-    from temper.distill.training.distiller import Distiller
-    from temper.distill.training.loader import BatchLoader, PictureStore
     from temper.distill.detectors.build import build_detector
     from temper.distill.detectors.normalise import GREY
+    from temper.distill.training.distiller import Distiller
+    from temper.distill.training.loader import BatchLoader, PictureStore
 
     job = distilled(make_job, tmp_path / "teacher")
     student = build_detector(job.detector, job.train.labels, 0)
@@ -155,7 +161,9 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(make_job, tmp_path):
     warnings = []
     train_model(make_job(), tmp_path / "broken", lambda e: warnings.append(e) if e.kind == "warning" else None)
     assert "damaged" in warnings[0].data["message"]
-    assert (tmp_path / "broken/weights.safetensors").read_bytes() == (tmp_path / "whole/weights.safetensors").read_bytes()
+    assert (tmp_path / "broken/weights.safetensors").read_bytes() == (
+        tmp_path / "whole/weights.safetensors"
+    ).read_bytes()
 
 
 def test_sigkill_at_random_moments(make_job, tmp_path):
@@ -197,7 +205,9 @@ from toy_data import toy_data
 
 job = TrainingJob(
     role="student",
-    detector=DetectorSection(depth=18, width=0.125, neck_channels=16, head_convs=1, head_norm="level_batch", strides=(8, 16, 32)),
+    detector=DetectorSection(
+        depth=18, width=0.125, neck_channels=16, head_convs=1, head_norm="level_batch", strides=(8, 16, 32)
+    ),
     training=TrainingSection(epochs=3, batch_size=4, warmup_steps=4, workers=1, checkpoint_seconds=0, evaluate_every=2),
     input=InputSection(width=64, height=64),
     decode=DecodeSettings(),
@@ -245,7 +255,9 @@ def test_no_boxes_is_one_sentence(make_job, tmp_path, toy_sets):
 
 
 def test_divergence_names_the_step_and_what_to_try(make_job, tmp_path):
-    job = make_job(training={"learning_rate": 10.0, "clip_norm": None, "optimizer": "momentum", "warmup_steps": 0, "epochs": 20})
+    job = make_job(
+        training={"learning_rate": 10.0, "clip_norm": None, "optimizer": "momentum", "warmup_steps": 0, "epochs": 20}
+    )
     with pytest.raises(TemperError, match=r"not a finite number at step \d+ .*learning rate"):
         train_model(job, tmp_path, silent)
 
