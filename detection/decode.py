@@ -17,6 +17,8 @@ from .boxes import iou_matrix
 
 #: Limit of the predicted log scale, so that exp() stays finite (the usual log(1000 / 16)).
 MAX_LOG_SCALE = float(np.log(1000.0 / 16.0))
+#: A box with a shorter side than this, in pixels of the network's input, is no detection.
+MIN_SIDE_PX = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +87,9 @@ def decode_detections(
     rows = rows[best[rows] > settings.score_floor]
     boxes = coding.decode(regressions[rows], rows)
     boxes = np.clip(boxes, 0, np.array([*input_size, *input_size], np.float32)).astype(np.float32)
+    # what lies outside the picture has no area left, overlaps nothing, and would survive any NMS
+    inside = (boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE_PX).all(axis=1)
+    boxes, rows = boxes[inside], rows[inside]
     kept_boxes, kept_scores, kept_labels = [], [], []
     for label in range(scores.shape[1]):
         class_scores = scores[rows, label]

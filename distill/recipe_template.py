@@ -6,7 +6,9 @@ from typing import Any
 
 import yaml
 
-from .recipe import DataSection, DistillationSection, ModelSection, Recipe, SyntheticData, to_plain
+from .recipe import DataSection, Recipe, SyntheticData, to_plain
+from .recipe_detectors import ModelSection
+from .recipe_distillation import DistillationSection, MgdSection
 from .recipe_fields import FieldPath, accepted_values, field_schema, section_fields
 
 #: A header line for each section; its docstring is not written for users of a file.
@@ -20,7 +22,8 @@ _HEADINGS: dict[FieldPath, str] = {
     ("student", "training"): "what differs from 'training' below for this model; null: nothing",
     ("training",): "how all models are trained",
     ("training", "augment"): "changes of a training picture that leave steel steel",
-    ("distillation",): "how the teacher teaches: Masked Generative Distillation (arXiv 2205.01529)",
+    ("distillation",): "how the teacher teaches",
+    ("distillation", "mgd"): "Masked Generative Distillation (arXiv 2205.01529)",
     ("export",): "what becomes of the trained models: one ONNX graph per precision",
     ("benchmark",): "what is measured of the graphs",
 }
@@ -45,7 +48,7 @@ def starter_recipe(name: str) -> Recipe:
         teacher=ModelSection.model_validate({"depth": 34, **small}),
         student=ModelSection.model_validate({"depth": 18, **small}),
         # the paper's alpha belongs to its own, larger pictures
-        distillation=DistillationSection(alpha=1, alpha_form="mean"),
+        distillation=DistillationSection(mgd=MgdSection(alpha=1, alpha_form="mean")),
     )
 
 

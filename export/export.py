@@ -26,7 +26,8 @@ from .thresholds import best_thresholds
 if TYPE_CHECKING:
     from ..detection.dataset import DataSet
     from ..distill.detectors.base import Detector
-    from ..distill.recipe import DetectorSection, ExportSection, InputSection
+    from ..distill.recipe import ExportSection, InputSection
+    from ..distill.recipe_detectors import DetectorSection
     from ..distill.training.loader import PictureStore
     from .quantize import Method
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto
 
-from ..detection.decode import MAX_LOG_SCALE, BoxCoding, DecodeSettings
+from ..detection.decode import MAX_LOG_SCALE, MIN_SIDE_PX, BoxCoding, DecodeSettings
 from .onnx_build import GraphBuilder, int64
 
 #: Prefix of the tail's nodes; what begins so stays in floating point when a graph is quantised.
@@ -41,6 +41,7 @@ def add_tail(
     candidates = min(settings.candidates, len(coding.references))
     chosen, class_scores = _candidates(builder, scores, candidates)
     boxes = _decode(builder, regressions, chosen, coding, size)
+    class_scores = _drop_empty(builder, boxes, class_scores)
     kept = _suppress(builder, boxes, class_scores, settings)
     _pack(builder, boxes, kept, candidates, classes * candidates, settings.max_detections)
     return builder
@@ -90,6 +91,18 @@ def _decode(builder: GraphBuilder, regressions: str, chosen: str, coding: BoxCod
     limits = builder.constant("picture_limits", np.array([*size, *size], np.float32))
     boxes = builder.op("Min", "boxes_below_limits", boxes, limits)
     return builder.op("Max", "boxes_clipped", boxes, builder.constant("zero", np.array(0, np.float32)))
+
+
+def _drop_empty(builder: GraphBuilder, boxes: str, class_scores: str) -> str:
+    """Scores [B, classes, k] with those of boxes that lie outside the picture set to 0."""
+    halves = builder.constant("corners", int64(2, 2))
+    upper_left, lower_right = builder.op2("Split", "corners_clipped", boxes, halves, axis=2)
+    sides = builder.op("Sub", "sides", lower_right, upper_left)
+    smallest = builder.op("ReduceMin", "smallest_side", sides, axes=[2], keepdims=0)
+    least = builder.constant("least_side", np.array(MIN_SIDE_PX, np.float32))
+    inside = builder.op("GreaterOrEqual", "is_inside", smallest, least)
+    by_class = builder.op("Unsqueeze", "is_inside_by_class", inside, builder.constant("class_axis", int64(1)))
+    return builder.op("Where", "scores_inside", by_class, class_scores, "tail/zero")
 
 
 def _suppress(builder: GraphBuilder, boxes: str, class_scores: str, settings: DecodeSettings) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 
 from ..core.errors import TemperError
 from ..core.files import sha256_file, sha256_json
-from ..distill.recipe import DataSection, ModelSection, Recipe
+from ..distill.recipe import DataSection, Recipe
+from ..distill.recipe_detectors import ModelSection
 from .folder import StageRecord
 
 MODELS = ("teacher", "student", "distilled")

@@ -12,7 +12,8 @@ from ..core.events import Event, Reporter
 from ..core.files import remove_tree, sha256_file, sha256_json
 from ..detection.dataset import DataSet, load_split
 from ..detection.decode import DecodeSettings
-from ..distill.recipe import ModelSection, Recipe, to_plain
+from ..distill.recipe import Recipe, to_plain
+from ..distill.recipe_detectors import ModelSection
 from .folder import RunFolder
 from .keys import MODELS
 

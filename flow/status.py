@@ -120,6 +120,6 @@ def _stage_status(
         seconds,
         epoch=steps[-1]["epoch"] if steps else None,
         epochs=recipe.training_of(model_section(recipe, stage)).epochs,
-        loss=steps[-1]["losses"]["total"] if steps else None,
+        loss=steps[-1]["total"] if steps else None,
         map=evaluated[-1]["ap"] if evaluated else None,
     )

@@ -15,7 +15,7 @@ class Curve:
 
     Attributes:
         role: teacher, student or distilled.
-        losses: (epoch, mean of the detector's own loss over the epoch's steps), the distillation term left out.
+        losses: (epoch, mean of the detector's own loss over the epoch's steps), the distillation losses left out.
         accuracies: (epoch, mAP in points).
     """
 
@@ -48,9 +48,7 @@ def read_curve(role: str, path: Path) -> Curve:
 
 def _own_loss(losses: dict[str, Any]) -> float:
     """The detector's own terms, so that a student with distillation compares with one without."""
-    if "total" in losses:
-        return float(losses["total"]) - float(losses.get("distillation", 0.0))
-    return sum(float(value) for name, value in losses.items() if name != "distillation")
+    return sum(float(value) for value in losses.values())
 
 
 def _is_number(value: Any) -> bool:

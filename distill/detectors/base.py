@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,20 @@ from ..paddle_import import paddle
 
 #: Targets of one picture, or of a batch once stacked: names to arrays, made by loader threads in NumPy.
 Targets = dict[str, Any]
+
+
+class HeadOutputs(NamedTuple):
+    """What a head says of a batch, over all levels.
+
+    Attributes:
+        logits: [B, A, classes], before the sigmoid.
+        regressions: [B, A, 4], locations ordered and coded as in ``Detector.box_coding``.
+        extra: what the detector's own loss needs besides; no one else looks into it.
+    """
+
+    logits: paddle.Tensor
+    regressions: paddle.Tensor
+    extra: Any = None
 
 
 class Detector(ABC, paddle.nn.Layer):
@@ -50,12 +64,17 @@ class Detector(ABC, paddle.nn.Layer):
         """Targets of a batch from those of its pictures; pure NumPy."""
 
     @abstractmethod
-    def losses(self, features: list[paddle.Tensor], targets: Targets) -> dict[str, paddle.Tensor]:
-        """Named terms of the detector's own loss, scalars; their sum is what is minimised."""
+    def head_outputs(self, features: list[paddle.Tensor]) -> HeadOutputs:
+        """What the head makes of the neck's features."""
 
     @abstractmethod
+    def losses(self, outputs: HeadOutputs, targets: Targets) -> dict[str, paddle.Tensor]:
+        """Named terms of the detector's own loss, scalars; their sum is what is minimised."""
+
     def raw_predictions(self, features: list[paddle.Tensor]) -> tuple[paddle.Tensor, paddle.Tensor]:
-        """Scores [B, A, classes] from 0 to 1 and regressions [B, A, 4], locations ordered as in ``box_coding``."""
+        """Scores [B, A, classes] from 0 to 1 and regressions [B, A, 4]: what is exported and decoded."""
+        outputs = self.head_outputs(features)
+        return paddle.nn.functional.sigmoid(outputs.logits), outputs.regressions
 
     @abstractmethod
     def box_coding(self, size: tuple[int, int]) -> BoxCoding:

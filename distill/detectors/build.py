@@ -13,7 +13,7 @@ from ...core.errors import TemperError, UsageError, nearest
 from ..weights import load_weights
 
 if TYPE_CHECKING:
-    from ..recipe import DetectorSection
+    from ..recipe_detectors import DetectorSection
     from .base import Detector
 
 

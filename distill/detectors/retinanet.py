@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from ...detection.decode import BoxCoding
 from ..paddle_import import paddle
 from .anchors import PER_LOCATION, anchor_grid, assign
-from .base import Detector, Targets
+from .base import Detector, HeadOutputs, Targets
 from .ppdet_bridge import paddle_detection
 from .resnet import STRIDES, build_resnet, output_channels
 
 if TYPE_CHECKING:
-    from ..recipe import DetectorSection
+    from ..recipe_detectors import DetectorSection
 
 F = paddle.nn.functional
 
@@ -65,8 +65,8 @@ class RetinaNet(Detector):
         features: list[paddle.Tensor] = self.neck(self.backbone({"image": images}))
         return features
 
-    def _head_outputs(self, features: list[paddle.Tensor]) -> tuple[paddle.Tensor, paddle.Tensor]:
-        """Class logits [B, A, classes] and regressions [B, A, 4] over all levels."""
+    def head_outputs(self, features: list[paddle.Tensor]) -> HeadOutputs:
+        """See :class:`Detector`."""
         logits: list[paddle.Tensor] = []
         regressions: list[paddle.Tensor] = []
         for level, feature in enumerate(features):
@@ -77,7 +77,7 @@ class RetinaNet(Detector):
                 (self.head.retina_reg, towers[1], regressions, 4),
             ):
                 outputs.append(convolution(tower_output).transpose([0, 2, 3, 1]).reshape([0, -1, columns]))
-        return paddle.concat(logits, axis=1), paddle.concat(regressions, axis=1)
+        return HeadOutputs(paddle.concat(logits, axis=1), paddle.concat(regressions, axis=1))
 
     def targets(self, boxes: NDArray[np.float32], labels: NDArray[np.int32], size: tuple[int, int]) -> Targets:
         """See :class:`Detector`; ``labels`` int64 [A], ``positives`` int64 [P], ``deltas`` float32 [P, 4]."""
@@ -93,9 +93,9 @@ class RetinaNet(Detector):
             "deltas": np.concatenate([t["deltas"] for t in targets]),
         }
 
-    def losses(self, features: list[paddle.Tensor], targets: Targets) -> dict[str, paddle.Tensor]:
+    def losses(self, outputs: HeadOutputs, targets: Targets) -> dict[str, paddle.Tensor]:
         """Focal loss and L1 loss, each summed and divided by the number of positive anchors in the batch."""
-        logits, regressions = self._head_outputs(features)
+        logits, regressions, _ = outputs
         labels = paddle.to_tensor(targets["labels"])
         positives = len(targets["positives"])
         counted = (labels >= 0).astype("float32").unsqueeze(-1)
@@ -110,11 +110,6 @@ class RetinaNet(Detector):
         else:
             terms["regression"] = regressions.sum() * 0.0
         return terms
-
-    def raw_predictions(self, features: list[paddle.Tensor]) -> tuple[paddle.Tensor, paddle.Tensor]:
-        """See :class:`Detector`."""
-        logits, regressions = self._head_outputs(features)
-        return F.sigmoid(logits), regressions
 
     def box_coding(self, size: tuple[int, int]) -> BoxCoding:
         """See :class:`Detector`."""

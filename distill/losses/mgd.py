@@ -7,32 +7,18 @@ the student and thrown away at export, has to make the teacher's whole feature f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.errors import UsageError
 from ..paddle_import import paddle
+from .base import DistillationLoss, Lesson, NeckPair
+
+if TYPE_CHECKING:
+    from ..recipe_distillation import MgdSection
 
 F = paddle.nn.functional
-
-AlphaForm = Literal["sum", "mean"]
-
-
-def common_strides(student: Sequence[int], teacher: Sequence[int]) -> tuple[int, ...]:
-    """The strides both necks have, ascending.
-
-    Raises:
-        UsageError: if there is none.
-    """
-    shared = tuple(sorted(set(student) & set(teacher)))
-    if not shared:
-        raise UsageError(
-            f"The student's neck has strides {list(student)} and the teacher's {list(teacher)}: none in common, so "
-            "there is nothing to distil. Give both recipes sections strides that overlap."
-        )
-    return shared
 
 
 def draw_masks(
@@ -61,33 +47,35 @@ def draw_masks(
     return masks
 
 
-class MaskedGenerativeLoss(paddle.nn.Layer):
-    """The loss of one pair of necks, with the layers it trains.
+class MaskedGenerativeLoss(DistillationLoss):
+    """The loss of one pair of necks.
+
+    With ``alpha_form`` "sum" it is the paper's alpha * sum((G - T)^2) / N, which grows with the feature map (2e-5
+    was tuned at about 800 x 1333 pixels); with "mean" it is alpha * mean((G - T)^2), the same at any size. Both add up
+    over the levels.
 
     Args:
-        student_channels: of every level of the student's neck.
-        teacher_channels: of every level of the teacher's neck.
-        levels: how many levels are compared.
-        alpha: weight of the loss.
-        alpha_form: ``"sum"`` is the paper's alpha * sum((G - T)^2) / N, which grows with the feature map (2e-5 was
-            tuned at about 800 x 1333 pixels); ``"mean"`` is alpha * mean((G - T)^2), the same at any size. Both
-            add up over the levels.
+        necks: what is compared; a 1x1 convolution aligns the student's channels where they differ.
+        section: alpha, its form, and the share of positions that is hidden.
     """
 
-    def __init__(
-        self, student_channels: int, teacher_channels: int, levels: int, *, alpha: float, alpha_form: AlphaForm
-    ) -> None:
+    def __init__(self, necks: NeckPair, section: MgdSection) -> None:
         super().__init__()
-        self.alpha, self.alpha_form = alpha, alpha_form
+        self.necks, self.section = necks, section
+        student, teacher = necks.student_channels, necks.teacher_channels
         layers = paddle.nn.LayerList
         self.align = (
-            layers([paddle.nn.Conv2D(student_channels, teacher_channels, 1) for _ in range(levels)])
-            if student_channels != teacher_channels
-            else None
+            layers([paddle.nn.Conv2D(student, teacher, 1) for _ in necks.strides]) if student != teacher else None
         )
-        self.generate = layers([_generator(teacher_channels) for _ in range(levels)])
+        self.generate = layers([_generator(teacher) for _ in necks.strides])
 
-    def forward(
+    def forward(self, lesson: Lesson) -> paddle.Tensor:
+        """See :class:`DistillationLoss`."""
+        shapes = [(feature.shape[2], feature.shape[3]) for feature in lesson.student]
+        masks = draw_masks(shapes, lesson.samples, lesson.epoch, lesson.seed, self.section.mask_ratio)
+        return self.of_masked(lesson.student, lesson.teacher, [paddle.to_tensor(mask) for mask in masks])
+
+    def of_masked(
         self, student: Sequence[paddle.Tensor], teacher: Sequence[paddle.Tensor], masks: Sequence[paddle.Tensor]
     ) -> paddle.Tensor:
         """The weighted loss, a scalar.
@@ -102,9 +90,15 @@ class MaskedGenerativeLoss(paddle.nn.Layer):
             aligned = feature if self.align is None else self.align[level](feature)
             generated = self.generate[level](aligned * mask)
             squares = F.mse_loss(generated, target.detach(), reduction="sum")
-            count = target.shape[0] if self.alpha_form == "sum" else target.size
+            count = target.shape[0] if self.section.alpha_form == "sum" else target.size
             total = total + squares / count
-        return total * self.alpha
+        return total * self.section.alpha
+
+    def formula(self) -> str:
+        """See :class:`DistillationLoss`."""
+        levels = ", ".join(str(stride) for stride in self.necks.strides)
+        norm = "sum((G(mask * S) - T)^2) / N" if self.section.alpha_form == "sum" else "mean((G(mask * S) - T)^2)"
+        return f"{self.section.alpha:g} * {norm} over strides {levels}, mask hides {self.section.mask_ratio:.0%}"
 
 
 def _generator(channels: int) -> paddle.nn.Sequential:
@@ -113,10 +107,3 @@ def _generator(channels: int) -> paddle.nn.Sequential:
         paddle.nn.ReLU(),
         paddle.nn.Conv2D(channels, channels, 3, padding=1),
     )
-
-
-def formula(strides: Sequence[int], *, alpha: float, alpha_form: AlphaForm, ratio: float) -> str:
-    """The loss in one readable line, for logs and reports."""
-    levels = ", ".join(str(s) for s in strides)
-    norm = "sum((G(mask * S) - T)^2) / N" if alpha_form == "sum" else "mean((G(mask * S) - T)^2)"
-    return f"{alpha:g} * {norm} over strides {levels}, mask hides {ratio:.0%}"

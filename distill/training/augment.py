@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from ..recipe import AugmentSection
+    from ..recipe_training import AugmentSection
 
 
 def augment(

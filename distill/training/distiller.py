@@ -2,80 +2,71 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..detectors.build import assign_tensors, build_detector, load_into
-from ..losses.mgd import MaskedGenerativeLoss, common_strides, draw_masks, formula
+from ..detectors.build import assign_tensors
+from ..losses.base import Lesson, NeckPair, common_strides
+from ..losses.build import build_losses
 from ..paddle_import import paddle
+from .teacher import Teacher
 
 if TYPE_CHECKING:
-    from ..detectors.base import Detector
-    from ..recipe import DetectorSection, DistillationSection
+    from ..detectors.base import Detector, HeadOutputs
+    from ..recipe_distillation import DistillationSection
     from .loader import Batch
 
 
 class Distiller:
-    """A frozen teacher and the loss that pulls a student's neck towards its.
+    """A teacher and the losses that pull a student towards it.
 
-    The loss layers are trained with the student and never exported; the teacher's weights and batch
-    statistics never change.
+    Attributes:
+        layers: what the losses train; kept in checkpoints, never exported.
+        strides: that both necks have.
     """
 
-    def __init__(
-        self,
-        student: Detector,
-        section: DistillationSection,
-        teacher: DetectorSection,
-        teacher_weights: Path,
-        labels: tuple[str, ...],
-        seed: int,
-    ) -> None:
-        self.section, self.seed = section, seed
+    def __init__(self, student: Detector, section: DistillationSection, teacher: Teacher, seed: int) -> None:
+        self.teacher, self.seed = teacher, seed
         self.strides = common_strides(student.strides, teacher.strides)
-        self.student_levels = [student.strides.index(s) for s in self.strides]
-        self.teacher_levels = [teacher.strides.index(s) for s in self.strides]
-        self.teacher = build_detector(teacher, labels, seed)
-        load_into(self.teacher, teacher_weights, whole=True)
-        self.teacher.eval()
-        for parameter in self.teacher.parameters():
-            parameter.stop_gradient = True
-        self.loss = MaskedGenerativeLoss(
-            student.neck_channels,
-            self.teacher.neck_channels,
-            len(self.strides),
-            alpha=section.alpha,
-            alpha_form=section.alpha_form,
-        )
+        self._levels = [student.strides.index(s) for s in self.strides]
+        necks = NeckPair(self.strides, student.neck_channels, teacher.neck_channels)
+        self.losses = build_losses(section, necks)
+        self.layers = paddle.nn.LayerDict(self.losses)
+        self._needs_head = any(loss.needs_head for loss in self.losses.values())
 
     def inherit(self, student: Detector) -> int:
         """Give the student the teacher's neck and head where names and shapes match; returns how many tensors."""
         prefixes = student.inheritable_prefixes()
         own = student.state_dict()
         taken = {
-            name: value.numpy()
-            for name, value in self.teacher.state_dict().items()
-            if name.startswith(prefixes) and name in own and own[name].shape == value.shape
+            name: value
+            for name, value in self.teacher.weights().items()
+            if name.startswith(prefixes) and name in own and own[name].shape == list(value.shape)
         }
         assign_tensors(student, taken)
         return len(taken)
 
-    def __call__(self, batch: Batch, images: paddle.Tensor, features: list[paddle.Tensor], epoch: int) -> paddle.Tensor:
-        """The weighted distillation loss of a batch, given the student's neck features."""
-        with paddle.no_grad():
-            targets = self.teacher.neck_features(images)
-        students = [features[i] for i in self.student_levels]
-        shapes = [(f.shape[2], f.shape[3]) for f in students]
-        masks = draw_masks(shapes, batch.samples, epoch, self.seed, self.section.mask_ratio)
-        loss: paddle.Tensor = self.loss(
-            students, [targets[i] for i in self.teacher_levels], [paddle.to_tensor(m) for m in masks]
+    def __call__(
+        self,
+        batch: Batch,
+        images: paddle.Tensor,
+        features: list[paddle.Tensor],
+        outputs: HeadOutputs,
+        epoch: int,
+    ) -> dict[str, paddle.Tensor]:
+        """The weighted losses of a batch, by name, given the student's neck features and its head's outputs."""
+        answer = self.teacher.answer(batch, images, self.strides, head=self._needs_head)
+        lesson = Lesson(
+            [features[level] for level in self._levels],
+            answer.features,
+            outputs,
+            answer.outputs,
+            batch.boxes,
+            batch.labels,
+            batch.samples,
+            epoch,
+            self.seed,
         )
-        return loss
+        return {name: loss(lesson) for name, loss in self.losses.items()}
 
     def __str__(self) -> str:
-        return formula(
-            self.strides,
-            alpha=self.section.alpha,
-            alpha_form=self.section.alpha_form,
-            ratio=self.section.mask_ratio,
-        )
+        return " + ".join(f"{name}: {loss.formula()}" for name, loss in self.losses.items())

@@ -8,7 +8,10 @@ from typing import Any, Literal
 
 from ...detection.dataset import DataSet
 from ...detection.decode import DecodeSettings
-from ..recipe import DetectorSection, DistillationSection, InputSection, TrainingSection
+from ..recipe import InputSection
+from ..recipe_detectors import DetectorSection
+from ..recipe_distillation import DistillationSection
+from ..recipe_training import TrainingSection
 
 Role = Literal["teacher", "student", "distilled"]
 

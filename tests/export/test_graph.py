@@ -68,7 +68,7 @@ def test_everything_inside_is_what_it_was_outside(channels: str, normalisation: 
         images,
         reference(tiny_network(SIZE), images, normalisation, settings),
     )
-    assert (count[3:] > 5).all(), "the test shows little on so few detections"
+    assert (count[3:] > 2).all(), "the test shows little on so few detections"
 
 
 def _with_identity_first(network: onnx.ModelProto) -> onnx.ModelProto:

@@ -141,6 +141,18 @@ def test_huge_log_scales_stay_finite() -> None:
     assert_as_reference(tail_session(coding, 2, DecodeSettings()), scores, regressions, coding, DecodeSettings())
 
 
+def test_boxes_outside_the_picture_are_no_detections() -> None:
+    # to the left of it, below it, inside it, half inside it, a sliver of half a pixel
+    coding = BoxCoding("point_distances", np.array([[-20, 20], [20, 80], [50, 20], [96, 20], [96, 50]], np.float32))
+    scores = np.array([[[0.9], [0.8], [0.7], [0.6], [0.5]]], np.float32)
+    regressions = np.full((1, 5, 4), 5, np.float32)
+    regressions[0, 4, 0] = 0.5
+    count = assert_as_reference(
+        tail_session(coding, 1, DecodeSettings()), scores, regressions, coding, DecodeSettings()
+    )
+    assert count.tolist() == [2]
+
+
 def test_pictures_without_detections_among_others() -> None:
     generator = np.random.default_rng(1)
     coding, chosen = coding_of("anchor_deltas", 300, generator), DecodeSettings(max_detections=20)

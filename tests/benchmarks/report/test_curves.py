@@ -15,16 +15,18 @@ def write(path: Path, *entries: object) -> Path:
 
 
 def step(epoch: int, **losses: float) -> dict[str, object]:
-    return {"kind": "step", "step": 1, "epoch": epoch, "learning_rate": 0.1, "losses": losses}
+    distillation = {"mgd": 3.0}
+    total = sum(losses.values()) + 3.0
+    return {"kind": "step", "step": 1, "epoch": epoch, "losses": losses, "distillation": distillation, "total": total}
 
 
 def test_losses_are_the_detectors_own_mean_by_epoch(tmp_path: Path) -> None:
     path = write(
         tmp_path / "metrics.jsonl",
-        step(1, classification=1.0, regression=1.0, total=2.0),
-        step(1, classification=0.5, regression=0.5, total=1.0),
+        step(1, classification=1.0, regression=1.0),
+        step(1, classification=0.5, regression=0.5),
         {"kind": "evaluated", "step": 2, "epoch": 1, "ap": 12.5, "ap50": 20.0},
-        step(2, classification=0.25, regression=0.25, distillation=3.0, total=3.5),
+        step(2, classification=0.25, regression=0.25),
         {"kind": "evaluated", "step": 3, "epoch": 2, "ap": None},
     )
     curve = read_curve("distilled", path)
@@ -33,7 +35,7 @@ def test_losses_are_the_detectors_own_mean_by_epoch(tmp_path: Path) -> None:
 
 
 def test_a_torn_line_and_a_missing_file_are_survived(tmp_path: Path) -> None:
-    path = write(tmp_path / "metrics.jsonl", step(1, total=1.0), {"kind": "other", "epoch": 1})
+    path = write(tmp_path / "metrics.jsonl", step(1, classification=1.0), {"kind": "other", "epoch": 1})
     path.write_text(path.read_text() + '{"kind": "step", "ep')
     assert read_curve("student", path).losses == ((1, 1.0),)
     assert read_curve("student", tmp_path / "none.jsonl").losses == ()

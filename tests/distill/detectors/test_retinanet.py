@@ -11,7 +11,7 @@ from temper.detection.decode import BoxCoding  # noqa: E402
 from temper.distill.detectors.anchors import anchor_grid, assign, encode  # noqa: E402
 from temper.distill.detectors.build import build_detector  # noqa: E402
 from temper.distill.detectors.ppdet_bridge import paddle_detection  # noqa: E402
-from temper.distill.recipe import DetectorSection  # noqa: E402
+from temper.distill.recipe_detectors import DetectorSection  # noqa: E402
 
 LABELS = ("a", "b", "c")
 THIN = {"depth": 18, "width": 0.125, "neck_channels": 32, "head_convs": 1}
@@ -72,7 +72,7 @@ def test_loss_is_paddle_detections():
     labels = [np.array([1, 2], np.int32), np.array([0], np.int32)]
     features = detector.neck_features(paddle.randn([2, 3, 96, 96]))
     targets = detector.collate([detector.targets(b, c, (96, 96)) for b, c in zip(boxes, labels, strict=True)])
-    ours = detector.losses(features, targets)
+    ours = detector.losses(detector.head_outputs(features), targets)
     detector.head.anchor_generator = parts.anchor_generator(strides=[8.0, 16.0, 32.0])
     detector.head.bbox_assigner = parts.max_iou_assigner(0.5, 0.4, True)
     theirs = detector.head(
@@ -90,7 +90,7 @@ def test_picture_without_boxes_has_a_loss():
     detector = build_detector(DetectorSection(**THIN, strides=(8, 16, 32)), LABELS, 3)
     features = detector.neck_features(paddle.randn([1, 3, 64, 64]))
     nothing = detector.targets(np.zeros((0, 4), np.float32), np.zeros(0, np.int32), (64, 64))
-    terms = detector.losses(features, detector.collate([nothing]))
+    terms = detector.losses(detector.head_outputs(features), detector.collate([nothing]))
     assert float(terms["regression"]) == 0 and float(terms["classification"]) > 0
     sum(terms.values()).backward()
 

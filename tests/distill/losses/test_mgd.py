@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 paddle = pytest.importorskip("paddle", reason="the loss is computed by PaddlePaddle")
 
-from temper.distill.losses.mgd import MaskedGenerativeLoss, draw_masks, formula  # noqa: E402
+from temper.distill.losses.base import NeckPair  # noqa: E402
+from temper.distill.losses.mgd import MaskedGenerativeLoss, draw_masks  # noqa: E402
+from temper.distill.recipe_distillation import MgdSection  # noqa: E402
+
+
+def loss_layer(student: int, teacher: int, levels: int, **fields: object) -> MaskedGenerativeLoss:
+    return MaskedGenerativeLoss(NeckPair((8, 16, 32)[:levels], student, teacher), MgdSection(**fields))
 
 
 def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -45,10 +51,10 @@ def test_loss_and_gradient_against_numpy(form, channels):
     student = [generator.normal(size=(2, channels[0], *s)).astype(np.float32) for s in sizes]
     teacher = [generator.normal(size=(2, channels[1], *s)).astype(np.float32) for s in sizes]
     masks = draw_masks(sizes, [4, 9], 1, 7, 0.65)
-    layer = MaskedGenerativeLoss(*channels, 2, alpha=0.3, alpha_form=form)
+    layer = loss_layer(*channels, 2, alpha=0.3, alpha_form=form)
     state = {name: value.numpy().astype(np.float64) for name, value in layer.state_dict().items()}
     inputs = [paddle.to_tensor(s, stop_gradient=False) for s in student]
-    loss = layer(inputs, [paddle.to_tensor(t) for t in teacher], [paddle.to_tensor(m) for m in masks])
+    loss = layer.of_masked(inputs, [paddle.to_tensor(t) for t in teacher], [paddle.to_tensor(m) for m in masks])
     wide = [[a.astype(np.float64) for a in arrays] for arrays in (student, teacher, masks)]
 
     def value(features=wide[0], weights=state):
@@ -76,10 +82,10 @@ def test_loss_and_gradient_against_numpy(form, channels):
 
 
 def test_no_gradient_reaches_the_teacher():
-    layer = MaskedGenerativeLoss(2, 2, 1, alpha=1.0, alpha_form="mean")
+    layer = loss_layer(2, 2, 1, alpha=1.0, alpha_form="mean")
     teacher = paddle.randn([1, 2, 4, 4])
     teacher.stop_gradient = False
-    layer([paddle.randn([1, 2, 4, 4])], [teacher], [paddle.ones([1, 1, 4, 4])]).backward()
+    layer.of_masked([paddle.randn([1, 2, 4, 4])], [teacher], [paddle.ones([1, 1, 4, 4])]).backward()
     assert teacher.grad is None
 
 
@@ -88,10 +94,10 @@ def test_mean_form_does_not_grow_with_the_feature_map():
     for form in ("sum", "mean"):
         for size in (8, 32):
             paddle.seed(1)
-            layer = MaskedGenerativeLoss(4, 4, 1, alpha=1.0, alpha_form=form)
+            layer = loss_layer(4, 4, 1, alpha=1.0, alpha_form=form)
             ones = paddle.ones([2, 1, size, size])
             features = paddle.zeros([2, 4, size, size]), paddle.ones([2, 4, size, size])
-            losses[form, size] = float(layer([features[0]], [features[1]], [ones]))
+            losses[form, size] = float(layer.of_masked([features[0]], [features[1]], [ones]))
     assert losses["mean", 32] == pytest.approx(losses["mean", 8], rel=0.05)
     assert losses["sum", 32] > 12 * losses["sum", 8]
 
@@ -115,5 +121,5 @@ def test_masks_depend_on_sample_and_epoch_alone(ratio, seed, epoch, samples):
 
 
 def test_formula_says_which_form_is_used():
-    assert "/ N" in formula((8, 16), alpha=2e-5, alpha_form="sum", ratio=0.65)
-    assert "mean(" in formula((8, 16), alpha=2.0, alpha_form="mean", ratio=0.45)
+    assert "/ N" in loss_layer(2, 2, 2, alpha_form="sum").formula()
+    assert "mean(" in loss_layer(2, 2, 2, alpha_form="mean", mask_ratio=0.45).formula()

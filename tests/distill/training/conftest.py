@@ -5,7 +5,9 @@ from collections.abc import Callable
 import pytest
 from temper.detection.dataset import DataSet
 from temper.detection.decode import DecodeSettings
-from temper.distill.recipe import DetectorSection, InputSection, TrainingSection
+from temper.distill.recipe import InputSection
+from temper.distill.recipe_detectors import DetectorSection
+from temper.distill.recipe_training import TrainingSection
 from toy_data import toy_data
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from temper.core.errors import TemperError
 from temper.detection.dataset import DataSet, Sample
 from temper.detection.images import ResizeRule
-from temper.distill.recipe import AugmentSection, TrainingSection
+from temper.distill.recipe_training import AugmentSection, TrainingSection
 from temper.distill.training.augment import augment
 from temper.distill.training.schedule import learning_rate
 
@@ -15,7 +15,7 @@ paddle = pytest.importorskip("paddle", reason="the loader asks a detector for it
 
 from temper.distill.detectors.build import build_detector  # noqa: E402
 from temper.distill.detectors.normalise import GREY, IMAGENET  # noqa: E402
-from temper.distill.recipe import DetectorSection  # noqa: E402
+from temper.distill.recipe_detectors import DetectorSection  # noqa: E402
 from temper.distill.training.loader import BatchLoader, PictureStore  # noqa: E402
 
 

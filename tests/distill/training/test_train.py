@@ -13,7 +13,8 @@ import pytest
 from temper.core.errors import TemperError
 from temper.core.events import Event, silent
 from temper.detection.dataset import DataSet
-from temper.distill.recipe import DetectorSection, DistillationSection
+from temper.distill.recipe_detectors import DetectorSection
+from temper.distill.recipe_distillation import DistillationSection, MgdSection
 from temper.distill.weights import load_weights, save_weights
 
 paddle = pytest.importorskip("paddle", reason="training needs PaddlePaddle")
@@ -46,7 +47,7 @@ def distilled(make_job, teacher_out: Path, **fields):
     train_model(teacher, teacher_out, silent)
     return make_job(
         "distilled",
-        distillation=DistillationSection(alpha=0.5, alpha_form="mean"),
+        distillation=DistillationSection(mgd=MgdSection(alpha=0.5, alpha_form="mean")),
         teacher=teacher.detector,
         teacher_weights=teacher_out / "weights.safetensors",
         **fields,
@@ -58,9 +59,7 @@ def test_training_learns_and_leaves_a_record(make_job, tmp_path):
     record = train_model(make_job(training={"epochs": 30, "checkpoint_seconds": 1000}), tmp_path, events.append)
     steps = [e for e in read_metrics(tmp_path / "metrics.jsonl") if e["kind"] == "step"]
     assert len(steps) == record.steps == 30 * 6
-    assert np.mean([e["losses"]["total"] for e in steps[-6:]]) < 0.6 * np.mean(
-        [e["losses"]["total"] for e in steps[:6]]
-    )
+    assert np.mean([e["total"] for e in steps[-6:]]) < 0.6 * np.mean([e["total"] for e in steps[:6]])
     assert record.accuracy["ap50"] > 20
     assert not (tmp_path / "checkpoints").exists()
     assert [e.data["done"] for e in events if e.kind == "step"] == list(range(1, 181))
@@ -111,7 +110,7 @@ def test_generator_moves_teacher_stays_and_export_has_neither(make_job, tmp_path
     assert not [
         name for name in load_weights(tmp_path / "out/weights.safetensors") if "generate" in name or "align" in name
     ]
-    assert "distillation" in read_metrics(tmp_path / "out/metrics.jsonl")[0]["losses"]
+    assert "mgd" in read_metrics(tmp_path / "out/metrics.jsonl")[0]["distillation"]
     assert "mask hides 65%" in record.loss
 
 
@@ -120,21 +119,24 @@ def test_teacher_is_never_changed_by_distilling(make_job, tmp_path):
     from temper.distill.detectors.normalise import GREY
     from temper.distill.training.distiller import Distiller
     from temper.distill.training.loader import BatchLoader, PictureStore
+    from temper.distill.training.teacher import Teacher
 
     job = distilled(make_job, tmp_path / "teacher")
     student = build_detector(job.detector, job.train.labels, 0)
-    distiller = Distiller(student, job.distillation, job.teacher, job.teacher_weights, job.train.labels, 0)
-    before = {name: value.numpy().copy() for name, value in distiller.teacher.state_dict().items()}
+    teacher = Teacher(job.teacher, job.teacher_weights, job.train.labels, 0)
+    distiller = Distiller(student, job.distillation, teacher, 0)
+    before = {name: value.numpy().copy() for name, value in teacher.detector.state_dict().items()}
     store = PictureStore(job.train, job.input.rule(), "grey")
     loader = BatchLoader(store, student, GREY, job.training.augment, batch_size=4, seed=0, workers=0)
     student.train()
-    optimizer = paddle.optimizer.SGD(0.1, parameters=student.parameters() + distiller.loss.parameters())
+    optimizer = paddle.optimizer.SGD(0.1, parameters=student.parameters() + distiller.layers.parameters())
     for batch in loader.batches(0, 3):
         images = paddle.to_tensor(batch.images)
-        distiller(batch, images, student.neck_features(images), 0).backward()
+        features = student.neck_features(images)
+        distiller(batch, images, features, student.head_outputs(features), 0)["mgd"].backward()
         optimizer.step()
         optimizer.clear_grad()
-    after = distiller.teacher.state_dict()
+    after = teacher.detector.state_dict()
     assert all(np.array_equal(before[name], after[name].numpy()) for name in before)
 
 
@@ -198,7 +200,9 @@ from pathlib import Path
 sys.path.insert(0, "{tests}")
 from temper.core.events import silent
 from temper.detection.decode import DecodeSettings
-from temper.distill.recipe import DetectorSection, InputSection, TrainingSection
+from temper.distill.recipe import InputSection
+from temper.distill.recipe_detectors import DetectorSection
+from temper.distill.recipe_training import TrainingSection
 from temper.distill.training.job import TrainingJob
 from temper.distill.training.train import train_model
 from toy_data import toy_data
@@ -270,7 +274,7 @@ def test_gpu_that_is_not_there():
 
 
 def test_strides_without_a_common_one():
-    from temper.distill.losses.mgd import common_strides
+    from temper.distill.losses.base import common_strides
 
     with pytest.raises(TemperError, match=r"none in common"):
         common_strides((8, 16), (32, 64))

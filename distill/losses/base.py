@@ -1,0 +1,94 @@
+"""What every distillation loss is given, and what it gives: the seam for adding another."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import UsageError
+from ..paddle_import import paddle
+
+if TYPE_CHECKING:
+    from ..detectors.base import HeadOutputs
+
+
+@dataclass(frozen=True)
+class NeckPair:
+    """The necks that are compared.
+
+    Attributes:
+        strides: that both have, ascending.
+        student_channels: of every level of the student's neck.
+        teacher_channels: of every level of the teacher's neck.
+    """
+
+    strides: tuple[int, ...]
+    student_channels: int
+    teacher_channels: int
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """One batch as student and teacher see it.
+
+    Attributes:
+        student: the student's neck features [B, student_channels, H, W], one per stride of the pair.
+        teacher: the teacher's, [B, teacher_channels, H, W]; no gradient goes there.
+        student_outputs: of the student's head.
+        teacher_outputs: of the teacher's head; None unless the loss has ``needs_head``.
+        boxes: true boxes of each picture, float32 [N, 4] in pixels of the network's input.
+        labels: their classes, int32 [N].
+        samples: index of each picture in the training set.
+        epoch: counted from 0.
+        seed: of the run.
+    """
+
+    student: list[paddle.Tensor]
+    teacher: list[paddle.Tensor]
+    student_outputs: HeadOutputs
+    teacher_outputs: HeadOutputs | None
+    boxes: tuple[NDArray[np.float32], ...]
+    labels: tuple[NDArray[np.int32], ...]
+    samples: tuple[int, ...]
+    epoch: int
+    seed: int
+
+
+class DistillationLoss(ABC, paddle.nn.Layer):
+    """A weighted loss between teacher and student, with the layers it trains.
+
+    Its parameters are trained with the student, kept in checkpoints, and thrown away at export.
+
+    Attributes:
+        needs_head: whether it reads ``Lesson.teacher_outputs``; the teacher then runs whole and live.
+    """
+
+    needs_head: bool = False
+
+    @abstractmethod
+    def forward(self, lesson: Lesson) -> paddle.Tensor:
+        """The weighted loss of a batch, a scalar."""
+
+    @abstractmethod
+    def formula(self) -> str:
+        """The loss in one readable line, for logs and reports."""
+
+
+def common_strides(student: Sequence[int], teacher: Sequence[int]) -> tuple[int, ...]:
+    """The strides both necks have, ascending.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    shared = tuple(sorted(set(student) & set(teacher)))
+    if not shared:
+        raise UsageError(
+            f"The student's neck has strides {list(student)} and the teacher's {list(teacher)}: none in common, so "
+            "there is nothing to distil. Give both recipes sections strides that overlap."
+        )
+    return shared

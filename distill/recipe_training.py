@@ -1,0 +1,47 @@
+"""A recipe's ``training``: schedule, optimizer, augmentation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from .recipe_section import Section
+
+
+class AugmentSection(Section):
+    """Changes of a training picture that leave strip steel strip steel."""
+
+    flip_horizontal: bool = Field(True, description="mirror every other picture left to right")
+    flip_vertical: bool = Field(True, description="and top to bottom")
+    brightness: float = Field(0.1, ge=0, le=0.5, description="largest change, as a share of full scale")
+    contrast: float = Field(0.1, ge=0, le=0.5, description="largest change, as a share")
+
+
+class TrainingSection(Section):
+    """How a model is trained; a model's own ``training`` block overrides single fields."""
+
+    epochs: int = Field(18, ge=1, le=10_000, description="passes over the training pictures")
+    batch_size: int = Field(8, ge=1, le=4096, description="pictures per step")
+    optimizer: Literal["adamw", "momentum"] = Field(
+        "adamw", description="'adamw' from scratch, 'momentum' with pretrained weights"
+    )
+    learning_rate: float = Field(5e-4, gt=0, le=10, description="after the warm-up; a tenth of it if the loss diverges")
+    weight_decay: float = Field(0.01, ge=0, le=1, description="pull of the weights towards zero")
+    schedule: Literal["cosine", "step", "constant"] = Field("cosine", description="how the learning rate falls")
+    step_epochs: tuple[int, ...] = Field((16, 22), description="where 'step' divides the learning rate by ten")
+    warmup_steps: int = Field(50, ge=0, description="over which the learning rate rises from near zero")
+    clip_norm: float | None = Field(10.0, gt=0, description="largest norm of the gradient")
+    ema_decay: float | None = Field(None, gt=0, lt=1, description="moving average of the weights that is kept")
+    augment: AugmentSection = AugmentSection()
+    workers: int = Field(2, ge=0, le=64, description="threads that load pictures")
+    evaluate_every: int = Field(1, ge=0, description="epochs between mAP measurements; 0: only at the end")
+    checkpoint_seconds: float = Field(30, ge=0, description="at most this long between checkpoints")
+
+
+class TrainingOverride(Section):
+    """Fields of ``training`` that differ for one model; None keeps the shared value."""
+
+    epochs: int | None = Field(None, ge=1, le=10_000, description="instead of training.epochs")
+    batch_size: int | None = Field(None, ge=1, le=4096, description="instead of training.batch_size")
+    learning_rate: float | None = Field(None, gt=0, le=10, description="instead of training.learning_rate")
