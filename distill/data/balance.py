@@ -70,7 +70,8 @@ def check_classes(data: SourceData) -> Iterator[Finding]:
                     yield Finding("unknown-class", "error", split, "", message)
     alike: dict[str, list[str]] = defaultdict(list)
     for name in data.labels:
-        alike[re.sub(r"[\W_]+", "", name.casefold()).rstrip("s")].append(name)
+        # scratch, Scratch, scratches
+        alike[re.sub(r"[\W_]+", "", name.casefold()).removesuffix("s").removesuffix("e")].append(name)
     for names in alike.values():
         if len(names) > 1:
             message = f"{', '.join(map(repr, names))} count as {len(names)} classes and may be meant as one."
