@@ -77,7 +77,7 @@ def import_(source: Path, target: Path, ratio: str, seed: int, force: bool, as_j
         _print_json(summary.to_dict())
         return
     click.echo(str(summary))
-    click.echo(f"{target} is ready; 'temper data check {shlex.quote(str(target))}' looks for what would hurt.")
+    click.echo(f"{target} is ready. Look for what would hurt with: temper data check {shlex.quote(str(target))}")
 
 
 @data.command(short_help="Split a data set anew, by class.")
