@@ -136,7 +136,7 @@ def check(
     Exit code:
       0  no errors (with --strict, no warnings either)
       1  errors were found, or FOLDER could not be read
-      2  wrong use
+      2  wrong use, or FOLDER is no data set
     """
     from ..distill.data.check import check_source
 
@@ -146,7 +146,7 @@ def check(
     else:
         _show_report(report, everything)
         if contact_sheet is not None:
-            click.echo(f"The worst are on {contact_sheet}.")
+            click.echo(f"The contact sheet is {contact_sheet}.")
     ctx.exit(1 if report.errors or (strict and report.warnings) else 0)
 
 

@@ -93,6 +93,10 @@ def check_balance(figures: dict[str, SplitFigures]) -> Iterator[Finding]:
         if split != first:
             yield from _check_shares(split, of_split, figures[first])
         if split in ("val", "test"):
+            for name, boxes in of_split.boxes.items():
+                if not boxes and figures[first].boxes[name]:
+                    message = f"There is no box of '{name}', so there will be no AP of it."
+                    yield Finding("class-imbalance", "warning", split, "", message)
             for size in SIZES:
                 if not of_split.sizes[size] and of_split.all_boxes:
                     message = f"There is no {size} box, so there will be no AP of {size} ones."

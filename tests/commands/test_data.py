@@ -96,7 +96,7 @@ def test_a_check_with_errors_lists_them_and_leaves_with_1(source: Path, tmp_path
     assert "2 more; --all lists them" in result.stdout
     assert "8 errors, " in result.stdout
     assert "'temper data split' keeps pictures that are the same or nearly so in one split." in result.stdout
-    assert f"The worst are on {tmp_path}/sheet.png." in result.stdout
+    assert f"The contact sheet is {tmp_path}/sheet.png." in result.stdout
     assert read_image(tmp_path / "sheet.png", "rgb").shape[2] == 3
     assert "ANNOTATIONS/patches_9.xml" in invoke("check", source, "--all").stdout
 

@@ -100,9 +100,18 @@ def test_a_split_of_another_kind_than_the_training_split_is_a_warning() -> None:
 
 def test_shares_of_few_boxes_differ_by_chance() -> None:
     train = figures(small=10, medium=10, large=10, a=15, b=15)
-    findings = list(check_balance({"train": train, "val": figures(medium=5, small=1, large=1, a=5)}))
-    # that there are few to train on is said, that val has but one of two classes is not
+    findings = list(check_balance({"train": train, "val": figures(medium=5, small=1, large=1, a=6, b=1)}))
+    # few to train on are said, another share in val is not
     assert [(finding.kind, finding.split) for finding in findings] == [("class-imbalance", "train")] * 2
+
+
+def test_a_class_that_cannot_be_judged_is_a_warning() -> None:
+    train = figures(small=10, medium=10, large=10, a=15, b=15, c=0)
+    val = figures(small=10, medium=10, large=10, a=30, b=0, c=0)
+    findings = list(check_balance({"train": train, "val": val}))
+    message = "There is no box of 'b', so there will be no AP of it."
+    assert ("warning", "val", message) in said(findings, "class-imbalance")
+    assert not [finding for finding in findings if "no box of 'c'" in finding.message]
 
 
 def test_what_cannot_be_judged_and_pictures_without_boxes_are_remarks() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from foreign_data import SIZE, drawing, write_drawing
+from temper.detection.images import MAX_PIXELS
 from temper.distill.data.pictures import THUMBNAIL_SIDE, look_at, look_at_all
 
 
@@ -91,6 +93,10 @@ def test_a_picture_that_would_fill_the_memory_is_not_decoded(tmp_path: Path) -> 
     path = tmp_path / "a.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
     assert look_at(path).problem == "has more than 400,000,000 pixels, or says so"
+
+
+def test_opencvs_limit_is_ours() -> None:
+    assert os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] == str(MAX_PIXELS)
 
 
 def test_a_missing_file_is_a_fact_as_well(tmp_path: Path) -> None:
