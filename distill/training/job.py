@@ -69,6 +69,7 @@ class TrainingRecord:
         accuracy: COCO figures of the final weights on the validation pictures.
         loss: the training loss in words.
         inherited: how many of the student's tensors started as the teacher's.
+        best_epoch: with early stopping, the epoch whose weights these are; None without.
     """
 
     role: Role
@@ -81,6 +82,7 @@ class TrainingRecord:
     accuracy: dict[str, Any]
     loss: str
     inherited: int = 0
+    best_epoch: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
