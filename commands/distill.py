@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import device_option, events_option, overrides_option, runs_option, with_device
+from .options import Choice, device_option, events_option, overrides_option, runs_option, with_device
 
 if TYPE_CHECKING:
     from ..flow.judge import Judgement
@@ -55,11 +55,9 @@ def mgd(recipe: Path, overrides: tuple[str, ...], runs: Path, device: str | None
 
 @distill.command()
 @click.argument("run", type=click.Path(path_type=Path))
+@click.option("--model", "models", multiple=True, type=Choice(MODELS), help="Which.  [default: all that are trained]")
 @click.option(
-    "--model", "models", multiple=True, type=click.Choice(MODELS), help="Which.  [default: all that are trained]"
-)
-@click.option(
-    "--split", type=click.Choice(["train", "val", "test"]), default="val", show_default=True, help="Of the run's data."
+    "--split", type=Choice(["train", "val", "test"]), default="val", show_default=True, help="Of the run's data."
 )
 @runs_option
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from ..core.errors import nearest
+
 #: The stages of a run, as in ``flow.keys``, which is not imported for a help text.
 STAGES = (
     "data",
@@ -18,6 +20,18 @@ STAGES = (
     "benchmark",
     "report",
 )
+
+
+class Choice(click.Choice[str]):
+    """One of some words; a misspelt one is answered with the nearest."""
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The word itself, if it is among the choices."""
+        if str(value) not in self.choices:
+            self.fail(f"there is no '{value}'.{nearest(str(value), self.choices)}", param, ctx)
+        return str(value)
+
+
 overrides_option = click.option(
     "--set",
     "overrides",
@@ -33,7 +47,7 @@ runs_option = click.option(
     help="Folder of all runs.",
 )
 device_option = click.option(
-    "--device", type=click.Choice(["cpu", "gpu"]), help="What Paddle trains on; overrides the recipe."
+    "--device", type=Choice(["cpu", "gpu"]), help="What Paddle trains on; overrides the recipe."
 )
 events_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line for every event.")
 

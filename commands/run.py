@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import STAGES, device_option, events_option, overrides_option, runs_option, with_device
+from .options import STAGES, Choice, device_option, events_option, overrides_option, runs_option, with_device
 
 
 @click.command()
@@ -17,7 +17,7 @@ from .options import STAGES, device_option, events_option, overrides_option, run
 @click.option(
     "--again",
     multiple=True,
-    type=click.Choice(STAGES),
+    type=Choice(STAGES),
     metavar="STAGE",
     help=f"Do a stage even if it is done: {', '.join(STAGES)}.",
 )

@@ -64,8 +64,9 @@ def _json_reporter() -> Iterator[Reporter]:
 
     def report(event: Event) -> None:
         nonlocal stage
-        if event.kind == "stage_started":
+        if event.kind in ("stage_started", "stage_skipped"):
             stage = event.stage
+        # an export calls itself "export", whichever model it is about
         write_json_event(event.kind, stage=stage or event.stage, **event.data)
 
     try:
@@ -105,7 +106,9 @@ def points(value: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A duration as people say it: 8 s, 3 min 20 s, 2 h 05 min."""
+    """A duration as people say it: 0.4 s, 12 s, 3 min 20 s, 2 h 05 min."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
