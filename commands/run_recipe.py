@@ -28,6 +28,9 @@ def run_to(
 
     Returns:
         The checked recipe and the run's folder.
+
+    Raises:
+        UsageError: if the recipe has mistakes, or the run's folder another name than the run.
     """
     # before anything loads NumPy or Paddle, whose threads are set by the environment
     from ..distill.cpu import prepare_cpu
@@ -40,8 +43,8 @@ def run_to(
 
     is_run = (recipe / RECIPE_NAME).is_file()
     checked = read_recipe(recipe / RECIPE_NAME if is_run else recipe, overrides)
-    if is_run and recipe.name == checked.name:
-        runs = recipe.parent
+    if is_run and not any(text.partition("=")[0].strip() == "name" for text in overrides):
+        runs = _folder_of_runs(recipe, checked.name)
     style = choose_style(as_json)
     if style == "json":
         write_json_event("run_started", run=str(runs / checked.name))
@@ -50,3 +53,17 @@ def run_to(
     with progress(style) as report:
         folder = run_recipe(checked, runs, report, goals, again)
     return checked, folder
+
+
+def _folder_of_runs(run: Path, name: str) -> Path:
+    """The folder that a run's own folder lies in."""
+    from ..core.errors import UsageError
+
+    # "." and ".." have no name of their own
+    folder = run if run.name not in ("", "..") else run.resolve()
+    if folder.name != name:
+        raise UsageError(
+            f"The folder {run} holds the run '{name}'. Give it that name again, or start a run of another name with "
+            "--set name=NAME."
+        )
+    return folder.parent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from .recipe_section import Section
 from .recipe_training import TrainingOverride
@@ -27,11 +27,12 @@ class DetectorSection(Section):
     freeze_stages: int = Field(0, ge=0, le=4, description="how many first ResNet stages do not train")
     weights: str | None = Field(None, description=".pdparams or .safetensors to start from")
 
-    @model_validator(mode="after")
-    def _levels(self) -> DetectorSection:
-        if self.strides not in ((8, 16, 32), (8, 16, 32, 64), (8, 16, 32, 64, 128)):
-            raise ValueError("strides must be 8, 16, 32 with or without 64 and 128")
-        return self
+    @field_validator("strides")
+    @classmethod
+    def _known_levels(cls, strides: tuple[int, ...]) -> tuple[int, ...]:
+        if strides not in ((8, 16, 32), (8, 16, 32, 64), (8, 16, 32, 64, 128)):
+            raise ValueError("it takes [8, 16, 32], with or without 64 and 128 behind them")
+        return strides
 
 
 class ModelSection(DetectorSection):

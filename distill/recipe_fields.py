@@ -139,7 +139,8 @@ def explain_mistake(model: type[BaseModel], mistake: Mapping[str, Any], place: C
         words = accepted_values(model, path)
         return f"{place(path[:-1])}: {dotted(path)} is missing; it takes {words}."
     if kind == "value_error":
-        name = f"{dotted(path)}: " if path else ""
+        told = "" if isinstance(value, dict) else f" is {_shown(value)}"
+        name = f"{dotted(path)}{told}{';' if told else ':'} " if path else ""
         return f"{place(path)}: {name}{mistake['ctx']['error']}."
     return _wrong_value(model, path, value, place)
 
