@@ -91,11 +91,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words or os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
     words = [word for word in words if word != "--debug"]
     _prepare_streams()
+    stdout = sys.stdout
     with listening():
         try:
             result = temper.main(args=words, prog_name="temper", standalone_mode=False)
             sys.stdout.flush()
             return result if isinstance(result, int) else 0
+        except SystemExit:
+            # what click makes of a reader who has gone: it puts other streams in place and exits
+            if sys.stdout is stdout:
+                raise
+            return BROKEN_PIPE
         except (Exception, KeyboardInterrupt) as error:
             ignore_further()  # a second Ctrl-C would break in on the sentence about the first
             return _end(error, debug)

@@ -98,7 +98,7 @@ class BenchmarkSection(Section):
     batch_sizes: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(
         (1,), min_length=1, description="pictures per call"
     )
-    threads: int | None = Field(None, ge=1, le=512, description="of the runtime; none: all cores")
+    threads: int | None = Field(None, ge=1, le=512, description="of the runtime; null: all cores")
     min_seconds: float = Field(3, gt=0, description="measured at least this long")
     min_samples: int = Field(100, ge=10, description="and at least so many calls")
 

@@ -21,7 +21,9 @@ class DetectorSection(Section):
     head_norm: Literal["none", "group", "level_batch"] = Field(
         "none", description="'level_batch': batch norm per level behind shared convolutions, folds away at export"
     )
-    strides: tuple[int, ...] = Field((8, 16, 32, 64, 128), description="of the neck's levels")
+    strides: tuple[int, ...] = Field(
+        (8, 16, 32, 64, 128), description="of the neck's levels: 8, 16, 32, with or without 64 and 128"
+    )
     anchor_scale: float = Field(4.0, gt=0, description="smallest anchor side, as a multiple of the stride")
     backbone_norm: Literal["train", "frozen"] = Field("train", description="'frozen' with pretrained weights")
     freeze_stages: int = Field(0, ge=0, le=4, description="how many first ResNet stages do not train")
