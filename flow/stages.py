@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 #: The data set inside the data stage's folder.
 DATA_NAME = "set"
+#: VisualDL's logs inside the run's folder, one folder per training: what 'visualdl --logdir' is given. They are for
+#: looking at, so they lie outside the stages, and a stage stands without them.
+VISUAL_LOG_NAME = "visualdl"
 
 
 def run_stage(recipe: Recipe, run: RunFolder, stage: str, report: Reporter) -> dict[str, Any]:
@@ -144,6 +147,7 @@ def training_job(recipe: Recipe, run: RunFolder, model: str) -> TrainingJob:
         distillation=recipe.distillation if distils else None,
         teacher=recipe.teacher if distils else None,
         teacher_weights=run.stage("teacher") / WEIGHTS_NAME if distils else None,
+        visual_log=run.path / VISUAL_LOG_NAME / model if recipe.training.visualdl else None,
     )
 
 
