@@ -116,7 +116,8 @@ def duration(seconds: float) -> str:
 
 
 def _numbered(event: Event) -> str:
-    return f"{event.data['index']}/{event.data['total']} {TITLES.get(event.stage, event.stage)}"
+    title = TITLES.get(event.stage, event.stage.replace("-", " ").capitalize())
+    return f"{event.data['index']}/{event.data['total']} {title}"
 
 
 class _PlainLines:

@@ -207,13 +207,17 @@ def _benchmark(recipe: Recipe, run: RunFolder, report: Reporter) -> dict[str, An
 def _report(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
     from ..benchmarks.measurement import MEASUREMENTS_NAME
     from ..benchmarks.report.build import ReportInput, build_report
-    from ..distill.training.job import METRICS_NAME
+    from ..benchmarks.report.training import TrainingFiles
+    from ..distill.training.job import EXAMPLES_NAME, METRICS_NAME, RECORD_NAME
 
     source = ReportInput(
         name=recipe.name,
         measurements=run.stage("benchmark") / MEASUREMENTS_NAME,
         data=data_split(recipe, run, "val"),
         recipe=to_plain(recipe),
-        metrics={model: run.stage(model) / METRICS_NAME for model in MODELS},
+        trainings={
+            model: TrainingFiles(*(run.stage(model) / name for name in (METRICS_NAME, EXAMPLES_NAME, RECORD_NAME)))
+            for model in MODELS
+        },
     )
     return {"path": build_report(source, run.stage("report")).name}

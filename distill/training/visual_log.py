@@ -29,6 +29,8 @@ FLUSH_SECONDS = 10
 DRAWN_SCORE = 0.3
 #: Pictures are enlarged to about this many pixels a side, so that names beside boxes are legible.
 _DRAWN_SIDE = 400
+#: Example pictures are logged about this many times in a training: VisualDL shows ten, and stores each of them whole.
+_TIMES_DRAWN = 12
 
 
 @contextlib.contextmanager
@@ -58,14 +60,15 @@ def visual_log(job: TrainingJob, report: Reporter) -> Iterator[Listener | None]:
         remove_tree(job.visual_log)
         job.visual_log.mkdir(parents=True)
     with LogWriter(logdir=str(job.visual_log), max_queue=FLUSH_SECONDS, display_name=job.role) as writer:
-        yield _VisualLog(writer, job.val).listen
+        yield _VisualLog(writer, job.val, job.training.epochs).listen
 
 
 class _VisualLog:
     """Turns the entries of ``metrics.jsonl`` and ``examples.jsonl`` into VisualDL's scalars and images."""
 
-    def __init__(self, writer: LogWriter, val: DataSet) -> None:
-        self.writer, self.val = writer, val
+    def __init__(self, writer: LogWriter, val: DataSet, epochs: int) -> None:
+        self.writer, self.val, self.epochs = writer, val, epochs
+        self._drawn = -1
         self._samples = {sample.file_name: sample for sample in val.samples}
         self._images: dict[str, NDArray[np.uint8] | None] = {}
 
@@ -80,11 +83,16 @@ class _VisualLog:
             figures = {name.replace("ap", "AP", 1): value for name, value in entry.items() if name.startswith("ap")}
             self._scalars("accuracy", {"mAP": figures.pop("AP"), **figures}, step)
             self._scalars("mAP of class", entry["per_class"], step)
-        elif entry["kind"] == "examples":
+        elif entry["kind"] == "examples" and self._is_time_to_draw(int(entry["epoch"])):
             for number, picture in enumerate(entry["pictures"], start=1):
                 drawn = self._draw(picture)
                 if drawn is not None:
                     self.writer.add_image(f"examples/{number}", drawn, step)
+
+    def _is_time_to_draw(self, epoch: int) -> bool:
+        part = epoch * _TIMES_DRAWN // self.epochs
+        due, self._drawn = part > self._drawn, part
+        return due
 
     def _scalars(self, group: str, values: Mapping[str, float | None], step: int) -> None:
         for name, value in values.items():

@@ -38,7 +38,18 @@ def ranked(results: Sequence[TrialResult]) -> list[TrialResult]:
 
 def table_heads(space: Sequence[SweptField], metric: str) -> list[str]:
     """The heads of the columns of :func:`table_rows`."""
-    return ["Trial", *(field.name for field in space), *dict.fromkeys([METRICS[metric], "mAP", "AP50"]), "Took", ""]
+    fields = short_names([field.name for field in space])
+    return ["Trial", *fields, *dict.fromkeys([METRICS[metric], "mAP", "AP50"]), "Took", ""]
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Dotted names cut to as many of their last words as tell them apart: ``alpha``; ``mgd.alpha``, ``cwd.alpha``."""
+    parts = [name.split(".") for name in names]
+    for words in range(1, max(map(len, parts)) + 1):
+        short = [".".join(part[-words:]) for part in parts]
+        if len(set(short)) == len(short):
+            return short
+    return list(names)
 
 
 def table_rows(results: Sequence[TrialResult], space: Sequence[SweptField], metric: str) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import json
 from abc import ABC, abstractmethod
@@ -9,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...core.errors import UsageError, nearest
+from ...core.errors import UsageError
 from ...distill.recipe import Recipe, to_plain
-from ...distill.recipe_fields import FieldPath, accepted_values, dotted, field_schema, walk_fields
+from ...distill.recipe_fields import FieldPath, accepted_values, dotted, field_schema, section_fields, walk_fields
 from ...distill.recipe_file import PATH_FIELDS, recipe_from_plain
 from ...distill.recipe_yaml import parse_value
 from ..keys import Sources, stage_key, stages_for
@@ -155,7 +156,7 @@ def _parse_range(text: str) -> Range:
     if any(isinstance(end, bool) or not isinstance(end, int | float) for end in (low, high)):
         raise UsageError(f"{written}: both ends must be numbers; {_RANGE_FORM}.")
     entry = field_schema(Recipe, path) or {}
-    if entry.get("type") not in ("integer", "number"):
+    if entry.get("type") not in ("integer", "number") or "enum" in entry:
         raise UsageError(
             f"{written}: {dotted(path)} takes {accepted_values(Recipe, path)}, which has no range; list values with "
             "--choices."
@@ -174,7 +175,8 @@ def _parse_range(text: str) -> Range:
             f"{written}: {dotted(path)} goes in steps of {step}, so it has no range by order of magnitude."
         )
     # whole numbers stay whole, so that a recipe takes them
-    return Range(path, written, *((int(low), int(high)) if step else (float(low), float(high))), log, step)
+    ends = (int(low), int(high)) if step else (float(low), float(high))
+    return Range(path, written, ends[0], ends[1], log, step)
 
 
 def _parse_choices(text: str) -> Choices:
@@ -194,13 +196,23 @@ def _field_of(written: str, text: str, form: str) -> tuple[FieldPath, str]:
     if not equals or not value.strip() or not all(path):
         raise UsageError(f"{written}: {form}.")
     if field_schema(Recipe, path) is None:
-        known = [dotted(one) for one in walk_fields(Recipe)]
-        # of all fields only near ones are worth naming; otherwise those of the section it was looked for in
-        hint = nearest(name.strip(), known)
-        if not hint.startswith(" Did"):
-            hint = nearest(path[-1], [dotted(one) for one in walk_fields(Recipe, path[:-1])])
-        raise UsageError(f"{written}: a recipe has no field '{name.strip()}'.{hint}")
+        raise UsageError(f"{written}: a recipe has no field '{name.strip()}'.{_known_field(path)}")
     return path, value
+
+
+def _known_field(path: FieldPath) -> str:
+    """The hint for a field that is none: one spelt nearly so, one of that name elsewhere, or what its section has."""
+    inside = next(path[:n] for n in range(len(path) - 1, -1, -1) if section_fields(Recipe, path[:n]))
+    siblings = section_fields(Recipe, inside)
+    near = difflib.get_close_matches(path[len(inside)], siblings, n=1)
+    elsewhere = [known for known in walk_fields(Recipe) if known[-1] == path[-1]]
+    if near or elsewhere:
+        meant = (*inside, near[0]) if near else min(elsewhere, key=len)
+        whole = (*meant, *path[len(inside) + 1 :])
+        if near and field_schema(Recipe, whole) is not None:
+            meant = whole
+        return f" Did you mean '{dotted(meant)}'?"
+    return f" {f'{dotted(inside)} has' if inside else 'A recipe has'} {', '.join(siblings)}."
 
 
 def with_values(recipe: Recipe, values: Mapping[FieldPath, Any], name: str) -> Recipe:

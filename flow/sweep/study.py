@@ -228,7 +228,7 @@ def _pruner(name: Pruner, epochs: int) -> optuna.pruners.BasePruner:
 
     if name == "median":
         # the first quarter of a training says little
-        return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=epochs // 4)
+        return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=epochs // 4 + 1)
     if name == "hyperband":
         return optuna.pruners.HyperbandPruner(min_resource=max(1, epochs // 9), max_resource=max(2, epochs))
     return optuna.pruners.NopPruner()
