@@ -83,7 +83,8 @@ def write_results(
         best_recipe: the same with the best trial's values.
         space: what was varied.
         results: of the trials so far.
-        about: the sweep's settings as plain values: model, metric, judged_on, seed, pruner, trials.
+        about: the sweep's settings as plain values: model, metric, judged_on, seed, pruner, trials, and as "own" the
+            place of the trial with the recipe's own values, if there is one.
     """
     plain = [one.to_dict() for one in results]
     write_json(folder / FIGURES_NAME, {**about, "fields": {f.name: str(f) for f in space}, "results": plain})
@@ -105,7 +106,7 @@ def _page(
         "",
         *(f"- `{field.name}`: {field}" for field in space),
         "",
-        *_verdict(folder, results, metric),
+        *_verdict(folder, results, metric, about["own"]),
         "",
         *_table(table_heads(space, metric), table_rows(results, space, metric), texts=1 + len(space)),
         "",
@@ -116,15 +117,19 @@ def _page(
     return "\n".join(lines)
 
 
-def _verdict(folder: Path, results: Sequence[TrialResult], metric: str) -> list[str]:
+def _verdict(folder: Path, results: Sequence[TrialResult], metric: str, own: int | None) -> list[str]:
     best = best_of(results)
     if best is None:
         return ["No trial is done yet."]
     values = ", ".join(f"`{name}` {show_value(value)}" for name, value in best.values.items())
     words = f"Best: trial {best.place} with {values}: **{best.score:.1f} {METRICS[metric]}**"
-    first = next((one for one in results if one.place == 1 and one.outcome == "done"), None)
-    if first is not None and first is not best and first.score is not None and best.score is not None:
-        words += f", {best.score - first.score:.1f} more than trial 1"
+    first = next((one for one in results if one.place == own and one.outcome == "done"), None)
+    if first is best:
+        words += ", the recipe's own values"
+    elif first is not None and first.score is not None and best.score is not None:
+        # of the rounded figures, so that the reader's own subtraction agrees
+        gap = round(best.score, 1) - round(first.score, 1)
+        words += f", {gap:.1f} more than with the recipe's own values (trial {own})"
     return [f"{words}. Its recipe is `{BEST_NAME}`; train it with `temper run {folder / BEST_NAME}`."]
 
 

@@ -20,7 +20,7 @@ from ..run import run_recipe
 from ..stages import training_job
 from .result import best_of, write_results
 from .space import SweptField, check_space, show_value, with_values
-from .study import OpenTrial, Pruner, Study, TrialResult
+from .study import OpenTrial, Pruner, Study, TrialResult, require_optuna
 
 if TYPE_CHECKING:
     from ...distill.training.job import TrainingJob, TrainingRecord
@@ -93,6 +93,7 @@ def run_sweep(
     check_space(recipe, sweep.space, sweep.model, sources)
     sweep = _without_unfair_pruning(sweep, report)
     require_packages([sweep.model])
+    require_optuna()
     run, folder = RunFolder(runs / recipe.name), RunFolder(runs / f"{recipe.name}-sweep")
     folder.require_usable()
     needs = NEEDS[sweep.model]
@@ -181,7 +182,8 @@ class _Sweeping:
         settings = _settings(sweep, made, sources)
         _require_same(folder, sweep, settings)
         write_json(folder.path / SETTINGS_NAME, settings)
-        self.epochs = self._job(sweep.recipe).training.epochs
+        job = self._job(sweep.recipe)
+        self.epochs, self.judged_on = job.training.epochs, job.val.name
         name = sweep.recipe.name
         self.study = Study(folder.path, name, sweep.space, sweep.seed, sweep.pruner, self.epochs)
 
@@ -213,7 +215,7 @@ class _Sweeping:
     def _try(self, trial: OpenTrial) -> TrialResult:
         recipe = with_values(self.sweep.recipe, trial.values, f"trial {trial.place}")
         key = stage_key(recipe, self.sweep.model, self.sources, self.made)
-        name, began = key[:12], time.monotonic()
+        name, began = self._folder_name(recipe), time.monotonic()
         trials = RunFolder(self.folder.path / TRIALS_NAME)
         out = trials.begin(name, key)
         values = {dotted(path): value for path, value in trial.values.items()}
@@ -243,10 +245,14 @@ class _Sweeping:
             return ended("failed", str(error))
         score = record.accuracy[self.sweep.metric]
         if score is None:
-            raise TemperError(f"There are no boxes to judge {self.sweep.metric} by on {self._job(recipe).val.name}.")
+            raise TemperError(f"There are no boxes to judge {self.sweep.metric} by on {self.judged_on}.")
         return TrialResult(
             trial.place, name, values, "done", score, record.epochs, record.seconds, figures=record.accuracy
         )
+
+    def _folder_name(self, recipe: Recipe) -> str:
+        """Of a trial: the same for the same training, whenever it comes."""
+        return stage_key(recipe, self.sweep.model, self.sources, self.made)[:12]
 
     def _job(self, recipe: Recipe) -> TrainingJob:
         """The training of a trial, given the data and the teacher of the run."""
@@ -280,7 +286,8 @@ class _Sweeping:
         about = {
             **_settings(self.sweep),
             "trials": max(self.sweep.trials, len(results)),
-            "judged_on": self._job(recipe).val.name,
+            "judged_on": self.judged_on,
+            "own": next((one.place for one in results if one.folder == self._folder_name(recipe)), None),
         }
         write_results(self.folder.path, recipe, best_recipe, self.sweep.space, results, about)
 

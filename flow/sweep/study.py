@@ -17,7 +17,7 @@ import numpy as np
 
 from ...core.errors import MissingDependencyError, TemperError
 from ...distill.recipe_fields import FieldPath
-from ..requirements import training_install_hint
+from ..requirements import is_installed, training_install_hint
 from .space import Choices, SweptField
 
 if TYPE_CHECKING:
@@ -92,6 +92,16 @@ class OpenTrial:
         return bool(self.evaluations) and self.raw.should_prune()
 
 
+def require_optuna() -> None:
+    """Look for Optuna, before the hours of work that a sweep begins with.
+
+    Raises:
+        MissingDependencyError: if it is not installed.
+    """
+    if not is_installed("optuna"):
+        raise MissingDependencyError(f"A sweep needs Optuna, which is not installed. {training_install_hint()}")
+
+
 class Study:
     """All trials of a sweep, kept in ``study.sqlite3`` of its folder."""
 
@@ -110,14 +120,11 @@ class Study:
             MissingDependencyError: if Optuna is not installed.
             TemperError: if the storage cannot be read.
         """
-        try:
-            import optuna
-            from optuna.exceptions import StorageInternalError
-            from sqlalchemy.exc import SQLAlchemyError
-        except ImportError as error:
-            raise MissingDependencyError(
-                f"A sweep needs Optuna, which cannot be imported ({error}). {training_install_hint()}"
-            ) from error
+        require_optuna()
+        import optuna
+        from optuna.exceptions import StorageInternalError
+        from sqlalchemy.exc import SQLAlchemyError
+
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._optuna, self.space, self.seed = optuna, tuple(space), seed
         path = folder / STORAGE_NAME
@@ -192,7 +199,7 @@ class Study:
             over = [t for t in self._study.get_trials(deepcopy=False) if {_RESULT, _REPEATED} & set(t.user_attrs)]
             # as if from the beginning each time: what comes next depends on the seed and the finished trials alone
             self._study.sampler = self._optuna.samplers.TPESampler(
-                n_startup_trials=4 + 2 * len(self.space),
+                n_startup_trials=2 + 2 * len(self.space),
                 seed=int(np.random.SeedSequence([self.seed, len(over)]).generate_state(1)[0]),
                 constant_liar=False,
             )
