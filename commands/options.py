@@ -49,9 +49,19 @@ runs_option = click.option(
 device_option = click.option(
     "--device", type=Choice(["cpu", "gpu"]), help="What Paddle trains on; overrides the recipe."
 )
+vdl_option = click.option(
+    "--vdl/--no-vdl",
+    default=None,
+    help="Keep a log of each training for VisualDL in the run's folder; overrides the recipe's training.visualdl.",
+)
 events_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line for every event.")
 
 
 def with_device(overrides: tuple[str, ...], device: str | None) -> tuple[str, ...]:
     """The overrides, ``--device`` among them as the last word."""
     return overrides if device is None else (*overrides, f"device={device}")
+
+
+def with_vdl(overrides: tuple[str, ...], vdl: bool | None) -> tuple[str, ...]:
+    """The overrides, ``--vdl`` among them as the last word."""
+    return overrides if vdl is None else (*overrides, f"training.visualdl={str(vdl).lower()}")

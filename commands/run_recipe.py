@@ -32,19 +32,10 @@ def run_to(
     Raises:
         UsageError: if the recipe has mistakes, or the run's folder another name than the run.
     """
-    # before anything loads NumPy or Paddle, whose threads are set by the environment
-    from ..distill.cpu import prepare_cpu
-
-    prepare_cpu()
-    from ..distill.recipe_file import read_recipe
-    from ..flow.folder import RECIPE_NAME
+    checked, runs = checked_recipe(recipe, overrides, runs)
     from ..flow.progress import choose_style, progress, write_json_event
     from ..flow.run import run_recipe
 
-    is_run = (recipe / RECIPE_NAME).is_file()
-    checked = read_recipe(recipe / RECIPE_NAME if is_run else recipe, overrides)
-    if is_run and not any(text.partition("=")[0].strip() == "name" for text in overrides):
-        runs = _folder_of_runs(recipe, checked.name)
     style = choose_style(as_json)
     if style == "json":
         write_json_event("run_started", run=str(runs / checked.name))
@@ -53,6 +44,27 @@ def run_to(
     with progress(style) as report:
         folder = run_recipe(checked, runs, report, goals, again)
     return checked, folder
+
+
+def checked_recipe(recipe: Path, overrides: tuple[str, ...], runs: Path) -> tuple[Recipe, Path]:
+    """The recipe in a file, or that of a run's folder, and the folder of all runs that it belongs to.
+
+    To be called before anything loads NumPy or Paddle, whose threads are set by the environment.
+
+    Raises:
+        UsageError: if the recipe has mistakes, or the run's folder another name than the run.
+    """
+    from ..distill.cpu import prepare_cpu
+
+    prepare_cpu()
+    from ..distill.recipe_file import read_recipe
+    from ..flow.folder import RECIPE_NAME
+
+    is_run = (recipe / RECIPE_NAME).is_file()
+    checked = read_recipe(recipe / RECIPE_NAME if is_run else recipe, overrides)
+    if is_run and not any(text.partition("=")[0].strip() == "name" for text in overrides):
+        runs = _folder_of_runs(recipe, checked.name)
+    return checked, runs
 
 
 def _folder_of_runs(run: Path, name: str) -> Path:

@@ -55,6 +55,7 @@ class TrainingSection(Section):
     workers: int = Field(2, ge=0, le=64, description="threads that load pictures")
     evaluate_every: int = Field(1, ge=0, description="epochs between mAP measurements; 0: only at the end")
     checkpoint_seconds: float = Field(30, ge=0, description="at most this long between checkpoints")
+    visualdl: bool = Field(True, description="keep a log for VisualDL in runs/NAME/visualdl, where it is installed")
 
 
 class TrainingOverride(Section):

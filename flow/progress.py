@@ -77,7 +77,7 @@ def _json_reporter() -> Iterator[Reporter]:
 
 
 def describe(event: Event) -> str:
-    """An event's figures in words: epoch, loss, mAP, time left."""
+    """An event's figures in words: epoch, loss and the distillation losses in it, mAP, time left."""
     data, words = event.data, []
     if event.kind == "step":
         if data.get("epochs"):
@@ -86,7 +86,8 @@ def describe(event: Event) -> str:
             of = f"/{data['total']}" if data.get("total") else ""
             words.append(f"{data['done']}{of} {data.get('unit', '')}".rstrip())
         if data.get("loss") is not None:
-            words.append(f"loss {data['loss']:.3f}")
+            taught = ", ".join(f"{name} {value:.3f}" for name, value in (data.get("distillation") or {}).items())
+            words.append(f"loss {data['loss']:.3f}" + (f" (of it {taught})" if taught else ""))
         if data.get("seconds_left") is not None:
             words.append(f"{duration(data['seconds_left'])} left")
     elif event.kind == "evaluated":
@@ -118,7 +119,8 @@ def duration(seconds: float) -> str:
 
 
 def _numbered(event: Event) -> str:
-    return f"{event.data['index']}/{event.data['total']} {TITLES.get(event.stage, event.stage)}"
+    title = TITLES.get(event.stage, event.stage.replace("-", " ").capitalize())
+    return f"{event.data['index']}/{event.data['total']} {title}"
 
 
 class _PlainLines:

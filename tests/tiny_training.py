@@ -30,7 +30,14 @@ def tiny_job(folder: Path, role: str = "student", *, norm: str = "group", teache
         training: fields of the recipe's section.
     """
     norms = {"head_norm": "group", "backbone_norm": "frozen"} if norm == "group" else {"head_norm": "level_batch"}
-    section = {"epochs": 2, "batch_size": 8, "warmup_steps": 2, "workers": 1, "evaluate_every": 1, "optimizer": "momentum"}
+    section = {
+        "epochs": 2,
+        "batch_size": 8,
+        "warmup_steps": 2,
+        "workers": 1,
+        "evaluate_every": 1,
+        "optimizer": "momentum",
+    }
     section |= {"learning_rate": 0.01, "weight_decay": 1e-4, "checkpoint_seconds": 0}
     detector = DetectorSection.model_validate(THIN | norms)
     return TrainingJob(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from ...core.errors import TemperError
+from ...core.errors import DivergedError
 from ...core.files import atomic_folder, write_json
 from .loader import BatchLoader
 from .step import NotFiniteError
@@ -23,7 +23,7 @@ BATCH_NAME = "not-finite"
 
 def explain_not_finite(
     error: NotFiniteError, step: int, rate: float, job: TrainingJob, loader: BatchLoader, out: Path
-) -> TemperError:
+) -> DivergedError:
     """Keep the batch of a step whose loss or gradient is not finite, and say what to try.
 
     Args:
@@ -65,7 +65,7 @@ def explain_not_finite(
     remedies += ["training.clip_norm: 10"] if job.training.clip_norm is None else []
     remedies += ["training.precision: fp32"] if job.training.precision != "fp32" else []
     remedies += ["a smaller distillation alpha"] if job.distillation is not None else []
-    return TemperError(
+    return DivergedError(
         f"The {error.what} of the {job.role} is not a finite number at step {step + 1} (its {len(pictures)} pictures "
         f"and boxes are in {folder}). Look there for a wrong box, then try {', '.join(remedies[:-1])}, or "
         f"{remedies[-1]}."

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ...detection.dataset import DataSet
 from ...detection.decode import DecodeSettings, decode_detections
 from ...detection.detections import Detections
 from ...detection.metrics import AccuracyFigures, evaluate
@@ -47,14 +46,20 @@ def predict(
         yield from _predict_batch(detector, store, normalisation, settings, start, batch_size)
 
 
+def predict_all(
+    detector: Detector, store: PictureStore, normalisation: Normalisation, settings: DecodeSettings
+) -> list[Detections]:
+    """What :func:`predict` gives; several ranks share the work, and all get all of it."""
+    if ranks.size() == 1:
+        return list(predict(detector, store, normalisation, settings))
+    return _predict_together(detector, store, normalisation, settings)
+
+
 def evaluate_detector(
     detector: Detector, store: PictureStore, normalisation: Normalisation, settings: DecodeSettings
 ) -> AccuracyFigures:
     """COCO figures of a detector on a store's data set; several ranks share the work, and all get the figures."""
-    data: DataSet = store.data
-    if ranks.size() == 1:
-        return evaluate(data, list(predict(detector, store, normalisation, settings)))
-    return evaluate(data, _predict_together(detector, store, normalisation, settings))
+    return evaluate(store.data, predict_all(detector, store, normalisation, settings))
 
 
 def _predict_batch(

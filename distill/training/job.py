@@ -17,6 +17,7 @@ Role = Literal["teacher", "student", "distilled"]
 
 WEIGHTS_NAME = "weights.safetensors"
 METRICS_NAME = "metrics.jsonl"
+EXAMPLES_NAME = "examples.jsonl"
 RECORD_NAME = "record.json"
 CHECKPOINTS_NAME = "checkpoints"
 
@@ -38,6 +39,7 @@ class TrainingJob:
         distillation: the loss that ties it to the teacher.
         teacher: description of the teacher.
         teacher_weights: the teacher's trained weights.
+        visual_log: folder for a VisualDL log of the training; None for no such log.
     """
 
     role: Role
@@ -52,6 +54,7 @@ class TrainingJob:
     distillation: DistillationSection | None = None
     teacher: DetectorSection | None = None
     teacher_weights: Path | None = None
+    visual_log: Path | None = None
 
 
 @dataclass(frozen=True)

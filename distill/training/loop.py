@@ -11,15 +11,17 @@ from ...core.errors import TemperError
 from ...core.events import Event, Reporter
 from ...core.files import remove_partial
 from ...detection.dataset import DataSet
+from ...detection.examples import examples_entry
+from ...detection.metrics import evaluate
 from .. import ranks
 from ..detectors.normalise import normalisation_for
 from .checkpoint import Checkpoint, checkpoint_bytes, latest_checkpoint, parse_checkpoint, save_checkpoint
 from .divergence import LossWatch, explain_not_finite
-from .evaluate import evaluate_detector
+from .evaluate import evaluate_detector, predict_all
 from .job import CHECKPOINTS_NAME, METRICS_NAME, TrainingJob, TrainingRecord
 from .learner import Learner
 from .loader import CACHE_BYTES, Batch, BatchLoader, PictureStore
-from .log import MetricsLog, read_metrics
+from .log import Listener, TrainingLog, read_metrics
 from .memory import explain_out_of_memory
 from .record import step_entry, write_results
 from .schedule import learning_rate
@@ -30,8 +32,8 @@ from .stopping import EarlyStopping, set_aside
 class TrainingLoop:
     """One run of a job in this process; with several ranks, each has its own, and the first one writes."""
 
-    def __init__(self, job: TrainingJob, out: Path, report: Reporter) -> None:
-        self.out, self.report = out, report
+    def __init__(self, job: TrainingJob, out: Path, report: Reporter, listener: Listener | None = None) -> None:
+        self.out, self.report, self.listener = out, report, listener
         self.writes = ranks.rank() == 0
         if self.writes:
             remove_partial(out)
@@ -70,7 +72,7 @@ class TrainingLoop:
         """Train from the last checkpoint to the end and write the results."""
         first, spent = self._go_on()
         self._introduce(first)
-        self.log = MetricsLog(self.out / METRICS_NAME, first) if self.writes else None
+        self.log = TrainingLog(self.out, first, self.listener) if self.writes else None
         self.watch = LossWatch(e["total"] for e in self._past() if e["kind"] == "step")
         began = saved = time.monotonic()
         self.learner.detector.train()
@@ -179,17 +181,18 @@ class TrainingLoop:
             self.learner.put(self.stopping.weights)
         elif self.learner.average is not None:
             self.learner.average.apply()
-        accuracy = self._evaluate(done)
+        accuracy = self._evaluate(done, final=True)
         if self.log is not None:
             self.log.flush()
         return accuracy
 
-    def _evaluate(self, done: int) -> dict[str, Any]:
-        detector, store = self.learner.detector, self.val_store
-        figures = evaluate_detector(detector, store, self.normalisation, self.job.decode).to_dict()
+    def _evaluate(self, done: int, final: bool = False) -> dict[str, Any]:
+        found = predict_all(self.learner.detector, self.val_store, self.normalisation, self.job.decode)
+        figures = evaluate(self.job.val, found).to_dict()
         epoch = done // self.loader.steps_per_epoch
         self._write({"kind": "evaluated", "step": done, "epoch": epoch, **figures})
-        self._say("evaluated", epoch=epoch, map=figures["ap"])
+        self._write(examples_entry(self.job.val, found, done, epoch))
+        self._say("evaluated", epoch=epoch, map=figures["ap"], figures=figures, final=final)
         return figures
 
     def _save(self, done: int, seconds: float) -> None:
@@ -220,6 +223,8 @@ class TrainingLoop:
             epoch=step // self.loader.steps_per_epoch + 1,
             epochs=self.job.training.epochs,
             loss=losses.total,
+            losses=losses.own,
+            distillation=losses.distillation,
             seconds_left=each * (self.total - done),
         )
 

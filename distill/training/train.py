@@ -13,6 +13,7 @@ from .job import TrainingJob, TrainingRecord
 from .loop import TrainingLoop
 from .precision import require_precision
 from .record import finished_record
+from .visual_log import visual_log
 
 
 def train_model(job: TrainingJob, out: Path, report: Reporter) -> TrainingRecord:
@@ -23,7 +24,8 @@ def train_model(job: TrainingJob, out: Path, report: Reporter) -> TrainingRecord
 
     Args:
         job: what to train. The caller answers for ``out`` belonging to this very job.
-        out: gets ``weights.safetensors``, ``metrics.jsonl`` and ``record.json``; checkpoints while it lasts.
+        out: gets ``weights.safetensors``, ``metrics.jsonl``, ``examples.jsonl`` and ``record.json``; checkpoints while
+            it lasts.
         report: told of every step and evaluation, under the stage name ``job.role``.
 
     Returns:
@@ -41,8 +43,8 @@ def train_model(job: TrainingJob, out: Path, report: Reporter) -> TrainingRecord
     _check(job)
     require_precision(job.training.precision)
     # tensor names start afresh in every job, so that the optimizer's saved state finds its tensors again
-    with paddle.utils.unique_name.guard(f"{job.role}_"):
-        return TrainingLoop(job, out, report if ranks.rank() == 0 else silent).run()
+    with paddle.utils.unique_name.guard(f"{job.role}_"), visual_log(job, report) as listener:
+        return TrainingLoop(job, out, report if ranks.rank() == 0 else silent, listener).run()
 
 
 def use_device(device: str) -> None:

@@ -12,9 +12,9 @@ from temper.distill.weights import load_weights
 
 pytest.importorskip("paddle", reason="training needs PaddlePaddle")
 
-from temper.distill.training.log import read_metrics  # noqa: E402
-from temper.distill.training.train import train_model  # noqa: E402
-from tiny_training import start_ranks, tiny_job  # noqa: E402
+from temper.distill.training.log import read_metrics
+from temper.distill.training.train import train_model
+from tiny_training import start_ranks, tiny_job
 
 #: Every training of the two processes: one start of Paddle for all of them.
 CASES = {
