@@ -34,17 +34,17 @@ class Detector(ABC, paddle.nn.Layer):
 
     Attributes:
         strides: of the neck's levels, ascending.
-        neck_channels: channels of every level of the neck.
+        neck_channels: channels of each level of the neck, in the order of the strides.
         classes: how many classes the head tells apart.
     """
 
     strides: tuple[int, ...]
-    neck_channels: int
+    neck_channels: tuple[int, ...]
     classes: int
 
     @abstractmethod
     def neck_features(self, images: paddle.Tensor) -> list[paddle.Tensor]:
-        """Features [B, neck_channels, H / stride, W / stride], one per stride.
+        """Features [B, channels, H / stride, W / stride], one per stride.
 
         ``images`` are normalised, [B, 3, H, W], or [B, 1, H, W] for three equal channels.
         """

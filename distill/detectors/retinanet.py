@@ -32,7 +32,7 @@ class RetinaNet(Detector):
         super().__init__()
         parts = paddle_detection()
         self.strides = section.strides
-        self.neck_channels = section.neck_channels
+        self.neck_channels = (section.neck_channels,) * len(section.strides)
         self.classes = classes
         self.anchor_scale = section.anchor_scale
         self.backbone = build_resnet(

@@ -14,7 +14,7 @@ from ...core.errors import UsageError
 from ..paddle_import import paddle
 
 if TYPE_CHECKING:
-    from ..detectors.base import HeadOutputs
+    from ..detectors.base import Detector, HeadOutputs
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,27 @@ class NeckPair:
 
     Attributes:
         strides: that both have, ascending.
-        student_channels: of every level of the student's neck.
-        teacher_channels: of every level of the teacher's neck.
+        student_channels: of the student's neck, one number per stride.
+        teacher_channels: of the teacher's neck, one number per stride.
     """
 
     strides: tuple[int, ...]
-    student_channels: int
-    teacher_channels: int
+    student_channels: tuple[int, ...]
+    teacher_channels: tuple[int, ...]
+
+    def align_layers(self, *, bias: bool | None = None) -> paddle.nn.LayerList:
+        """Fresh layers that give the student's features the teacher's channels, one per stride.
+
+        A 1x1 convolution where the channels differ, nothing where they are the same; ``bias`` False leaves it without
+        one.
+        """
+        channels = zip(self.student_channels, self.teacher_channels, strict=True)
+        return paddle.nn.LayerList(
+            [
+                paddle.nn.Identity() if own == wanted else paddle.nn.Conv2D(own, wanted, 1, bias_attr=bias)
+                for own, wanted in channels
+            ]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,15 +51,17 @@ class Lesson:
     """One batch as student and teacher see it.
 
     Attributes:
-        student: the student's neck features [B, student_channels, H, W], one per stride of the pair.
-        teacher: the teacher's, [B, teacher_channels, H, W]; no gradient goes there.
+        student: the student's neck features [B, C, H, W], one per stride of the pair.
+        teacher: the teacher's, [B, C', H, W]; no gradient goes there.
         student_outputs: of the student's head.
         teacher_outputs: of the teacher's head; None unless the loss has ``needs_head``.
-        boxes: true boxes of each picture, float32 [N, 4] in pixels of the network's input.
+        boxes: true boxes of each picture, float32 [N, 4] in pixels of the network's input; none where there is no
+            defect, nor where nobody has looked for one.
         labels: their classes, int32 [N].
         samples: index of each picture in the training set.
         epoch: counted from 0.
         seed: of the run.
+        progress: share of the training that is done, from 0 to 1.
     """
 
     student: list[paddle.Tensor]
@@ -57,18 +73,28 @@ class Lesson:
     samples: tuple[int, ...]
     epoch: int
     seed: int
+    progress: float = 0.0
 
 
 class DistillationLoss(ABC, paddle.nn.Layer):
     """A weighted loss between teacher and student, with the layers it trains.
 
-    Its parameters are trained with the student, kept in checkpoints, and thrown away at export.
+    Its parameters are trained with the student, kept in checkpoints, and thrown away at export. It is a mean over the
+    pictures of a batch of what each picture gives by itself, so that two processes with half the batch each agree with
+    one.
 
     Attributes:
         needs_head: whether it reads ``Lesson.teacher_outputs``; the teacher then runs whole and live.
     """
 
     needs_head: bool = False
+
+    def prepare(self, student: Detector, teacher: Detector) -> None:
+        """Look at both detectors once, before the first step.
+
+        Raises:
+            UsageError: if this loss cannot compare them.
+        """
 
     @abstractmethod
     def forward(self, lesson: Lesson) -> paddle.Tensor:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from .base import DistillationLoss, NeckPair
+from .cwd import ChannelWiseLoss
+from .fgd import FocalGlobalLoss
 from .mgd import MaskedGenerativeLoss
+from .response import ResponseLoss
 
 if TYPE_CHECKING:
     from ..recipe_distillation import DistillationSection
 
 #: Every loss, under the name of its section in the recipe.
-LOSSES = {"mgd": MaskedGenerativeLoss}
+LOSSES: dict[str, Callable[[NeckPair, Any], DistillationLoss]] = {
+    "mgd": MaskedGenerativeLoss,
+    "cwd": ChannelWiseLoss,
+    "fgd": FocalGlobalLoss,
+    "response": ResponseLoss,
+}
 
 
 def build_losses(section: DistillationSection, necks: NeckPair) -> dict[str, DistillationLoss]:
@@ -21,4 +30,4 @@ def build_losses(section: DistillationSection, necks: NeckPair) -> dict[str, Dis
         section: of the recipe.
         necks: what is compared.
     """
-    return {name: LOSSES[name](necks, own) for name, own in section.losses().items()}  # type: ignore[arg-type]
+    return {name: LOSSES[name](necks, own) for name, own in section.losses().items()}

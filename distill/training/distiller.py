@@ -28,8 +28,14 @@ class Distiller:
         self.teacher, self.seed = teacher, seed
         self.strides = common_strides(student.strides, teacher.strides)
         self._levels = [student.strides.index(s) for s in self.strides]
-        necks = NeckPair(self.strides, student.neck_channels, teacher.neck_channels)
+        necks = NeckPair(
+            self.strides,
+            tuple(student.neck_channels[level] for level in self._levels),
+            tuple(teacher.neck_channels[teacher.strides.index(stride)] for stride in self.strides),
+        )
         self.losses = build_losses(section, necks)
+        for loss in self.losses.values():
+            loss.prepare(student, teacher.detector)
         self.layers = paddle.nn.LayerDict(self.losses)
         self._needs_head = any(loss.needs_head for loss in self.losses.values())
 
@@ -52,8 +58,12 @@ class Distiller:
         features: list[paddle.Tensor],
         outputs: HeadOutputs,
         epoch: int,
+        progress: float = 0.0,
     ) -> dict[str, paddle.Tensor]:
-        """The weighted losses of a batch, by name, given the student's neck features and its head's outputs."""
+        """The weighted losses of a batch, by name, given the student's neck features and its head's outputs.
+
+        ``epoch`` is counted from 0; ``progress`` is the share of the training that is done.
+        """
         answer = self.teacher.answer(batch, images, self.strides, head=self._needs_head)
         lesson = Lesson(
             [features[level] for level in self._levels],
@@ -65,6 +75,7 @@ class Distiller:
             batch.samples,
             epoch,
             self.seed,
+            progress,
         )
         return {name: loss(lesson) for name, loss in self.losses.items()}
 

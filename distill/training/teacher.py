@@ -53,8 +53,8 @@ class Teacher:
         return self.detector.strides
 
     @property
-    def neck_channels(self) -> int:
-        """Of every level of its neck."""
+    def neck_channels(self) -> tuple[int, ...]:
+        """Of each level of its neck."""
         return self.detector.neck_channels
 
     def weights(self) -> Weights:
