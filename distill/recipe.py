@@ -120,10 +120,28 @@ class Recipe(Section):
     export: ExportSection = ExportSection()
     benchmark: BenchmarkSection = BenchmarkSection()
 
+    @model_validator(mode="after")
+    def _comparable_heads(self) -> Recipe:
+        """Known before the teacher has been trained for hours; the loss itself looks closer."""
+        if self.distillation.response is not None:
+            for name in ("detector", "strides", "anchor_scale"):
+                own, wanted = (getattr(model, name, None) for model in (self.student, self.teacher))
+                if own != wanted:
+                    raise ValueError(
+                        f"distillation.response compares the heads place by place, so teacher and student need the "
+                        f"same {name}, and these are {_shown(wanted)} and {_shown(own)}; make them the same, or set "
+                        "distillation.response to null"
+                    )
+        return self
+
     def training_of(self, model: ModelSection) -> TrainingSection:
         """The shared training section with the model's own fields in it."""
         own = {k: v for k, v in model.training.model_dump().items() if v is not None}
         return self.training.model_copy(update=own)
+
+
+def _shown(value: Any) -> str:
+    return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
 def to_plain(recipe: Recipe) -> dict[str, Any]:
