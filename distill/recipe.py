@@ -31,6 +31,9 @@ class DataSection(Section):
 
     synthetic: SyntheticData | None = Field(None, description="pictures made on the spot")
     path: str | None = Field(None, description="folder or archive: Pascal VOC, COCO or a Temper data set")
+    unlabelled: str | None = Field(
+        None, description="folder of pictures without boxes that the student is distilled on too; 'path' has the others"
+    )
     split_ratio: tuple[Share, Share, Share] = Field(
         (7, 2, 1), description="train:val:test, where the data brings no split"
     )

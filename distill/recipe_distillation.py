@@ -103,7 +103,11 @@ class DistillationSection(Section):
     """The distillation losses, which add up; a loss that is null is not used."""
 
     inherit: bool = Field(True, description="start from the teacher's neck and head where shapes match")
+    unlabelled_ratio: float = Field(
+        1.0, gt=0, le=64, description="unlabelled pictures per labelled one in a step, where data.unlabelled has some"
+    )
     mgd: MgdSection | None = MgdSection()
+    mgd_backbone: MgdSection | None = None
     cwd: CwdSection | None = None
     fgd: FgdSection | None = None
     response: ResponseSection | None = None
@@ -111,7 +115,7 @@ class DistillationSection(Section):
     @model_validator(mode="after")
     def _at_least_one(self) -> DistillationSection:
         if not self.losses():
-            names = ", ".join(name for name in type(self).model_fields if name != "inherit")
+            names = ", ".join(name for name in type(self).model_fields if getattr(self, name) is None)
             raise ValueError(f"every distillation loss is null; give one of {names}")
         return self
 

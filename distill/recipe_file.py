@@ -19,7 +19,12 @@ from .recipe_yaml import parse_value, parse_yaml
 #: A recipe longer than this is none.
 MAX_BYTES = 256 << 10
 #: The fields that name files: ``~`` and ``${VAR}`` in them are replaced.
-PATH_FIELDS: tuple[FieldPath, ...] = (("data", "path"), ("teacher", "weights"), ("student", "weights"))
+PATH_FIELDS: tuple[FieldPath, ...] = (
+    ("data", "path"),
+    ("data", "unlabelled"),
+    ("teacher", "weights"),
+    ("student", "weights"),
+)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 

@@ -24,6 +24,7 @@ _HEADINGS: dict[FieldPath, str] = {
     ("training", "augment"): "changes of a training picture that leave steel steel",
     ("distillation",): "how the teacher teaches",
     ("distillation", "mgd"): "Masked Generative Distillation (arXiv 2205.01529)",
+    ("distillation", "mgd_backbone"): "the same on the backbones' outputs; {} switches it on, null off",
     ("distillation", "cwd"): "Channel-wise Distillation (arXiv 2011.13256); {} switches it on, null off",
     ("distillation", "fgd"): "Focal and Global Distillation (arXiv 2111.11837); {} switches it on, null off",
     ("distillation", "response"): "the teacher's answers as targets, same heads only; {} switches it on, null off",

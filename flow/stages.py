@@ -148,6 +148,7 @@ def training_job(recipe: Recipe, run: RunFolder, model: str) -> TrainingJob:
         teacher=recipe.teacher if distils else None,
         teacher_weights=run.stage("teacher") / WEIGHTS_NAME if distils else None,
         visual_log=run.path / VISUAL_LOG_NAME / model if recipe.training.visualdl else None,
+        unlabelled=Path(recipe.data.unlabelled) if distils and recipe.data.unlabelled else None,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NeckPair:
-    """The necks that are compared.
+    """The necks (or backbones) that are compared.
 
     Attributes:
         strides: that both have, ascending.
@@ -53,20 +53,22 @@ class Lesson:
     Attributes:
         student: the student's neck features [B, C, H, W], one per stride of the pair.
         teacher: the teacher's, [B, C', H, W]; no gradient goes there.
-        student_outputs: of the student's head.
+        student_outputs: of the student's head; may be None unless the loss has ``needs_head``.
         teacher_outputs: of the teacher's head; None unless the loss has ``needs_head``.
         boxes: true boxes of each picture, float32 [N, 4] in pixels of the network's input; none where there is no
             defect, nor where nobody has looked for one.
         labels: their classes, int32 [N].
-        samples: index of each picture in the training set.
+        samples: index of each picture in the training set; unlabelled ones count on from its end.
         epoch: counted from 0.
         seed: of the run.
         progress: share of the training that is done, from 0 to 1.
+        student_backbone: the student's backbone features, as ``student``; empty unless a loss ``needs_backbone``.
+        teacher_backbone: the teacher's.
     """
 
     student: list[paddle.Tensor]
     teacher: list[paddle.Tensor]
-    student_outputs: HeadOutputs
+    student_outputs: HeadOutputs | None
     teacher_outputs: HeadOutputs | None
     boxes: tuple[NDArray[np.float32], ...]
     labels: tuple[NDArray[np.int32], ...]
@@ -74,6 +76,8 @@ class Lesson:
     epoch: int
     seed: int
     progress: float = 0.0
+    student_backbone: Sequence[paddle.Tensor] = ()
+    teacher_backbone: Sequence[paddle.Tensor] = ()
 
 
 class DistillationLoss(ABC, paddle.nn.Layer):
@@ -84,10 +88,18 @@ class DistillationLoss(ABC, paddle.nn.Layer):
     one.
 
     Attributes:
-        needs_head: whether it reads ``Lesson.teacher_outputs``; the teacher then runs whole and live.
+        needs_head: whether it reads the lesson's ``student_outputs`` and ``teacher_outputs``; the teacher then runs
+            whole and live.
+        needs_backbone: whether it compares the backbones, not the necks; the teacher then runs live.
     """
 
     needs_head: bool = False
+    needs_backbone: bool = False
+
+    def __init__(self, necks: NeckPair, section: Any) -> None:
+        """Make the layers for a pair of necks as the loss's own section of the recipe says."""
+        super().__init__()
+        self.necks, self.section = necks, section
 
     def prepare(self, student: Detector, teacher: Detector) -> None:
         """Look at both detectors once, before the first step.

@@ -30,9 +30,10 @@ class ChannelWiseLoss(DistillationLoss):
         section: alpha and the temperature T.
     """
 
+    section: CwdSection
+
     def __init__(self, necks: NeckPair, section: CwdSection) -> None:
-        super().__init__()
-        self.necks, self.section = necks, section
+        super().__init__(necks, section)
         # the softmax takes no notice of what is added to a whole channel
         self.align = necks.align_layers(bias=False)
 

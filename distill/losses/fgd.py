@@ -44,9 +44,10 @@ class FocalGlobalLoss(DistillationLoss):
         section: the four weights, their form, the temperature.
     """
 
+    section: FgdSection
+
     def __init__(self, necks: NeckPair, section: FgdSection) -> None:
-        super().__init__()
-        self.necks, self.section = necks, section
+        super().__init__(necks, section)
         self.align = necks.align_layers()
         layers = paddle.nn.LayerList
         self.student_context = layers([ContextBlock(channels) for channels in necks.teacher_channels])

@@ -90,16 +90,18 @@ class MaskedGenerativeLoss(DistillationLoss):
         section: alpha, its form, and the share of positions that is hidden.
     """
 
+    section: MgdSection
+
     def __init__(self, necks: NeckPair, section: MgdSection) -> None:
-        super().__init__()
-        self.necks, self.section = necks, section
+        super().__init__(necks, section)
         self.align = necks.align_layers()
         self.generate = paddle.nn.LayerList([_generator(channels) for channels in necks.teacher_channels])
 
     def forward(self, lesson: Lesson) -> paddle.Tensor:
         """See :class:`DistillationLoss`."""
         section = self.section
-        shapes = [(feature.shape[2], feature.shape[3]) for feature in lesson.student]
+        student, teacher = self._compared(lesson)
+        shapes = [(feature.shape[2], feature.shape[3]) for feature in student]
         inside = None
         if section.mask_focus or section.box_weight != 1:
             levels = zip(self.necks.strides, shapes, strict=True)
@@ -117,7 +119,10 @@ class MaskedGenerativeLoss(DistillationLoss):
         if inside is not None and section.box_weight != 1:
             weights = [paddle.to_tensor(square_weights(own, section.box_weight)) for own in inside]
         tensors = [paddle.to_tensor(mask) for mask in masks]
-        return self.of_masked(lesson.student, lesson.teacher, tensors, weights, lesson.progress)
+        return self.of_masked(student, teacher, tensors, weights, lesson.progress)
+
+    def _compared(self, lesson: Lesson) -> tuple[Sequence[paddle.Tensor], Sequence[paddle.Tensor]]:
+        return lesson.student, lesson.teacher
 
     def of_masked(
         self,
@@ -170,6 +175,19 @@ class MaskedGenerativeLoss(DistillationLoss):
         if section.box_weight != 1:
             text += f", w inside boxes {section.box_weight:g} times that outside"
         return text
+
+
+class BackboneGenerativeLoss(MaskedGenerativeLoss):
+    """The same for a pair of backbones: what feeds the necks is made from what feeds the student's."""
+
+    needs_backbone = True
+
+    def _compared(self, lesson: Lesson) -> tuple[Sequence[paddle.Tensor], Sequence[paddle.Tensor]]:
+        return lesson.student_backbone, lesson.teacher_backbone
+
+    def formula(self) -> str:
+        """See :class:`DistillationLoss`."""
+        return f"{super().formula()}, of the backbones"
 
 
 def square_weights(inside: NDArray[np.float32], box_weight: float) -> NDArray[np.float32]:

@@ -40,11 +40,11 @@ class ResponseLoss(DistillationLoss):
         section: the two weights, temperature T, focus, min_score.
     """
 
+    section: ResponseSection
     needs_head = True
 
     def __init__(self, necks: NeckPair, section: ResponseSection) -> None:
-        super().__init__()
-        self.section = section
+        super().__init__(necks, section)
         self._from_points = False
 
     def prepare(self, student: Detector, teacher: Detector) -> None:
@@ -74,8 +74,8 @@ class ResponseLoss(DistillationLoss):
 
     def forward(self, lesson: Lesson) -> paddle.Tensor:
         """See :class:`DistillationLoss`."""
-        if lesson.teacher_outputs is None:
-            raise ValueError("a lesson for the response loss has the teacher's outputs in it")
+        if lesson.student_outputs is None or lesson.teacher_outputs is None:
+            raise ValueError("a lesson for the response loss has both heads' outputs in it")
         return self.of_outputs(lesson.student_outputs, lesson.teacher_outputs)
 
     def of_outputs(self, student: HeadOutputs, teacher: HeadOutputs) -> paddle.Tensor:

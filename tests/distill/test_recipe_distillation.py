@@ -23,7 +23,9 @@ def test_a_loss_is_on_with_its_defaults_or_off():
 
 
 def test_none_at_all_is_one_sentence_that_names_them():
-    with pytest.raises(UsageError, match="every distillation loss is null; give one of mgd, cwd, fgd, response"):
+    with pytest.raises(
+        UsageError, match="every distillation loss is null; give one of mgd, mgd_backbone, cwd, fgd, response"
+    ):
         recipe({"mgd": None})
 
 

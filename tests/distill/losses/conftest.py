@@ -22,9 +22,9 @@ def make_lesson() -> Callable[..., object]:
             return paddle.to_tensor(np.stack(rows).astype(np.float32), stop_gradient=not learns)
 
         sides = [-(-size // stride) for stride in STRIDES]
-        student, teacher = (
-            [tensor(10 * who + level, channels, side, side, learns=trained) for level, side in enumerate(sides)]
-            for who, channels in enumerate(CHANNELS)
+        student, teacher, *backbones = (
+            [tensor(10 * what + level, channels, side, side, learns=trained) for level, side in enumerate(sides)]
+            for what, channels in enumerate(CHANNELS * 2, start=6)
         )
         # a few places with two classes; the teacher is sure of some
         heads = [
@@ -44,6 +44,8 @@ def make_lesson() -> Callable[..., object]:
             epoch=1,
             seed=7,
             progress=0.25,
+            student_backbone=backbones[0],
+            teacher_backbone=backbones[1],
         )
 
     return make

@@ -18,6 +18,7 @@ KINDS = {
     "mgd with all options": {
         "mgd": {"alpha": 1.0, "alpha_form": "mean", "alpha_end": 0.1, "mask_focus": 0.5, "box_weight": 4}
     },
+    "mgd_backbone": {"mgd_backbone": {"alpha": 1.0, "alpha_form": "mean"}},
     "cwd": {"cwd": {}},
     "fgd sum": {"fgd": {"form": "sum"}},
     "fgd mean": {"fgd": {}},
@@ -29,13 +30,13 @@ NECKS = NeckPair((8, 16), (3, 3), (8, 8))
 def build(kind: str):
     paddle.seed(3)
     fields = KINDS[kind]
-    (loss,) = build_losses(DistillationSection.model_validate({"mgd": None, **fields}), NECKS).values()
+    (loss,) = build_losses(DistillationSection.model_validate({"mgd": None, **fields}), NECKS, NECKS).values()
     return loss
 
 
 def test_each_loss_of_the_list_is_tested_here_and_has_a_section():
     assert {name for fields in KINDS.values() for name in fields} == set(LOSSES)
-    assert set(DistillationSection.model_fields) == {"inherit", *LOSSES}
+    assert set(DistillationSection.model_fields) == {"inherit", "unlabelled_ratio", *LOSSES}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -51,9 +52,9 @@ def test_a_batch_is_the_mean_of_its_pictures(make_lesson, kind):
 def test_no_gradient_reaches_the_teacher(make_lesson, kind):
     lesson = make_lesson(trained=True)
     build(kind)(lesson).backward()
-    reached = [t.grad is not None for t in lesson.student] + [lesson.student_outputs.logits.grad is not None]
-    assert any(reached)
-    given = [*lesson.teacher, lesson.teacher_outputs.logits]
+    taught = [*lesson.student, *lesson.student_backbone, lesson.student_outputs.logits]
+    assert any(tensor.grad is not None for tensor in taught)
+    given = [*lesson.teacher, *lesson.teacher_backbone, lesson.teacher_outputs.logits]
     assert all(tensor.grad is None for tensor in given)
 
 
@@ -78,11 +79,12 @@ def test_pictures_without_boxes_teach_as_well(make_lesson, kind):
     value = build(kind)(lesson)
     value.backward()
     assert 0 < float(value) < 1e6
-    gradients = [t.grad for t in [*lesson.student, lesson.student_outputs.logits] if t.grad is not None]
+    taught = [*lesson.student, *lesson.student_backbone, lesson.student_outputs.logits]
+    gradients = [tensor.grad for tensor in taught if tensor.grad is not None]
     assert gradients and all(np.isfinite(g.numpy()).all() for g in gradients)
 
 
-@pytest.mark.parametrize("kind", ["mgd mean", "mgd with all options", "cwd", "fgd mean"])
+@pytest.mark.parametrize("kind", ["mgd mean", "mgd with all options", "mgd_backbone", "cwd", "fgd mean"])
 def test_size_free_forms_do_not_grow_with_the_picture(make_lesson, kind):
     loss = build(kind)
     small, large = (float(loss(make_lesson(range(6), size=size, boxes=False))) for size in (64, 256))
@@ -97,10 +99,12 @@ def test_the_papers_forms_do_grow(make_lesson, kind):
 
 
 def test_losses_add_up_in_a_fixed_order(make_lesson):
-    section = DistillationSection.model_validate({"response": {}, "cwd": {}, "fgd": {}, "mgd": {}})
-    losses = build_losses(section, NECKS)
-    assert list(losses) == ["mgd", "cwd", "fgd", "response"]
-    assert [loss.needs_head for loss in losses.values()] == [False, False, False, True]
+    section = DistillationSection.model_validate({"response": {}, "cwd": {}, "fgd": {}, "mgd_backbone": {}, "mgd": {}})
+    losses = build_losses(section, NECKS, NeckPair((16,), (5,), (5,)))
+    assert list(losses) == ["mgd", "mgd_backbone", "cwd", "fgd", "response"]
+    assert [name for name, loss in losses.items() if loss.needs_head] == ["response"]
+    assert [name for name, loss in losses.items() if loss.needs_backbone] == ["mgd_backbone"]
+    assert losses["mgd_backbone"].formula().endswith("over strides 16, mask hides 65%, of the backbones")
     assert all("\n" not in loss.formula() for loss in losses.values())
 
 

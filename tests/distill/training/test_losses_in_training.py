@@ -28,6 +28,7 @@ from temper.export.trace import trace_network  # noqa: E402
 ALL = DistillationSection.model_validate(
     {
         "mgd": {"alpha": 0.5, "alpha_form": "mean", "alpha_end": 0.1, "mask_focus": 0.5, "box_weight": 3},
+        "mgd_backbone": {"alpha": 0.5, "alpha_form": "mean"},
         "cwd": {},
         "fgd": {},
         "response": {},
@@ -82,7 +83,7 @@ def test_layers_move_and_stay_out_of_the_weights_and_the_graph(job, tmp_path):
             train_model(job, tmp_path, stop_after(steps))
         checkpoints.append(latest_checkpoint(tmp_path / "checkpoints")[0].groups["distillation"])
     early, late = checkpoints
-    assert {name.split(".")[0] for name in early} == {"mgd", "cwd", "fgd"}
+    assert {name.split(".")[0] for name in early} == {"mgd", "mgd_backbone", "cwd", "fgd"}
     assert [name for name in early if np.array_equal(early[name], late[name])] == []
 
     record = train_model(job, tmp_path, silent)
