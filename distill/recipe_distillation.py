@@ -14,9 +14,10 @@ class MgdSection(Section):
 
     mask_ratio: Fraction = Field(0.65, description="share of positions hidden from the student (lambda)")
     alpha: float = Field(2e-5, gt=0, description="weight of this loss beside the detector's own")
-    alpha_form: Literal["sum", "mean"] = Field(
+    alpha_form: Literal["sum", "mean", "relative"] = Field(
         "sum",
-        description="'sum' is the paper's (grows with the feature map); 'mean' divides by its elements, size-free",
+        description="'sum' is the paper's (grows with the feature map); 'mean' divides by its elements, size-free; "
+        "'relative' also by the mean square of the teacher's numbers, so that an alpha fits any teacher",
     )
     alpha_end: float | None = Field(
         None, ge=0, description="alpha falls or rises to this on half a cosine over the training; null: stays as it is"
@@ -40,23 +41,28 @@ class CwdSection(Section):
 
     alpha: float = Field(5.0, gt=0, description="weight of this loss beside the detector's own; size-free")
     temperature: float = Field(1.0, gt=0, description="of the softmax over positions; higher looks at more of them")
+    form: Literal["raw", "relative"] = Field(
+        "relative", description="'raw' is the paper's; 'relative' divides features by the spread of the teacher's first"
+    )
 
 
-#: Weights of FGD's four parts: the paper's for detectors of one stage with anchors, and what they are near to as means.
-_FGD_WEIGHTS = {"sum": (1e-3, 5e-4, 5e-4, 5e-6), "mean": (0.25, 0.125, 0.5, 1.0)}
+#: Weights of FGD's four parts: the authors' for RetinaNet, and of means over features of spread 1.
+_FGD_WEIGHTS = {"sum": (1e-3, 5e-4, 5e-4, 5e-6), "relative": (0.25, 0.125, 0.5, 1.0)}
 
 
 class FgdSection(Section):
     """Focal and Global Distillation (Yang et al., CVPR 2022, arXiv 2111.11837)."""
 
-    form: Literal["sum", "mean"] = Field(
-        "mean", description="'sum' is the paper's (grows with the feature map); 'mean' is size-free"
+    form: Literal["sum", "relative"] = Field(
+        "relative",
+        description="'sum' is the paper's (grows with the feature map); 'relative' is size-free, and divides features "
+        "by the spread of the teacher's first",
     )
     foreground: float | None = Field(
-        None, ge=0, description="weight of features inside true boxes (alpha); null: 1e-3 for 'sum', 0.25 for 'mean'"
+        None, ge=0, description="weight of features inside true boxes (alpha); null: 1e-3 of sums, 0.25 of 'relative'"
     )
     background: float | None = Field(
-        None, ge=0, description="of features outside (beta); null: 5e-4 for 'sum', 0.125 for 'mean'"
+        None, ge=0, description="of features outside (beta); null: 5e-4 of sums, 0.125 of 'relative'"
     )
     attention: float | None = Field(
         None, ge=0, description="of where and in which channels attention lies (gamma); null: 5e-4 or 0.5"

@@ -117,6 +117,14 @@ class DistillationLoss(ABC, paddle.nn.Layer):
         """The loss in one readable line, for logs and reports."""
 
 
+def power(feature: paddle.Tensor) -> paddle.Tensor:
+    """The mean square of each picture's feature [B, C, H, W], [B, 1, 1, 1]; no gradient goes through it.
+
+    Networks differ by orders of magnitude in it, and so would losses on their features as they are.
+    """
+    return (feature.detach() ** 2).mean(axis=[1, 2, 3], keepdim=True).clip(min=1e-12)
+
+
 def common_strides(student: Sequence[int], teacher: Sequence[int]) -> tuple[int, ...]:
     """The strides both necks have, ascending.
 

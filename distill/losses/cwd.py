@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..paddle_import import paddle
-from .base import DistillationLoss, Lesson, NeckPair
+from .base import DistillationLoss, Lesson, NeckPair, power
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,8 @@ class ChannelWiseLoss(DistillationLoss):
     """alpha * T^2 * mean over pictures and channels of KL(softmax(teacher / T) || softmax(student / T)).
 
     The softmax is over the positions of a level; the levels add up. A distribution sums to one on a map of any size,
-    so the loss does not grow with it.
+    so the loss does not grow with it. With ``form`` "relative", both features are divided by the root mean square of
+    the teacher's first, so that a temperature means the same for any teacher.
 
     Args:
         necks: what is compared; a 1x1 convolution aligns the student's channels where they differ.
@@ -51,8 +52,9 @@ class ChannelWiseLoss(DistillationLoss):
         temperature = self.section.temperature
         total = paddle.zeros([])
         for level, (feature, target) in enumerate(zip(student, teacher, strict=True)):
-            own = F.log_softmax(self.align[level](feature).flatten(2) / temperature, axis=-1)
-            wanted = F.log_softmax(target.detach().flatten(2) / temperature, axis=-1)
+            spread = power(target).sqrt().flatten(2) if self.section.form == "relative" else 1.0
+            own = F.log_softmax(self.align[level](feature).flatten(2) / (temperature * spread), axis=-1)
+            wanted = F.log_softmax(target.detach().flatten(2) / (temperature * spread), axis=-1)
             divergence = (wanted.exp() * (wanted - own)).sum()
             total = total + divergence / (target.shape[0] * target.shape[1])
         return total * (self.section.alpha * temperature**2)
@@ -60,7 +62,8 @@ class ChannelWiseLoss(DistillationLoss):
     def formula(self) -> str:
         """See :class:`DistillationLoss`."""
         levels = ", ".join(str(stride) for stride in self.necks.strides)
+        unit = " rms" if self.section.form == "relative" else ""
         return (
             f"{self.section.alpha:g} * T^2 * mean over channels of KL(softmax(teacher / T) || softmax(S / T)) over "
-            f"strides {levels}, T = {self.section.temperature:g}"
+            f"strides {levels}, T = {self.section.temperature:g}{unit}"
         )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..paddle_import import paddle
-from .base import DistillationLoss, Lesson, NeckPair
+from .base import DistillationLoss, Lesson, NeckPair, power
 from .foreground import scale_of_boxes
 
 if TYPE_CHECKING:
@@ -36,8 +36,9 @@ class FocalGlobalLoss(DistillationLoss):
     """The loss of one pair of necks.
 
     With ``form`` "sum" it is the paper's, of which the attention and global parts grow with the feature map and all but
-    the spatial attention with its channels. With "mean" the sums over channels and positions become means; the
-    foreground and background parts are sums over boxes of means over their positions in either form.
+    the spatial attention with its channels. With "relative" both features are divided by the root mean square of the
+    teacher's first, so that the temperature means the same for any teacher, and sums over channels and positions become
+    means. The foreground part is a sum over boxes of means over their positions in either form.
 
     Args:
         necks: what is compared; a 1x1 convolution aligns the student's channels where they differ.
@@ -72,7 +73,11 @@ class FocalGlobalLoss(DistillationLoss):
         """
         total = paddle.zeros([])
         for level, (feature, target) in enumerate(zip(student, teacher, strict=True)):
-            terms = self._level(level, self.align[level](feature), target.detach(), boxes)
+            aligned, wanted = self.align[level](feature), target.detach()
+            if self.section.form == "relative":
+                spread = power(wanted).sqrt()
+                aligned, wanted = aligned / spread, wanted / spread
+            terms = self._level(level, aligned, wanted, boxes)
             for weight, term in zip(self.section.weights(), terms, strict=True):
                 if weight:
                     total = total + weight * term
@@ -102,9 +107,10 @@ class FocalGlobalLoss(DistillationLoss):
         """See :class:`DistillationLoss`."""
         foreground, background, attention, relation = self.section.weights()
         levels = ", ".join(str(stride) for stride in self.necks.strides)
+        form = "sums" if self.section.form == "sum" else "means, relative to the teacher,"
         return (
             f"{foreground:g} * foreground + {background:g} * background + {attention:g} * attention + {relation:g} * "
-            f"relation ({self.section.form}s over strides {levels}), T = {self.section.temperature:g}"
+            f"relation ({form} over strides {levels}), T = {self.section.temperature:g}"
         )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..paddle_import import paddle
-from .base import DistillationLoss, Lesson, NeckPair
+from .base import DistillationLoss, Lesson, NeckPair, power
 from .foreground import inside_boxes
 
 if TYPE_CHECKING:
@@ -81,9 +81,10 @@ class MaskedGenerativeLoss(DistillationLoss):
     """The loss of one pair of necks.
 
     With ``alpha_form`` "sum" it is the paper's alpha * sum((G - T)^2) / N, which grows with the feature map (2e-5
-    was tuned at about 800 x 1333 pixels); with "mean" it is alpha * mean((G - T)^2), the same at any size. Both add up
-    over the levels. Beyond the paper, alpha may change over the training, and true boxes may draw more of the mask or
-    of the weight of the squares.
+    was tuned at about 800 x 1333 pixels); with "mean" it is alpha * mean((G - T)^2), the same at any size; with
+    "relative" each picture's mean is divided by that of T^2, so that a G of zeros gives alpha whatever the size of the
+    teacher's numbers. All add up over the levels. Beyond the paper, alpha may change over the training, and true boxes
+    may draw more of the mask or of the weight of the squares.
 
     Args:
         necks: what is compared; a 1x1 convolution aligns the student's channels where they differ.
@@ -144,10 +145,13 @@ class MaskedGenerativeLoss(DistillationLoss):
         total = paddle.zeros([])
         for level, (feature, target, mask) in enumerate(zip(student, teacher, masks, strict=True)):
             generated = self.generate[level](self.align[level](feature) * mask)
-            if weights is None:
+            weight = None if weights is None else weights[level]
+            if self.section.alpha_form == "relative":
+                weight = (1 if weight is None else weight) / power(target)
+            if weight is None:
                 squares = F.mse_loss(generated, target.detach(), reduction="sum")
             else:
-                squares = ((generated - target.detach()) ** 2 * weights[level]).sum()
+                squares = ((generated - target.detach()) ** 2 * weight).sum()
             count = target.shape[0] if self.section.alpha_form == "sum" else target.size
             total = total + squares / count
         return total * self.alpha(progress)
@@ -166,7 +170,8 @@ class MaskedGenerativeLoss(DistillationLoss):
         square = "(G(mask * S) - T)^2"
         if section.box_weight != 1:
             square = f"w * {square}"
-        norm = f"sum({square}) / N" if section.alpha_form == "sum" else f"mean({square})"
+        forms = {"sum": "sum({}) / N", "mean": "mean({})", "relative": "mean({}) / mean(T^2)"}
+        norm = forms[section.alpha_form].format(square)
         text = f"{section.alpha:g} * {norm} over strides {levels}, mask hides {section.mask_ratio:.0%}"
         if section.alpha_end is not None:
             text += f", alpha ends at {section.alpha_end:g}"

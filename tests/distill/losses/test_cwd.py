@@ -23,7 +23,7 @@ def distribution(values, temperature):
     return [p / sum(powers) for p in powers]
 
 
-def reference_loss(arrays, *, alpha, temperature, levels=2) -> float:
+def reference_loss(arrays, *, alpha, temperature, form, levels=2) -> float:
     """The paper's equation 5, one position after the other."""
     total = 0.0
     for level in range(levels):
@@ -34,16 +34,18 @@ def reference_loss(arrays, *, alpha, temperature, levels=2) -> float:
             own = student[picture]
             if weight is not None:
                 own = np.einsum("chw,oc->ohw", own, weight[:, :, 0, 0])
+            unit = temperature * (math.sqrt((teacher[picture] ** 2).mean()) if form == "relative" else 1)
             for channel in range(channels):
-                p = distribution(teacher[picture, channel].ravel().tolist(), temperature)
-                q = distribution(own[channel].ravel().tolist(), temperature)
+                p = distribution(teacher[picture, channel].ravel().tolist(), unit)
+                q = distribution(own[channel].ravel().tolist(), unit)
                 total += sum(a * math.log(a / b) for a, b in zip(p, q, strict=True)) / (pictures * channels)
     return alpha * temperature**2 * total
 
 
+@pytest.mark.parametrize("form", ["raw", "relative"])
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 @pytest.mark.parametrize("channels", [(3, 3), (2, 4)])
-def test_loss_and_gradient_against_numpy(temperature, channels):
+def test_loss_and_gradient_against_numpy(form, temperature, channels):
     generator = np.random.default_rng(0)
     paddle.seed(0)
     shapes = [(2, 5, 4), (2, 3, 2)]
@@ -53,14 +55,14 @@ def test_loss_and_gradient_against_numpy(temperature, channels):
         for level, shape in enumerate(shapes)
     }
     arrays = {name: array.astype(np.float32).astype(np.float64) for name, array in arrays.items()}
-    layer = loss_layer(*channels, 2, alpha=30, temperature=temperature)
+    layer = loss_layer(*channels, 2, alpha=30, temperature=temperature, form=form)
     arrays |= {name: value.numpy().astype(np.float64) for name, value in layer.state_dict().items()}
     tensors = {name: paddle.to_tensor(a.astype(np.float32), stop_gradient=False) for name, a in arrays.items()}
     student, teacher = ([tensors[f"{who}.{level}"] for level in range(2)] for who in ("student", "teacher"))
     loss = layer.of_features(student, teacher)
 
     def value(given):
-        return reference_loss(given, alpha=30, temperature=temperature)
+        return reference_loss(given, alpha=30, temperature=temperature, form=form)
 
     assert float(loss) == pytest.approx(value(arrays), rel=1e-5)
     loss.backward()
@@ -85,4 +87,5 @@ def test_large_features_stay_finite():
 
 def test_formula_names_alpha_temperature_and_strides():
     formula = loss_layer(2, 2, 2, alpha=5, temperature=4).formula()
-    assert formula.startswith("5 * T^2") and "strides 8, 16, T = 4" in formula
+    assert formula.startswith("5 * T^2") and formula.endswith("strides 8, 16, T = 4 rms")
+    assert loss_layer(2, 2, 1, form="raw").formula().endswith("T = 1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,16 +17,18 @@ from temper.distill.recipe_distillation import DistillationSection  # noqa: E402
 KINDS = {
     "mgd sum": {"mgd": {"alpha": 1e-3}},
     "mgd mean": {"mgd": {"alpha": 1.0, "alpha_form": "mean"}},
+    "mgd relative": {"mgd": {"alpha": 1.0, "alpha_form": "relative"}},
     "mgd with all options": {
         "mgd": {"alpha": 1.0, "alpha_form": "mean", "alpha_end": 0.1, "mask_focus": 0.5, "box_weight": 4}
     },
     "mgd_backbone": {"mgd_backbone": {"alpha": 1.0, "alpha_form": "mean"}},
     "cwd": {"cwd": {}},
     "fgd sum": {"fgd": {"form": "sum"}},
-    "fgd mean": {"fgd": {}},
+    "fgd relative": {"fgd": {}},
     "response": {"response": {}},
 }
 NECKS = NeckPair((8, 16), (3, 3), (8, 8))
+SAME_CHANNELS = NeckPair((8, 16), (8, 8), (8, 8))
 
 
 def build(kind: str):
@@ -84,11 +88,32 @@ def test_pictures_without_boxes_teach_as_well(make_lesson, kind):
     assert gradients and all(np.isfinite(g.numpy()).all() for g in gradients)
 
 
-@pytest.mark.parametrize("kind", ["mgd mean", "mgd with all options", "mgd_backbone", "cwd", "fgd mean"])
+@pytest.mark.parametrize(
+    "kind", ["mgd mean", "mgd relative", "mgd with all options", "mgd_backbone", "cwd", "fgd relative"]
+)
 def test_size_free_forms_do_not_grow_with_the_picture(make_lesson, kind):
     loss = build(kind)
     small, large = (float(loss(make_lesson(range(6), size=size, boxes=False))) for size in (64, 256))
     assert large == pytest.approx(small, rel=0.3)
+
+
+@pytest.mark.parametrize("kind", ["mgd relative", "cwd", "fgd relative"])
+@pytest.mark.parametrize("factor", [0.01, 30.0])
+def test_relative_forms_do_not_depend_on_the_size_of_the_networks_numbers(make_lesson, kind, factor):
+    lesson = make_lesson()
+    loss = build_losses(DistillationSection.model_validate({"mgd": None, **KINDS[kind]}), SAME_CHANNELS)[
+        kind.split()[0]
+    ]
+    if kind == "mgd relative":  # a generation block of no biases passes a factor on
+        for name, parameter in loss.named_parameters():
+            if name.endswith("bias"):
+                parameter.set_value(paddle.zeros_like(parameter))
+
+    def scaled(by: float):
+        teacher = [feature * by for feature in lesson.teacher]
+        return replace(lesson, student=[feature.flip(1) for feature in teacher], teacher=teacher)
+
+    assert float(loss(scaled(factor))) == pytest.approx(float(loss(scaled(1.0))), rel=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["mgd sum", "fgd sum"])

@@ -80,6 +80,9 @@ def reference_loss(arrays, form, temperature) -> float:
             if f"align.{level}.weight" in arrays:
                 student = np.einsum("chw,oc->ohw", student, arrays[f"align.{level}.weight"][:, :, 0, 0])
                 student = student + arrays[f"align.{level}.bias"][:, None, None]
+            if form == "relative":
+                spread = math.sqrt((teacher**2).mean())
+                student, teacher = student / spread, teacher / spread
             channels, height, width = teacher.shape
             inside, scale = position_weights(boxes, stride, height, width)
             where, what = attention(teacher, temperature)
@@ -99,7 +102,7 @@ def reference_loss(arrays, form, temperature) -> float:
     return total
 
 
-@pytest.mark.parametrize("form", ["sum", "mean"])
+@pytest.mark.parametrize("form", ["sum", "relative"])
 @pytest.mark.parametrize("channels", [(4, 4), (3, 6)])
 def test_loss_and_gradient_against_numpy(form, channels):
     generator = np.random.default_rng(1)
@@ -139,15 +142,16 @@ def test_boxes_all_over_the_picture_leave_no_background():
     full = [np.array([[0, 0, 64, 64]], np.float32)]
     features = [paddle.randn([1, 4, 8, 8]), paddle.randn([1, 4, 4, 4])]
     student = [feature + 1 for feature in features]
-    alone = {"foreground": 0, "background": 1, "attention": 0, "relation": 0}
+    alone = {"form": "sum", "foreground": 0, "background": 0.25, "attention": 0, "relation": 0}
     assert float(loss_layer(4, 4, **alone).of_features(student, features, full)) == 0
     none = [np.zeros((0, 4), np.float32)]
-    # attention averages 1 over positions and over channels, so a difference of 1 everywhere gives 1 a level
+    # attention averages 1 over positions and over channels, so a difference of 1 everywhere gives the weight times the
+    # channels a level
     assert float(loss_layer(4, 4, **alone).of_features(student, features, none)) == pytest.approx(2, rel=1e-5)
 
 
 def test_large_and_small_boxes_weigh_the_same():
-    only = {"foreground": 1, "background": 0, "attention": 0, "relation": 0, "temperature": 1e6}
+    only = {"form": "sum", "foreground": 0.25, "background": 0, "attention": 0, "relation": 0, "temperature": 1e6}
     features = [paddle.randn([1, 4, 8, 8]), paddle.randn([1, 4, 4, 4])]
     student = [feature + 1 for feature in features]
     for box in ([0, 0, 8, 8], [0, 0, 64, 48]):
@@ -159,7 +163,7 @@ def test_weights_belong_to_their_form_unless_given():
     assert FgdSection(form="sum").weights() == (1e-3, 5e-4, 5e-4, 5e-6)
     assert FgdSection(background=0).weights() == (0.25, 0, 0.5, 1.0)
     assert "0.001 * foreground" in loss_layer(4, 4, form="sum").formula()
-    assert "means over strides 8, 16" in loss_layer(4, 4).formula()
+    assert "means, relative to the teacher, over strides 8, 16" in loss_layer(4, 4).formula()
 
 
 def test_no_weight_at_all_is_one_sentence():

@@ -45,12 +45,15 @@ def reference_loss(student, teachers, masks, state, *, alpha, form) -> float:
             x = convolve(x, state[f"align.{level}.weight"], state[f"align.{level}.bias"])
         x = convolve(x * mask, state[f"generate.{level}.0.weight"], state[f"generate.{level}.0.bias"])
         x = convolve(np.maximum(x, 0), state[f"generate.{level}.2.weight"], state[f"generate.{level}.2.bias"])
-        squares = ((x - target) ** 2).sum()
-        total += squares / (target.shape[0] if form == "sum" else target.size)
+        squares = (x - target) ** 2
+        if form == "relative":
+            total += np.mean([own.mean() / (t**2).mean() for own, t in zip(squares, target, strict=True)])
+        else:
+            total += squares.sum() / (target.shape[0] if form == "sum" else target.size)
     return alpha * total
 
 
-@pytest.mark.parametrize("form", ["sum", "mean"])
+@pytest.mark.parametrize("form", ["sum", "mean", "relative"])
 @pytest.mark.parametrize("channels", [(3, 3), (2, 4)])
 def test_loss_and_gradient_against_numpy(form, channels):
     generator = np.random.default_rng(0)
@@ -131,6 +134,7 @@ def test_masks_depend_on_sample_and_epoch_alone(ratio, seed, epoch, samples):
 def test_formula_says_which_form_is_used():
     assert "/ N" in loss_layer(2, 2, 2, alpha_form="sum").formula()
     assert "mean(" in loss_layer(2, 2, 2, alpha_form="mean", mask_ratio=0.45).formula()
+    assert "/ mean(T^2)" in loss_layer(2, 2, 2, alpha_form="relative").formula()
 
 
 def boxed_map(rows: slice, columns: slice, shape: tuple[int, int] = (10, 10)) -> np.ndarray:
@@ -190,7 +194,7 @@ def test_box_weight_shifts_the_loss_into_boxes_and_keeps_its_size():
     assert weights[0, 0, 0, 0] == pytest.approx(4 * weights[0, 0, 9, 9]) and (weights[1] == 1).all()
 
 
-@pytest.mark.parametrize("form", ["sum", "mean"])
+@pytest.mark.parametrize("form", ["sum", "mean", "relative"])
 def test_weighted_loss_and_gradient_against_numpy(form):
     generator = np.random.default_rng(4)
     paddle.seed(0)
@@ -216,9 +220,11 @@ def test_weighted_loss_and_gradient_against_numpy(form):
         x = convolve(given["student"], given["align.0.weight"], given["align.0.bias"]) * masks[0]
         x = np.maximum(convolve(x, given["generate.0.0.weight"], given["generate.0.0.bias"]), 0)
         x = convolve(x, given["generate.0.2.weight"], given["generate.0.2.bias"])
-        count = 2 if form == "sum" else given["teacher"].size
+        squares = (root * x - root * given["teacher"]) ** 2
+        if form == "relative":
+            squares = squares / (given["teacher"] ** 2).mean(axis=(1, 2, 3), keepdims=True)
         # halfway, half a cosine is halfway between its ends
-        return 0.2 * ((root * x - root * given["teacher"]) ** 2).sum() / count
+        return 0.2 * squares.sum() / (2 if form == "sum" else given["teacher"].size)
 
     assert float(loss) == pytest.approx(value(arrays), rel=1e-5)
     loss.backward()
