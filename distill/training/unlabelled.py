@@ -113,9 +113,8 @@ class UnlabelledStore(PictureStore):
 
 
 class UnlabelledLoader(BatchLoader):
-    """Batches of unlabelled pictures; their numbers go on where those of the training set end."""
+    """Batches of unlabelled pictures."""
 
-    labelled = 0
     _known: tuple[int, NDArray[np.int64]] | None = None
 
     def order(self, epoch: int) -> NDArray[np.int64]:
@@ -124,11 +123,6 @@ class UnlabelledLoader(BatchLoader):
         if known is None or known[0] != epoch:
             known = self._known = (epoch, super().order(epoch))
         return known[1]
-
-    def batch(self, step: int) -> Batch:
-        """See :class:`BatchLoader`."""
-        batch = super().batch(step)
-        return replace(batch, samples=tuple(self.labelled + sample for sample in batch.samples))
 
 
 class UnlabelledLessons:
@@ -164,7 +158,7 @@ class UnlabelledLessons:
             seed=job.seed,
             workers=job.training.workers,
         )
-        self.loader.labelled = len(job.train)
+        self._first = len(job.train)
         self._batches: Iterator[Batch] = iter(())
         self._told = 0
 
@@ -184,6 +178,8 @@ class UnlabelledLessons:
             progress: share of the training that is done.
         """
         batch = next(self._batches)
+        # their numbers go on where those of the training set end
+        batch = replace(batch, samples=tuple(self._first + sample for sample in batch.samples))
         self._tell()
         images = paddle.to_tensor(batch.images)
         features = self.detector.neck_features(images)
