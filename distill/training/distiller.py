@@ -9,6 +9,7 @@ from ..losses.base import Lesson, NeckPair, common_strides
 from ..losses.build import build_losses, compares_backbones
 from ..paddle_import import paddle
 from .backbones import BackbonePair
+from .precision import in_float32
 from .teacher import Teacher
 
 if TYPE_CHECKING:
@@ -71,19 +72,20 @@ class Distiller:
         live = self.needs_head or self._backbones is not None
         answer = self.teacher.answer(batch, images, self.strides, head=live)
         student_backbone, teacher_backbone = self._backbones.take() if self._backbones is not None else ([], [])
+        # what mixed precision left in 16 bits has no room for squares
         lesson = Lesson(
-            [features[level] for level in self._levels],
-            answer.features,
-            outputs,
-            answer.outputs,
+            in_float32([features[level] for level in self._levels]),
+            in_float32(answer.features),
+            in_float32(outputs),
+            in_float32(answer.outputs),
             batch.boxes,
             batch.labels,
             batch.samples,
             epoch,
             self.seed,
             progress,
-            student_backbone,
-            teacher_backbone,
+            in_float32(student_backbone),
+            in_float32(teacher_backbone),
         )
         return {name: loss(lesson) for name, loss in self.losses.items()}
 

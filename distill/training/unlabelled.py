@@ -6,7 +6,7 @@ a distillation loss is the mean over all of them, so that its weight means the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +18,10 @@ from ...core.errors import TemperError, UsageError
 from ...core.files import sha256_file
 from ...detection.dataset import DataSet, Sample
 from ...detection.images import Channels, ResizeRule, read_image
+from .. import ranks
 from ..data.listing import list_files
 from ..paddle_import import paddle
-from .loader import Batch, BatchLoader, PictureStore
+from .loader import CACHE_BYTES, Batch, BatchLoader, PictureStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,12 +35,12 @@ if TYPE_CHECKING:
 _MOST_UNREADABLE = 100
 
 
-def unlabelled_pictures(folder: Path, held_out: DataSet, rule: ResizeRule) -> DataSet:
+def unlabelled_pictures(folder: Path, judged: Sequence[DataSet], rule: ResizeRule) -> DataSet:
     """The pictures below a folder as a data set without boxes.
 
     Args:
         folder: looked through with all folders in it.
-        held_out: pictures that results are judged on; files with the same content are left out.
+        judged: pictures that results are judged on; files with the same content are left out.
         rule: its size stands for the pictures' own, which are only known once they are read.
 
     Raises:
@@ -50,23 +51,22 @@ def unlabelled_pictures(folder: Path, held_out: DataSet, rule: ResizeRule) -> Da
             f"The recipe's data.unlabelled is '{folder}', which is no folder. Give one with pictures in it, or set it "
             "to null."
         )
-    judged: dict[int, set[str]] = {}
-    for sample in held_out.samples:
-        path = held_out.image_path(sample)
-        judged.setdefault(_bytes(path), set()).add(sha256_file(path))
+    contents: dict[int, set[str]] = {}
+    for path in (data.image_path(sample) for data in judged for sample in data.samples):
+        contents.setdefault(_bytes(path), set()).add(sha256_file(path))
     nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.int32)
     samples = []
     for name in list_files(folder).pictures:
         path = folder / name
         # most files are told apart by their length alone
-        if (length := _bytes(path)) not in judged or sha256_file(path) not in judged[length]:
+        if (length := _bytes(path)) not in contents or sha256_file(path) not in contents[length]:
             samples.append(Sample(name.as_posix(), rule.width, rule.height, *nothing))
     if not samples:
         raise UsageError(
             f"The recipe's data.unlabelled is '{folder}', which has no pictures (but such as are judged on). Give "
             "another folder, or set it to null."
         )
-    return DataSet(held_out.labels, tuple(samples), folder, f"{folder.name}/unlabelled")
+    return DataSet(judged[0].labels, tuple(samples), folder, f"{folder.name}/unlabelled")
 
 
 def _bytes(path: Path) -> int:
@@ -84,8 +84,8 @@ class UnlabelledStore(PictureStore):
         unreadable: a sentence for each that could not be read so far.
     """
 
-    def __init__(self, data: DataSet, rule: ResizeRule, channels: Channels) -> None:
-        super().__init__(data, rule, channels)
+    def __init__(self, data: DataSet, rule: ResizeRule, channels: Channels, room: int = CACHE_BYTES) -> None:
+        super().__init__(data, rule, channels, room)
         self.unreadable: dict[int, str] = {}
 
     def image(self, index: int) -> NDArray[np.uint8]:
@@ -128,11 +128,14 @@ class UnlabelledLoader(BatchLoader):
 class UnlabelledLessons:
     """What a step's unlabelled pictures add to its distillation losses.
 
+    With several ranks, each takes its share of them. They are always taken at the network's own size.
+
     Args:
         job: of the training; it has distillation and unlabelled pictures.
         detector: the student.
         distiller: its teacher and losses.
         normalisation: of the pictures.
+        judged: pictures that results are judged on, which are left out.
         warn: is told a sentence about every picture that cannot be read.
     """
 
@@ -142,39 +145,42 @@ class UnlabelledLessons:
         detector: Detector,
         distiller: Distiller,
         normalisation: Normalisation,
+        *,
+        judged: Sequence[DataSet],
         warn: Callable[[str], None],
     ) -> None:
         if job.distillation is None or job.unlabelled is None:
             raise ValueError("a job without distillation has no use for unlabelled pictures")
         rule = job.input.rule()
         self.detector, self.distiller, self.warn = detector, distiller, warn
-        self.store = UnlabelledStore(unlabelled_pictures(job.unlabelled, job.val, rule), rule, job.input.channels)
+        data = unlabelled_pictures(job.unlabelled, judged, rule)
+        self.store = UnlabelledStore(data, rule, job.input.channels, CACHE_BYTES // ranks.size())
+        wanted = min(len(data), round(job.training.batch_size * job.distillation.unlabelled_ratio))
         self.loader = UnlabelledLoader(
             self.store,
             detector,
             normalisation,
             job.training.augment,
-            batch_size=max(1, round(job.training.batch_size * job.distillation.unlabelled_ratio)),
+            batch_size=max(1, wanted // ranks.size()) * ranks.size(),
             seed=job.seed,
             workers=job.training.workers,
+            rank=ranks.rank(),
+            ranks=ranks.size(),
         )
         self._first = len(job.train)
         self._batches: Iterator[Batch] = iter(())
-        self._told = 0
+        self._step = self._told = 0
 
     def start(self, first: int, last: int) -> None:
         """Get ready for the steps from ``first`` up to, not including, ``last``."""
-        self._batches = self.loader.batches(first, last)
+        self._batches, self._step = self.loader.batches(first, last), first
 
-    def join(
-        self, lessons: dict[str, paddle.Tensor], labelled: int, step: int, progress: float
-    ) -> dict[str, paddle.Tensor]:
-        """The losses of a step over labelled and unlabelled pictures together.
+    def join(self, lessons: dict[str, paddle.Tensor], labelled: int, progress: float) -> dict[str, paddle.Tensor]:
+        """The losses of the next step over labelled and unlabelled pictures together.
 
         Args:
             lessons: over the labelled ones.
             labelled: how many these are.
-            step: counted from 0.
             progress: share of the training that is done.
         """
         batch = next(self._batches)
@@ -184,7 +190,8 @@ class UnlabelledLessons:
         images = paddle.to_tensor(batch.images)
         features = self.detector.neck_features(images)
         outputs = self.detector.head_outputs(features) if self.distiller.needs_head else None
-        epoch = step // self.loader.steps_per_epoch
+        epoch = self._step // self.loader.steps_per_epoch
+        self._step += 1
         added = self.distiller(batch, images, features, outputs, epoch, progress)
         share = len(batch.samples) / (labelled + len(batch.samples))
         return {name: lessons[name] * (1 - share) + added[name] * share for name in lessons}

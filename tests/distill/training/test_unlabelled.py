@@ -43,7 +43,7 @@ def test_every_picture_below_the_folder_and_none_that_is_judged_on(folder, toy_s
     held_out = toy_sets[1]
     judged = held_out.image_path(held_out.samples[0])
     (folder / "copy of a judged one.png").write_bytes(judged.read_bytes())
-    found = unlabelled_pictures(folder, held_out, RULE)
+    found = unlabelled_pictures(folder, [held_out], RULE)
     names = [sample.file_name for sample in found.samples]
     assert len(names) == 10 and names == sorted(names) and {name.split("/")[0] for name in names} == {"day0", "day1"}
     assert all(not len(sample.boxes) for sample in found.samples)
@@ -55,7 +55,7 @@ def test_an_unreadable_picture_gives_its_place_to_the_next(folder, toy_sets):
     (folder / "day1/1.png").write_bytes(b"torn")
     (folder / "day1/3.jpg").unlink()
     (folder / "day1/3.jpg").symlink_to(folder / "nowhere.jpg")
-    found = unlabelled_pictures(folder, toy_sets[1], RULE)
+    found = unlabelled_pictures(folder, toy_sets[1:], RULE)
     store = UnlabelledStore(found, RULE, "grey")
     names = [sample.file_name for sample in found.samples]
     broken = names.index("day1/1.png")
@@ -69,16 +69,16 @@ def test_an_unreadable_picture_gives_its_place_to_the_next(folder, toy_sets):
 def test_nothing_but_unreadable_ones_is_one_sentence(folder, toy_sets):
     for path in folder.rglob("*.*g"):
         path.write_bytes(b"torn")
-    store = UnlabelledStore(unlabelled_pictures(folder, toy_sets[1], RULE), RULE, "grey")
+    store = UnlabelledStore(unlabelled_pictures(folder, toy_sets[1:], RULE), RULE, "grey")
     with pytest.raises(TemperError, match=r"100 in a row cannot be read. The first of them: .*2.png is not a picture"):
         store.image([s.file_name for s in store.data.samples].index("day0/2.png"))
 
 
 def test_a_folder_that_is_none_or_empty_is_one_sentence(tmp_path, toy_sets):
     with pytest.raises(UsageError, match="data.unlabelled is .*missing', which is no folder"):
-        unlabelled_pictures(tmp_path / "missing", toy_sets[1], RULE)
+        unlabelled_pictures(tmp_path / "missing", toy_sets[1:], RULE)
     with pytest.raises(UsageError, match="which has no pictures"):
-        unlabelled_pictures(tmp_path, toy_sets[1], RULE)
+        unlabelled_pictures(tmp_path, toy_sets[1:], RULE)
 
 
 @pytest.fixture
@@ -139,10 +139,10 @@ def test_losses_are_the_mean_over_all_pictures_of_a_step(jobs):
     student = build_detector(job.detector, job.train.labels, 0)
     student.eval()
     distiller = Distiller(student, job.distillation, Teacher(job.teacher, job.teacher_weights, job.train.labels, 0), 0)
-    lessons = UnlabelledLessons(job, student, distiller, GREY, print)
+    lessons = UnlabelledLessons(job, student, distiller, GREY, judged=[job.val], warn=print)
     lessons.start(3, 5)
     given = {"mgd": paddle.to_tensor(3.0), "response": paddle.to_tensor(0.0)}
-    joined = lessons.join(given, 4, 3, 0.5)
+    joined = lessons.join(given, 4, 0.5)
     batch = lessons.loader.batch(3)
     # numbers that no labelled picture has
     batch = replace(batch, samples=tuple(sample + len(job.train) for sample in batch.samples))
