@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from .options import RUNTIME_NAMES
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -35,7 +37,7 @@ def deploy() -> None:
     "--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Folder of the results."
 )
 @click.option("--variant", help="Which graph: a precision or a name. [default: fp32 if there is one]")
-@click.option("--runtime", default="onnxruntime", show_default=True, help="What runs it.")
+@click.option("--runtime", default="onnxruntime", show_default=True, help=f"What runs it: {', '.join(RUNTIME_NAMES)}.")
 @click.option("--threads", type=click.IntRange(min=1), help="Of the runtime. [default: it chooses]")
 @click.option(
     "--pictures",
@@ -69,11 +71,13 @@ def run(
     from ..deploy.run import RunSettings, run_detector
     from ..deploy.sources import open_source, require_apart
     from ..deploy.stop import stop_on_signals
+    from ..flow.progress import choose_style, progress
 
     require_apart(source, out, recursive=recursive)
     with open_bundle(bundle) as opened, stop_on_signals() as stop:
         frames = open_source(source, opened.manifest.input.channels, recursive=recursive)
-        detector = open_detector(opened, variant, runtime, threads)
+        with progress(choose_style(as_json)) as reporter:
+            detector = open_detector(opened, variant, runtime, threads, reporter)
         with _display(as_json, list(opened.manifest.labels)) as display:
             settings = RunSettings(out, pictures, limit)
             summary = run_detector(detector, frames, settings, report=display.report, announce=display.frame, stop=stop)

@@ -1,0 +1,86 @@
+"""OpenVINO on the processor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import MissingDependencyError, TemperError
+from .base import RawOutput, TensorInfo
+
+_DTYPES = {"u8": "uint8", "f32": "float32", "i32": "int32", "i64": "int64"}
+_OUTPUTS = ("boxes", "scores", "labels", "count")
+_DEVICE = "CPU"
+
+
+class OpenVino:
+    """One ONNX file, compiled by OpenVINO for this processor.
+
+    Args:
+        path: the ONNX file.
+        threads: how many threads one call uses; None lets OpenVINO choose.
+
+    Raises:
+        MissingDependencyError: if openvino is not installed.
+        TemperError: if the file cannot be loaded.
+    """
+
+    name = "openvino"
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        try:
+            import openvino
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"OpenVINO cannot be imported ({error}). Install it with pip install 'openvino>=2024.6'."
+            ) from error
+        self.version: str = openvino.__version__.split("-")[0]
+        self._path = path
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            # precision is in the graph: without this, processors with bfloat16 round everything to it
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        if threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        try:
+            self._compiled: Any = openvino.Core().compile_model(str(path), _DEVICE, settings)
+            self._request: Any = self._compiled.create_infer_request()
+        except Exception as error:  # OpenVINO raises RuntimeError and others, with a page of source places
+            raise TemperError(
+                f"OpenVINO {self.version} cannot load {path}: {_reason(error)}. "
+                "Export the bundle again, or run it on ONNX Runtime."
+            ) from error
+        self.inputs = tuple(_describe(port) for port in self._compiled.inputs)
+        self.outputs = tuple(_describe(port) for port in self._compiled.outputs)
+
+    def infer(self, images: NDArray[np.uint8]) -> RawOutput:
+        """Run the graph; see :class:`~.base.Runtime`."""
+        try:
+            self._request.infer({"image": images})
+            # copies: the tensors are overwritten by the next call
+            return RawOutput(*(np.array(self._request.get_tensor(name).data) for name in _OUTPUTS))
+        except Exception as error:  # as above
+            raise TemperError(f"OpenVINO {self.version} failed on {self._path.name}: {_reason(error)}.") from error
+
+    def close(self) -> None:
+        """Free the compiled graph."""
+        self._request = self._compiled = None
+
+
+def _describe(port: Any) -> TensorInfo:
+    kind = port.get_element_type().to_string()
+    dtype = _DTYPES.get(kind, kind)
+    shape = tuple(None if length.is_dynamic else int(length.get_length()) for length in port.get_partial_shape())
+    return TensorInfo(port.get_any_name(), dtype, shape)
+
+
+def _reason(error: Exception) -> str:
+    """The last line of OpenVINO's message that says something: the first ones name places in its source."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    telling = [line for line in lines if line and not line.startswith(("Exception from", "Check '", "FrontEnd API"))]
+    return (telling[-1] if telling else type(error).__name__).rstrip(". ")[:300]
