@@ -45,6 +45,7 @@ SCHEMA_VERSION = 1
 MADE_UP = 8
 BATCH = 8
 _PROGRESS_STEP = 10
+_MOST_FAULTS = 3
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def check_on_device(
         require_same_labels(bundle, data)
         if not len(data):
             raise UsageError(f"The data set {data.name} has no pictures, so nothing can be checked on it.")
-    before = machine_state()
+    machine = machine_state(sample_seconds=0)
     results = []
     for variant in bundle.manifest.variants:
         if variant.target not in kind.targets:
@@ -133,7 +134,7 @@ def check_on_device(
                 "manifest_sha256": sha256_json(bundle.manifest.model_dump(mode="json")),
             },
             "data_sha256": None if data is None else data.content_hash(),
-            "machine": asdict(before),
+            "machine": asdict(machine),
             "variants": [
                 {
                     **result.record,
@@ -212,7 +213,7 @@ class _Check:
                 found["reference"].append(detector.to_detections(theirs, 0, image, ""))
             if (index + 1) % _PROGRESS_STEP == 0 or index + 1 == total:
                 self.report(Event("step", STAGE, {"done": index + 1, "total": total, "unit": "pictures"}))
-        faults = list(dict.fromkeys(faults))
+        faults = _first_few(list(dict.fromkeys(faults)))
         record["pictures"] = total
         record["tolerance"] = tolerance_dict(self.variant.precision)
         record["comparison"] = None if reference is None else comparison.to_dict()
@@ -295,6 +296,15 @@ def summary_line(result: VariantResult, runtime: str) -> str:
         if ap is not None:
             words.append(f"mAP {ap:.2f} {who}")
     return f"{title}  ok: {', '.join(words)}"
+
+
+def _first_few(faults: list[str]) -> list[str]:
+    """The first of many: every picture may word the same fault with other numbers."""
+    return (
+        faults
+        if len(faults) <= _MOST_FAULTS
+        else [*faults[:_MOST_FAULTS], f"{len(faults) - _MOST_FAULTS} more like these"]
+    )
 
 
 def _identity(variant: Variant) -> dict[str, Any]:

@@ -70,7 +70,8 @@ def check(
     """Check BUNDLE on this machine: manifest, hashes, and that every graph loads and answers as it should.
 
     With --runtime or --data the answers are also held against ONNX Runtime's, picture by picture, and the result is
-    written beside the bundle as NAME.check-RUNTIME.json. It holds figures, versions and hashes only, and may be passed on.
+    written beside the bundle as NAME.check-RUNTIME.json. It holds figures, versions and hashes only, and may be passed
+    on.
     """
     from ..bundle.loader import open_bundle
     from ..core.errors import TemperError

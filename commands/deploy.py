@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ..deploy.run import RunSummary
     from ..deploy.store import FrameResult
 
+#: The events of an engine that is built first; of the rest the run is the only stage.
+ENGINE_STAGE = "engine"
 #: Between two lines of progress where there is no terminal.
 PLAIN_PROGRESS_SECONDS = 5.0
 
@@ -71,14 +73,12 @@ def run(
     from ..deploy.run import RunSettings, run_detector
     from ..deploy.sources import open_source, require_apart
     from ..deploy.stop import stop_on_signals
-    from ..flow.progress import choose_style, progress
 
     require_apart(source, out, recursive=recursive)
     with open_bundle(bundle) as opened, stop_on_signals() as stop:
         frames = open_source(source, opened.manifest.input.channels, recursive=recursive)
-        with progress(choose_style(as_json)) as reporter:
-            detector = open_detector(opened, variant, runtime, threads, reporter)
         with _display(as_json, list(opened.manifest.labels)) as display:
+            detector = open_detector(opened, variant, runtime, threads, display.report)
             settings = RunSettings(out, pictures, limit)
             summary = run_detector(detector, frames, settings, report=display.report, announce=display.frame, stop=stop)
         display.summary(summary)
@@ -97,8 +97,10 @@ class _JsonDisplay(AbstractContextManager["_JsonDisplay"]):
         return None
 
     def report(self, event: Event) -> None:
-        if event.kind == "warning":
-            self._write({"kind": "warning", **event.data})
+        if event.kind in ("warning", "note"):
+            self._write({"kind": event.kind, **event.data})
+        elif event.kind == "step" and event.stage == ENGINE_STAGE:
+            self._write({"kind": "engine", "percent": event.data["done"]})
 
     def frame(self, result: FrameResult) -> None:
         defects = result.verdict.defects
@@ -143,9 +145,11 @@ class _PlainDisplay(AbstractContextManager["_PlainDisplay"]):
 
         if event.kind == "warning":
             self._line(f"warning: {event.data['message']}")
+        elif event.kind == "note":
+            self._line(event.data["message"])
         elif event.kind == "step" and time.monotonic() >= self._next_progress:
             self._next_progress = time.monotonic() + PLAIN_PROGRESS_SECONDS
-            self._line(progress_text(event.data))
+            self._line(progress_text(event.data) if event.stage != ENGINE_STAGE else engine_text(event.data))
 
     def frame(self, result: FrameResult) -> None:
         if text := frame_text(result, self._labels):
@@ -187,9 +191,8 @@ class _LiveDisplay(_PlainDisplay):
     def report(self, event: Event) -> None:
         if event.kind == "step":
             data = event.data
-            self._progress.update(
-                self._task, completed=data["done"], total=data["total"] or None, told=counts_text(data)
-            )
+            told = counts_text(data) if event.stage != ENGINE_STAGE else engine_text(data)
+            self._progress.update(self._task, completed=data["done"], total=data["total"] or None, told=told)
         else:
             super().report(event)
 
@@ -217,6 +220,11 @@ def counts_text(data: dict[str, Any]) -> str:
         f"{data['frames_per_second']:.1f} frames/s · {data['ok']} ok · {data['defect']} defect · "
         f"{data['not_inspected']} not inspected"
     )
+
+
+def engine_text(data: dict[str, Any]) -> str:
+    """How far the engine is that has to be built before the run."""
+    return f"engine {data['done']} {data['unit']}"
 
 
 def progress_text(data: dict[str, Any]) -> str:

@@ -24,12 +24,13 @@ class PhaseTree:
 
     Args:
         tell: called with a percentage from 0 to 100 and the innermost phase's name, whenever the percentage has grown.
+            It begins anew with every phase that has no parent.
     """
 
     def __init__(self, tell: Callable[[int, str], None]) -> None:
         self._tell = tell
         self._lock = threading.Lock()
-        self._roots: dict[str, _Phase] = {}
+        self._root: _Phase | None = None
         self._by_name: dict[str, _Phase] = {}
         self._told = -1
 
@@ -38,7 +39,10 @@ class PhaseTree:
         with self._lock:
             phase = _Phase(max(1, steps))
             over = self._by_name.get(parent) if parent else None
-            (self._roots if over is None else over.children)[name] = phase
+            if over is None:
+                self._root, self._told = phase, -1
+            else:
+                over.children[name] = phase
             self._by_name[name] = phase
             self._report(name)
 
@@ -60,9 +64,7 @@ class PhaseTree:
                 self._report(name)
 
     def _report(self, name: str) -> None:
-        # several phases without a parent follow one another: the last to begin is the one that counts
-        root = next(reversed(self._roots.values()), None)
-        percent = int(100 * root.share()) if root is not None else 0
+        percent = int(100 * self._root.share()) if self._root is not None else 0
         if percent > self._told:
             self._told = percent
             self._tell(percent, name)

@@ -60,7 +60,7 @@ def build_engine(request: BuildRequest, tell: Tell) -> str:
     version = parse_version(trt.__version__)
     require_supported(version)
     logger = _make_logger(trt)
-    builder = trt.Builder(logger)
+    builder = _make_builder(trt, logger)
     _require_dla(builder, version, request)
     typed = _is_strongly_typed(version, request.options)
     network = builder.create_network(_creation_flags(trt, version, typed))
@@ -72,13 +72,22 @@ def build_engine(request: BuildRequest, tell: Tell) -> str:
     _add_profiles(builder, network, config, request.options)
     cache = _start_timing_cache(config, request)
     if version >= STRONG_TYPES:
-        config.progress_monitor = _make_monitor(trt, PhaseTree(tell))
+        _watch(trt, config, PhaseTree(tell))
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise TemperError(f"TensorRT {trt.__version__} could not build the engine. {logger.first_error}".rstrip())
+        reason = logger.first_error or "TensorRT gives no reason"
+        raise TemperError(f"TensorRT {trt.__version__} could not build the engine: {reason}.")
     write_bytes(request.engine, bytes(plan))
     write_bytes(request.timing_out, bytes(cache.serialize()))
     return str(trt.__version__)
+
+
+def _make_builder(trt: Any, logger: Any) -> Any:
+    try:
+        return trt.Builder(logger)
+    except Exception as error:  # the bindings raise a TypeError where there is no GPU or driver
+        reason = logger.first_error or first_line(error)
+        raise TemperError(f"TensorRT {trt.__version__} cannot work here: {reason}. Look at nvidia-smi.") from error
 
 
 def _is_strongly_typed(version: Version, options: BuildOptions) -> bool:
@@ -205,6 +214,10 @@ def _make_logger(trt: Any) -> Any:
             sys.stderr.write(f"[{letter}] {message}\n")
 
     return Logger()
+
+
+def _watch(trt: Any, config: Any, tree: PhaseTree) -> None:
+    config.progress_monitor = _make_monitor(trt, tree)
 
 
 def _make_monitor(trt: Any, tree: PhaseTree) -> Any:

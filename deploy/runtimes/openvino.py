@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,10 @@ class OpenVino:
     notes: tuple[str, ...] = ()
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        try:
-            import openvino
-        except ImportError as error:
-            raise MissingDependencyError(
-                f"OpenVINO cannot be imported ({error}). Install it with pip install 'openvino>=2024.6'."
-            ) from error
+        openvino = import_openvino()
         self.version: str = openvino.__version__.split("-")[0]
         self._path = path
+        self._make_tensor: Any = openvino.Tensor
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             # precision is in the graph: without this, processors with bfloat16 round everything to it
@@ -61,7 +58,9 @@ class OpenVino:
     def infer(self, images: NDArray[np.uint8]) -> RawOutput:
         """Run the graph; see :class:`~.base.Runtime`."""
         try:
-            self._request.infer({"image": images})
+            image = self._make_tensor(np.ascontiguousarray(images), shared_memory=True)
+            self._request.set_tensor("image", image)
+            self._request.infer()
             # copies: the tensors are overwritten by the next call
             return RawOutput(*(np.array(self._request.get_tensor(name).data) for name in _OUTPUTS))
         except Exception as error:  # as above
@@ -70,6 +69,30 @@ class OpenVino:
     def close(self) -> None:
         """Free the compiled graph."""
         self._request = self._compiled = None
+
+
+def import_openvino() -> Any:
+    """The module ``openvino``, without the telemetry that its start-up would send.
+
+    Importing it tells a server of Google's so, unless openvino_telemetry is missing: then it has a stand-in of its own
+    that says nothing. A line has no network, and where it has one this is not Temper's to use.
+
+    Raises:
+        MissingDependencyError: if it is not installed.
+    """
+    silenced = "openvino_telemetry" not in sys.modules
+    if silenced:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"OpenVINO cannot be imported ({error}). Install it with pip install 'openvino>=2024.6'."
+        ) from error
+    finally:
+        if silenced:
+            del sys.modules["openvino_telemetry"]
+    return openvino
 
 
 def _describe(port: Any) -> TensorInfo:

@@ -71,7 +71,7 @@ def deserialise(trt: Any, logger: Any, content: bytes, options: BuildOptions, ti
     Raises:
         EngineRefusedError: if TensorRT does not take it.
     """
-    runtime = trt.Runtime(logger)
+    runtime = _make_runtime(trt, logger)
     if options.version_compatible:
         # such an engine carries a small runtime of its own, as code
         runtime.engine_host_code_allowed = True
@@ -82,6 +82,13 @@ def deserialise(trt: Any, logger: Any, content: bytes, options: BuildOptions, ti
         reason = logger.take_error()
         raise EngineRefusedError(f"TensorRT {trt.__version__} does not take the engine of {title}: {reason}.")
     return runtime, engine
+
+
+def _make_runtime(trt: Any, logger: Any) -> Any:
+    try:
+        return trt.Runtime(logger)
+    except Exception as error:  # the bindings raise a TypeError where there is no GPU or driver
+        raise TemperError(f"TensorRT {trt.__version__} cannot work here: {logger.take_error()}.") from error
 
 
 def make_context(engine: Any, logger: Any, title: str) -> Any:
