@@ -38,7 +38,8 @@ class Tolerance:
 TOLERANCES: dict[Precision, Tolerance] = {
     "fp32": Tolerance(0.99, 0.1),
     "fp16": Tolerance(0.95, 0.3),
-    "int8": Tolerance(0.80, 0.5),
+    # seen of the demo's bundles on OpenVINO against ONNX Runtime: 93 and 96 of 100 matched, mAP 0.1 and 0.5 apart
+    "int8": Tolerance(0.85, 1.0),
 }
 
 

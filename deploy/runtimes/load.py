@@ -82,7 +82,12 @@ def load_runtime(
     if threads is not None and threads < 1:
         raise UsageError(f"A runtime needs at least 1 thread; {threads} were asked for.")
     asked = GraphToRun(bundle, variant, threads, report)
-    return CheckedRuntime(kind.load(asked), bundle.manifest, asked.title)
+    backend = kind.load(asked)
+    try:
+        return CheckedRuntime(backend, bundle.manifest, asked.title)
+    except BaseException:
+        backend.close()
+        raise
 
 
 def runtime_kind(name: str) -> RuntimeKind:

@@ -3,15 +3,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from temper.bundle.loader import open_bundle
 from temper.core.errors import MissingDependencyError, TemperError
 from temper.deploy.check import same_answer
+from temper.deploy.compare import TOLERANCES, Comparison
 from temper.deploy.runtimes.base import RawOutput, TensorInfo
 from temper.deploy.runtimes.onnxruntime import OnnxRuntime
 from temper.deploy.runtimes.openvino import OpenVino
+from temper.export.quantize import quantize_int8
 from tiny_bundle import make_tiny_bundle
 
 
@@ -25,6 +28,11 @@ def pictures(graph: OpenVino, count: int, seed: int = 0) -> np.ndarray:
     (image,) = graph.inputs
     shape = (count, *(length or 0 for length in image.shape[1:]))
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def setting(runtime: OpenVino, name: str) -> Any:
+    """What OpenVINO says of a compiled graph."""
+    return runtime._requests[1].get_compiled_model().get_property(name)
 
 
 def row(answer: RawOutput, index: int) -> RawOutput:
@@ -54,13 +62,36 @@ def test_a_batch_of_eight_is_eight_times_a_batch_of_one(graph: Path) -> None:
 def test_threads_change_nothing_but_speed(graph: Path) -> None:
     one, two = OpenVino(graph, 1), OpenVino(graph, 2)
     images = pictures(one, 2)
-    assert one._compiled.get_property("INFERENCE_NUM_THREADS") == 1
-    assert two._compiled.get_property("INFERENCE_NUM_THREADS") == 2
+    assert [setting(runtime, "INFERENCE_NUM_THREADS") for runtime in (one, two)] == [1, 2]
     np.testing.assert_allclose(one.infer(images).scores, two.infer(images).scores, atol=1e-5)
 
 
 def test_numbers_stay_fp32_whatever_the_processor_could(graph: Path) -> None:
-    assert OpenVino(graph)._compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
+    assert setting(OpenVino(graph), "INFERENCE_PRECISION_HINT").to_string() == "f32"
+
+
+def test_each_batch_size_has_a_graph_of_its_own_and_few_are_kept(graph: Path) -> None:
+    """With an open batch OpenVINO computes int8 graphs wrongly."""
+    runtime = OpenVino(graph, 1)
+    for count in (2, 3, 1, 4, 5):
+        runtime.infer(pictures(runtime, count))
+    assert list(runtime._requests) == [3, 1, 4, 5]
+    for count, request in runtime._requests.items():
+        compiled = request.get_compiled_model()
+        assert compiled.inputs[0].get_partial_shape()[0].get_length() == count
+        assert compiled.inputs[0].get_partial_shape().is_static
+
+
+def test_an_int8_graph_is_as_near_as_rounding_allows(graph: Path, tmp_path: Path) -> None:
+    calibration = pictures(OpenVino(graph, 1), 16, seed=5)
+    quantised = tmp_path / "int8.onnx"
+    quantize_int8(graph, list(calibration), quantised)
+    runtime, comparison = OpenVino(quantised, 1), Comparison(0.02)
+    images = pictures(runtime, 8, seed=6)
+    comparison.add(OnnxRuntime(quantised, 1).infer(images), runtime.infer(images))
+    assert comparison.matched > 100
+    assert comparison.matched_share > TOLERANCES["int8"].matched_share
+    assert comparison.scores.largest < 0.03
 
 
 def test_it_says_what_the_graph_takes_and_gives(bundle_path: Path) -> None:
@@ -117,6 +148,7 @@ socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 import numpy
 from pathlib import Path
 from temper.deploy.runtimes.openvino import OpenVino
+from temper.export.quantize import quantize_int8
 runtime = OpenVino(Path({str(graph)!r}), 1)
 runtime.infer(numpy.zeros([1, *runtime.inputs[0].shape[1:]], numpy.uint8))
 """
