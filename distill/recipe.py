@@ -95,8 +95,9 @@ class ExportSection(Section):
 class BenchmarkSection(Section):
     """What is measured of the exported models."""
 
-    runtimes: tuple[Literal["onnxruntime"], ...] = Field(
-        ("onnxruntime",), min_length=1, description="what runs the graphs"
+    # the names of deploy.runtimes.load.RUNTIMES
+    runtimes: tuple[Literal["onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino", "tensorrt"], ...] = (
+        Field(("onnxruntime",), min_length=1, description="what runs the graphs")
     )
     batch_sizes: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(
         (1,), min_length=1, description="pictures per call"
