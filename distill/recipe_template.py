@@ -75,11 +75,15 @@ def _section(values: dict[str, Any], path: FieldPath, lines: list[str]) -> None:
         if isinstance(value, dict):
             if not path:
                 lines.append("")
-            lines.append(f"{indent}{name}: # {_HEADINGS[inner]}")
+            lines.append(f"{indent}{name}: # {_heading(inner)}")
             _section(value, inner, lines)
         else:
             comment = _comment(inner)
             lines.append(f"{indent}{name}: {_scalar(value)}{' # ' if comment else ''}{comment}")
+
+
+def _heading(path: FieldPath) -> str:
+    return _HEADINGS.get(path) or str((field_schema(Recipe, path) or {}).get("description", path[-1]))
 
 
 def _comment(path: FieldPath) -> str:
