@@ -52,7 +52,7 @@ def starter_recipe(name: str) -> Recipe:
         teacher=ModelSection.model_validate({"depth": 34, **small}),
         student=ModelSection.model_validate({"depth": 18, **small}),
         # the paper's alpha belongs to its own, larger pictures
-        distillation=DistillationSection(mgd=MgdSection(alpha=1, alpha_form="mean")),
+        distillation=DistillationSection(mgd=MgdSection(alpha=0.4, alpha_form="relative")),
     )
 
 

@@ -128,7 +128,7 @@ def _crc32(flat: Weights) -> int:
     value = 0
     for name in sorted(flat):
         value = zlib.crc32(
-            np.ascontiguousarray(flat[name]).reshape(-1).view(np.uint8), zlib.crc32(name.encode(), value)
+            np.ascontiguousarray(flat[name]).reshape(-1).view(np.uint8).data, zlib.crc32(name.encode(), value)
         )
     return value
 
