@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,7 @@ class OpenVino:
         #: Batch size -> a request of the graph compiled for it, the one used last at the end.
         self._requests: dict[int, Any] = {}
         try:
-            self._core: Any = self._openvino.Core()
-            self._model: Any = self._core.read_model(str(path))
+            self._model: Any = _core(self._openvino).read_model(str(path))
             self.inputs = tuple(_describe(port) for port in self._model.inputs)
             self.outputs = tuple(_describe(port) for port in self._model.outputs)
             self._request(1)
@@ -79,7 +79,7 @@ class OpenVino:
     def close(self) -> None:
         """Free the compiled graphs."""
         self._requests.clear()
-        self._model = self._core = None
+        self._model = None
 
     def _request(self, batch: int) -> Any:
         """A request of the graph for this batch size, compiled when it comes for the first time."""
@@ -89,11 +89,23 @@ class OpenVino:
             shape = model.inputs[0].get_partial_shape()
             shape[0] = batch
             model.reshape({"image": shape})
-            request = self._core.compile_model(model, _DEVICE, self._settings).create_infer_request()
+            compiled = _core(self._openvino).compile_model(model, _DEVICE, self._settings)
+            request = compiled.create_infer_request()
             if len(self._requests) >= _MOST_COMPILED:
                 self._requests.pop(next(iter(self._requests)))
         self._requests[batch] = request
         return request
+
+
+@cache
+def _core(openvino: Any) -> Any:
+    """The one ``Core`` of this process, which is never let go.
+
+    On processors with AMX each core's plugin gives the main thread a stack for signals of its own, and takes it away
+    with itself: of two whose lives overlap, one leaves a stack behind that is gone, and the next signal (SIGTERM, say)
+    kills the process.
+    """
+    return openvino.Core()
 
 
 def import_openvino() -> Any:

@@ -154,3 +154,21 @@ runtime.infer(numpy.zeros([1, *runtime.inputs[0].shape[1:]], numpy.uint8))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_a_signal_after_overlapping_runtimes_is_survived(graph: Path) -> None:
+    code = """
+import os, signal, sys
+from pathlib import Path
+from temper.deploy.runtimes.openvino import OpenVino
+first = OpenVino(Path(sys.argv[1]), 1)
+second = OpenVino(Path(sys.argv[1]), 1)
+first.close()
+del first
+second.close()
+del second
+signal.signal(signal.SIGTERM, lambda number, frame: print("heard"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(graph)], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
