@@ -140,9 +140,7 @@ def _print_figures(judged: Sequence[Judgement]) -> None:
 
     from ..flow.progress import TITLES
 
-    table = Table(
-        title=f"{judged[0].data}, {judged[0].figures.images} pictures; points from 0 to 100", title_justify="left"
-    )
+    table = Table()
     table.add_column("")
     for one in judged:
         table.add_column(TITLES[one.model], justify="right")
@@ -151,4 +149,5 @@ def _print_figures(judged: Sequence[Judgement]) -> None:
     for name, values in rows.items():
         title = name.replace("ap", "AP", 1).replace("_", " ") if name in _FIGURES else name
         table.add_row(title, *("-" if value is None else f"{value:.1f}" for value in values))
+    click.echo(f"{judged[0].data}, {judged[0].figures.images} pictures; points from 0 to 100")
     Console(highlight=False).print(table)
