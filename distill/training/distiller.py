@@ -25,6 +25,7 @@ class Distiller:
         layers: what the losses train; kept in checkpoints, never exported.
         strides: that both necks have.
         needs_head: whether a loss reads the heads' outputs.
+        needs_live: whether a loss reads more of the teacher than its neck's features, so that it has to be run.
     """
 
     def __init__(self, student: Detector, section: DistillationSection, teacher: Teacher, seed: int) -> None:
@@ -42,6 +43,7 @@ class Distiller:
             loss.prepare(student, teacher.detector)
         self.layers = paddle.nn.LayerDict(self.losses)
         self.needs_head = any(loss.needs_head for loss in self.losses.values())
+        self.needs_live = self.needs_head or self._backbones is not None
 
     def inherit(self, student: Detector) -> int:
         """Give the student the teacher's neck and head where names and shapes match; returns how many tensors."""
@@ -69,8 +71,7 @@ class Distiller:
         ``outputs`` may be None where no loss ``needs_head``; ``epoch`` is counted from 0; ``progress`` is the share of
         the training that is done.
         """
-        live = self.needs_head or self._backbones is not None
-        answer = self.teacher.answer(batch, images, self.strides, head=live)
+        answer = self.teacher.answer(batch, images, self.strides, head=self.needs_head)
         student_backbone, teacher_backbone = self._backbones.take() if self._backbones is not None else ([], [])
         # what mixed precision left in 16 bits has no room for squares
         lesson = Lesson(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from temper.core.errors import UsageError
 from temper.distill.recipe import Recipe, to_plain
@@ -65,3 +67,21 @@ def test_template_names_every_loss_and_reads_back(tmp_path):
     assert found.distillation.cwd == CwdSection() and found.distillation.fgd == FgdSection(form="sum")
     path.write_text(write_recipe(found, "mine.yml"))
     assert to_plain(read_recipe(path)) == to_plain(found)
+
+
+def test_the_reference_has_every_loss_with_its_fields_and_defaults(root):
+    text = (root / "docs/reference/distillation.md").read_text()
+    parts = dict(re.findall(r"^## [^\n]*: `(\w+)`\n(.*?)(?=^## )", text, re.M | re.S))
+    assert set(parts) == set(DistillationSection.model_fields) - {"inherit", "unlabelled_ratio"}
+    losses = {name: {} for name in parts}
+    for name, section in DistillationSection.model_validate(losses).losses().items():
+        rows = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]*?)`? \|", parts[name], re.M))
+        defaults = dict(section)
+        if name == "fgd":
+            weights = zip(("foreground", "background", "attention", "relation"), section.weights(), strict=True)
+            defaults |= dict(weights)
+        if name != "mgd_backbone":  # has the fields of mgd
+            assert set(rows) == set(defaults)
+        for field, shown in rows.items():
+            value = defaults[field]
+            assert (float(shown) == value) if isinstance(value, float) else (shown == (value or "null")), field
