@@ -94,13 +94,13 @@ def onnx(
 @click.option("--version-compatible", is_flag=True, help="Let later TensorRTs of the same major version load it.")
 @click.option(
     "--hardware",
-    type=click.Choice(["this", "same-capability", "ampere-plus"]),
+    type=Choice(["this", "same-capability", "ampere-plus"]),
     default="this",
     show_default=True,
     help="Which GPUs may load it.",
 )
 @click.option("--dla", type=click.IntRange(0, 15), help="Core of the deep learning accelerator (Jetson).")
-@click.option("--with", "builder", type=click.Choice(["python", "trtexec"]), help="Builder.  [default: what is there]")
+@click.option("--with", "builder", type=Choice(["python", "trtexec"]), help="Builder.  [default: what is there]")
 @click.option("--force", is_flag=True, help="Build even if there is an engine that fits.")
 @events_option
 def trt(

@@ -20,6 +20,8 @@ STAGES = (
     "benchmark",
     "report",
 )
+#: The names of ``deploy.runtimes.load.RUNTIMES``, which is not imported for a help text.
+RUNTIME_NAMES = ("onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino", "tensorrt")
 
 
 class Choice(click.Choice[str]):
@@ -39,8 +41,6 @@ overrides_option = click.option(
     metavar="FIELD=VALUE",
     help="Change a field of the recipe, for example --set training.epochs=3; may be given several times.",
 )
-#: The names of ``deploy.runtimes.load.RUNTIMES``, which is not imported for a help text.
-RUNTIME_NAMES = ("onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino", "tensorrt")
 runs_option = click.option(
     "--runs",
     type=click.Path(file_okay=False, path_type=Path),
