@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..paddle_import import paddle
 from .base import DistillationLoss, Lesson, NeckPair, power
 from .foreground import inside_boxes
+from .generator import MaskedGenerator
 
 if TYPE_CHECKING:
     from ..recipe_distillation import MgdSection
@@ -96,7 +97,7 @@ class MaskedGenerativeLoss(DistillationLoss):
     def __init__(self, necks: NeckPair, section: MgdSection) -> None:
         super().__init__(necks, section)
         self.align = necks.align_layers()
-        self.generate = paddle.nn.LayerList([_generator(channels) for channels in necks.teacher_channels])
+        self.generate = paddle.nn.LayerList([MaskedGenerator(channels) for channels in necks.teacher_channels])
 
     def forward(self, lesson: Lesson) -> paddle.Tensor:
         """See :class:`DistillationLoss`."""
@@ -144,7 +145,7 @@ class MaskedGenerativeLoss(DistillationLoss):
         """
         total = paddle.zeros([])
         for level, (feature, target, mask) in enumerate(zip(student, teacher, masks, strict=True)):
-            generated = self.generate[level](self.align[level](feature) * mask)
+            generated = self.generate[level](self.align[level](feature), mask)
             weight = None if weights is None else weights[level]
             if self.section.alpha_form == "relative":
                 weight = (1 if weight is None else weight) / power(target)
@@ -199,11 +200,3 @@ def square_weights(inside: NDArray[np.float32], box_weight: float) -> NDArray[np
     """Weights [B, 1, H, W] of the squared errors, ``box_weight`` times as much inside; each picture's average 1."""
     weights = np.where(inside > 0, box_weight, 1.0)
     return (weights / weights.mean(axis=(1, 2, 3), keepdims=True)).astype(np.float32)
-
-
-def _generator(channels: int) -> paddle.nn.Sequential:
-    return paddle.nn.Sequential(
-        paddle.nn.Conv2D(channels, channels, 3, padding=1),
-        paddle.nn.ReLU(),
-        paddle.nn.Conv2D(channels, channels, 3, padding=1),
-    )

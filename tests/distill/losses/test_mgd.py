@@ -36,6 +36,14 @@ def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return out + bias[None, :, None, None]
 
 
+def generated(x: np.ndarray, state, level: int = 0) -> np.ndarray:
+    """What the block of a level makes of a masked feature [N, C, H, W]."""
+    block, channels = f"generate.{level}", x.shape[1]
+    kernel = state[f"{block}.weight"].reshape(channels, 3, 3, channels).transpose(3, 0, 1, 2)
+    hidden = np.maximum(convolve(x, kernel, state[f"{block}.bias"]), 0)
+    return convolve(hidden, state[f"{block}.second.weight"], state[f"{block}.second.bias"])
+
+
 def reference_loss(student, teachers, masks, state, *, alpha, form) -> float:
     """The loss by the paper's formula in NumPy, sharing nothing with the layer but its weights."""
     total = 0.0
@@ -43,8 +51,7 @@ def reference_loss(student, teachers, masks, state, *, alpha, form) -> float:
         x = feature
         if f"align.{level}.weight" in state:
             x = convolve(x, state[f"align.{level}.weight"], state[f"align.{level}.bias"])
-        x = convolve(x * mask, state[f"generate.{level}.0.weight"], state[f"generate.{level}.0.bias"])
-        x = convolve(np.maximum(x, 0), state[f"generate.{level}.2.weight"], state[f"generate.{level}.2.bias"])
+        x = generated(x * mask, state, level)
         squares = (x - target) ** 2
         if form == "relative":
             total += np.mean([own.mean() / (t**2).mean() for own, t in zip(squares, target, strict=True)])
@@ -218,8 +225,7 @@ def test_weighted_loss_and_gradient_against_numpy(form):
         # the root of a weight on both sides of the difference is the weight of its square
         root = np.sqrt(weights.astype(np.float64))
         x = convolve(given["student"], given["align.0.weight"], given["align.0.bias"]) * masks[0]
-        x = np.maximum(convolve(x, given["generate.0.0.weight"], given["generate.0.0.bias"]), 0)
-        x = convolve(x, given["generate.0.2.weight"], given["generate.0.2.bias"])
+        x = generated(x, given)
         squares = (root * x - root * given["teacher"]) ** 2
         if form == "relative":
             squares = squares / (given["teacher"] ** 2).mean(axis=(1, 2, 3), keepdims=True)
