@@ -38,6 +38,8 @@ def _import_quietly() -> ModuleType:
             os.close(saved)
     # said at every training step of every batch norm, and nothing a user could act on
     warnings.filterwarnings("ignore", message="When training, we now always track global mean and variance")
+    # advice to people who port programs, given for PaddleDetection's calls
+    warnings.filterwarnings("ignore", message=r"\s*Non compatible API")
     module: ModuleType = paddle
     return module
 

@@ -106,22 +106,18 @@ def _reads(recipe: Recipe, stage: str, sources: Sources) -> Any:
         section = recipe.teacher if stage == "teacher" else recipe.student
         own = {
             **{part: plain[part] for part in ("seed", "device", "input")},
-            "model": _architecture(section),
+            "model": section.architecture(),
             "weights": sources.weights.get(name),
             "training": recipe.training_of(section).model_dump(mode="json", exclude=_COSMETIC),
         }
         if stage == "distilled":
-            own |= {"distillation": plain["distillation"], "teacher": _architecture(recipe.teacher)}
+            own |= {"distillation": plain["distillation"], "teacher": recipe.teacher.architecture()}
         return own
     if stage.startswith("export-"):
         section = recipe.teacher if stage == "export-teacher" else recipe.student
-        return [plain["name"], plain["export"], plain["input"], _architecture(section)]
+        return [plain["name"], plain["export"], plain["input"], section.architecture()]
     # the report prints the recipe as it is
     return plain["benchmark"] if stage == "benchmark" else plain
-
-
-def _architecture(section: ModelSection) -> dict[str, Any]:
-    return section.model_dump(mode="json", exclude={"training", "weights"})
 
 
 def _weights_hash(name: str, section: ModelSection) -> str:

@@ -23,13 +23,23 @@ class NeckPair:
 
     Attributes:
         strides: that both have, ascending.
-        student_channels: of every level of the student's neck.
-        teacher_channels: of every level of the teacher's neck.
+        student_channels: of the student's neck, one number per stride.
+        teacher_channels: of the teacher's neck, one number per stride.
     """
 
     strides: tuple[int, ...]
-    student_channels: int
-    teacher_channels: int
+    student_channels: tuple[int, ...]
+    teacher_channels: tuple[int, ...]
+
+    def align_layers(self) -> paddle.nn.LayerList:
+        """Fresh layers that give the student's features the teacher's channels, one per stride.
+
+        A 1x1 convolution where the channels differ, nothing where they are the same.
+        """
+        channels = zip(self.student_channels, self.teacher_channels, strict=True)
+        return paddle.nn.LayerList(
+            [paddle.nn.Identity() if own == wanted else paddle.nn.Conv2D(own, wanted, 1) for own, wanted in channels]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +47,8 @@ class Lesson:
     """One batch as student and teacher see it.
 
     Attributes:
-        student: the student's neck features [B, student_channels, H, W], one per stride of the pair.
-        teacher: the teacher's, [B, teacher_channels, H, W]; no gradient goes there.
+        student: the student's neck features [B, C, H, W], one per stride of the pair.
+        teacher: the teacher's, [B, C', H, W]; no gradient goes there.
         student_outputs: of the student's head.
         teacher_outputs: of the teacher's head; None unless the loss has ``needs_head``.
         boxes: true boxes of each picture, float32 [N, 4] in pixels of the network's input.

@@ -62,12 +62,8 @@ class MaskedGenerativeLoss(DistillationLoss):
     def __init__(self, necks: NeckPair, section: MgdSection) -> None:
         super().__init__()
         self.necks, self.section = necks, section
-        student, teacher = necks.student_channels, necks.teacher_channels
-        layers = paddle.nn.LayerList
-        self.align = (
-            layers([paddle.nn.Conv2D(student, teacher, 1) for _ in necks.strides]) if student != teacher else None
-        )
-        self.generate = layers([_generator(teacher) for _ in necks.strides])
+        self.align = necks.align_layers()
+        self.generate = paddle.nn.LayerList([_generator(channels) for channels in necks.teacher_channels])
 
     def forward(self, lesson: Lesson) -> paddle.Tensor:
         """See :class:`DistillationLoss`."""
@@ -81,14 +77,13 @@ class MaskedGenerativeLoss(DistillationLoss):
         """The weighted loss, a scalar.
 
         Args:
-            student: per level [B, student_channels, H, W].
-            teacher: per level [B, teacher_channels, H, W]; no gradient goes there.
+            student: per level [B, C, H, W].
+            teacher: per level [B, C', H, W]; no gradient goes there.
             masks: per level [B, 1, H, W], 0 where the student is hidden.
         """
         total = paddle.zeros([])
         for level, (feature, target, mask) in enumerate(zip(student, teacher, masks, strict=True)):
-            aligned = feature if self.align is None else self.align[level](feature)
-            generated = self.generate[level](aligned * mask)
+            generated = self.generate[level](self.align[level](feature) * mask)
             squares = F.mse_loss(generated, target.detach(), reduction="sum")
             count = target.shape[0] if self.section.alpha_form == "sum" else target.size
             total = total + squares / count

@@ -28,7 +28,11 @@ class Distiller:
         self.teacher, self.seed = teacher, seed
         self.strides = common_strides(student.strides, teacher.strides)
         self._levels = [student.strides.index(s) for s in self.strides]
-        necks = NeckPair(self.strides, student.neck_channels, teacher.neck_channels)
+        necks = NeckPair(
+            self.strides,
+            tuple(student.neck_channels[level] for level in self._levels),
+            tuple(teacher.neck_channels[teacher.strides.index(stride)] for stride in self.strides),
+        )
         self.losses = build_losses(section, necks)
         self.layers = paddle.nn.LayerDict(self.losses)
         self._needs_head = any(loss.needs_head for loss in self.losses.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from ...detection.dataset import label_counts
 from ..detectors.build import build_detector, load_into
 from ..detectors.normalise import normalisation_for
 from ..paddle_import import paddle
-from ..weights import Weights, save_weights
+from ..weights import LABELS_KEY, Weights, save_weights
 from .average import MovingAverage
 from .checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from .distiller import Distiller
@@ -96,12 +97,10 @@ class _Training:
         self.job, self.out, self.report = job, out, report
         remove_partial(out)
         labels, rule = job.train.labels, job.input.rule()
-        self.normalisation = normalisation_for(job.input.channels)
+        self.normalisation = normalisation_for(job.input.channels, job.detector.pixel_scale)
         self.detector = build_detector(job.detector, labels, job.seed)
         if job.detector.weights is not None:
-            missing = load_into(self.detector, Path(job.detector.weights), whole=False)
-            if missing:
-                self._say("note", message=f"{len(missing)} tensors are not in {job.detector.weights} and start fresh.")
+            self._load(Path(job.detector.weights), labels)
         self.distiller = self._distiller(labels)
         self.inherited = 0
         if self.distiller is not None and job.distillation is not None and job.distillation.inherit:
@@ -122,13 +121,23 @@ class _Training:
         )
         self.total = job.training.epochs * self.loader.steps_per_epoch
 
+    def _load(self, path: Path, labels: tuple[str, ...]) -> None:
+        # without a single step they have to be all there is to know
+        found = load_into(self.detector, path, whole=not self.job.training.epochs, labels=labels)
+        if found.other_classes:
+            self._say("warning", message=f"{found.other_classes} What tells them apart starts fresh.")
+        if found.missing:
+            self._say("note", message=f"{len(found.missing)} tensors are not in {path} and start fresh.")
+
     def _distiller(self, labels: tuple[str, ...]) -> Distiller | None:
         job = self.job
         if job.distillation is None:
             return None
         if job.teacher is None or job.teacher_weights is None:
             raise ValueError("a job with distillation needs a teacher and its weights")
-        teacher = Teacher(job.teacher, job.teacher_weights, labels, job.seed)
+        expected = normalisation_for(job.input.channels, job.teacher.pixel_scale)
+        rescaling = self.normalisation.rescaling_to(expected)
+        teacher = Teacher(job.teacher, job.teacher_weights, labels, job.seed, rescaling)
         return Distiller(self.detector, job.distillation, teacher, job.seed)
 
     def _optimizer(self) -> tuple[Any, list[Any]]:
@@ -188,7 +197,7 @@ class _Training:
         images = paddle.to_tensor(batch.images)
         features = self.detector.neck_features(images)
         outputs = self.detector.head_outputs(features)
-        own = self.detector.losses(outputs, batch.targets)
+        own = self.detector.losses(outputs, batch.targets, step / self.total)
         lessons = {} if self.distiller is None else self.distiller(batch, images, features, outputs, epoch)
         total = sum([*own.values(), *lessons.values()], paddle.zeros([]))
         losses = _StepLosses(_floats(own), _floats(lessons), float(total))
@@ -266,8 +275,9 @@ class _Training:
 
     def _finish(self, accuracy: dict[str, Any], seconds: float) -> TrainingRecord:
         weights = self.out / WEIGHTS_NAME
-        save_weights(weights, _numpy(self.detector.state_dict()))
-        loss = "classification + regression" + (f" + {self.distiller}" if self.distiller is not None else "")
+        named = {LABELS_KEY: json.dumps(self.job.train.labels)}
+        save_weights(weights, _numpy(self.detector.state_dict()), named)
+        loss = " + ".join(self.detector.loss_terms) + (f" + {self.distiller}" if self.distiller is not None else "")
         record = TrainingRecord(
             role=self.job.role,
             epochs=self.job.training.epochs,

@@ -6,7 +6,7 @@ import pytest
 from temper.detection.dataset import DataSet
 from temper.detection.decode import DecodeSettings
 from temper.distill.recipe import InputSection
-from temper.distill.recipe_detectors import DetectorSection
+from temper.distill.recipe_detectors import RetinaNetSection
 from temper.distill.recipe_training import TrainingSection
 from toy_data import toy_data
 
@@ -43,7 +43,7 @@ def make_job(toy_sets: tuple[DataSet, DataSet]) -> Callable[..., object]:
         }
         values = {
             "role": role,
-            "detector": DetectorSection(**thin | (detector or {})),
+            "detector": RetinaNetSection(**thin | (detector or {})),
             "training": TrainingSection(**section | (training or {})),
             "input": InputSection(width=64, height=64),
             "decode": DecodeSettings(),

@@ -1,0 +1,171 @@
+"""PicoDet (Yu et al., 2021, arXiv 2111.00902) from PaddleDetection's backbone, neck and head."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..paddle_import import paddle
+from .base import HeadOutputs, Targets
+from .points import PointDetector, distances, flat, grid_of
+from .ppdet_bridge import giou_loss, picodet_parts
+from .stem import accept_one_channel
+from .task_aligned import TERMS, HeadAnswer, TaskAlignedLoss
+
+if TYPE_CHECKING:
+    from ..recipe_detectors import PicoDetSection
+
+F = paddle.nn.functional
+
+STRIDES = (8, 16, 32, 64)
+#: A side's distance is told in bins from 0 to this many strides.
+_LAST_BIN = 7
+#: Keeps the root of a product of two scores smooth at 0.
+_EPSILON = 1e-9
+#: How far PaddleDetection's bbox2distance stays below the last bin.
+_SIDE_MARGIN = 0.1
+#: ESNet's channels inside its thirteen blocks, as a share of those between them.
+_ESNET_RATIOS = {
+    "s": (0.875, 0.5, 0.5, 0.5, 0.625, 0.5, 0.625, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5),
+    "m": (0.875, 0.5, 1.0, 0.625, 0.5, 0.75, 0.625, 0.625, 0.5, 0.625, 1.0, 0.625, 0.75),
+    "l": (0.875, 0.5, 1.0, 0.625, 0.5, 0.75, 0.625, 0.625, 0.5, 0.625, 1.0, 0.625, 0.75),
+}
+
+
+class PicoDet(PointDetector):
+    """A PicoDet as the recipe describes it, with PaddleDetection's parameter names.
+
+    With LCNet its score is the root of two scores' product and the loss is task-aligned; with ESNet, the older model,
+    the score is a plain sigmoid and SimOTA assigns (Ge et al., 2021, arXiv 2107.08430).
+    """
+
+    strides = STRIDES
+    loss_terms = TERMS
+
+    def __init__(self, section: PicoDetSection, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.aligned = section.backbone == "lcnet"
+        scale, channels, convs = section.dimensions()
+        self.neck_channels = (channels,) * len(STRIDES)
+        parts = picodet_parts()
+        if self.aligned:
+            self.backbone = parts.lcnet(scale=scale, feature_maps=[3, 4, 5])
+            accept_one_channel(self.backbone.conv1.conv)
+        else:
+            ratios = list(_ESNET_RATIOS[section.size])
+            self.backbone = parts.esnet(scale=scale, feature_maps=[4, 11, 14], channel_ratio=ratios)
+            accept_one_channel(self.backbone._conv1._conv)
+        self.neck = (parts.lcpan if self.aligned else parts.csppan)(
+            [shape.channels for shape in self.backbone.out_shape],
+            channels,
+            num_features=len(STRIDES),
+            # the default is one list for all, and every neck of four levels would make it longer
+            spatial_scales=[1 / stride for stride in STRIDES[:3]],
+        )
+        self.head = _head(self.aligned, channels, convs, classes)
+        for name, parameter in self.head.named_parameters():
+            if name.endswith(".scale_reg"):  # left over from GFLHead, in every weight file and never used
+                parameter.stop_gradient = True
+        shared_rows = 0 if self.aligned else 4 * (_LAST_BIN + 1)
+        kinds = ("weight", "bias")
+        self.class_tensors = {f"head.head_cls{i}.{kind}": shared_rows for i in range(len(STRIDES)) for kind in kinds}
+        self._loss = TaskAlignedLoss(classes, section.atss_share, _SIDE_MARGIN, by_label=False)
+
+    def neck_features(self, images: paddle.Tensor) -> list[paddle.Tensor]:
+        """See :class:`Detector`."""
+        return list(self.neck(self.backbone({"image": images})))
+
+    def head_outputs(self, features: list[paddle.Tensor]) -> HeadOutputs:
+        """See :class:`Detector`; ``extra`` is a :class:`HeadAnswer`, or per level what PicoHead's loss takes."""
+        if not self.aligned:
+            return self._plain_outputs(features)
+        answer = self._aligned_answer(features)
+        return HeadOutputs(paddle.logit(answer.scores, eps=1e-6), answer.regressions, answer)
+
+    def raw_predictions(self, features: list[paddle.Tensor]) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """See :class:`Detector`."""
+        if not self.aligned:
+            return super().raw_predictions(features)
+        answer = self._aligned_answer(features)
+        return answer.scores, answer.regressions
+
+    def losses(self, outputs: HeadOutputs, targets: Targets, progress: float = 1.0) -> dict[str, paddle.Tensor]:
+        """See :class:`Detector`."""
+        if self.aligned:
+            return self._loss(outputs.extra, targets, progress)
+        counts = targets["mask"].sum(axis=(1, 2)).astype(int).tolist()
+        found = self.head.get_loss(
+            outputs.extra,
+            {
+                "im_id": targets["boxes"],
+                "gt_bbox": [paddle.to_tensor(b[:n]) for b, n in zip(targets["boxes"], counts, strict=True)],
+                "gt_class": [paddle.to_tensor(c[:n]) for c, n in zip(targets["labels"], counts, strict=True)],
+            },
+        )
+        values = (found[name].reshape([]) for name in ("loss_vfl", "loss_bbox", "loss_dfl"))
+        return dict(zip(TERMS, values, strict=True))
+
+    def inheritable_prefixes(self) -> tuple[str, ...]:
+        """See :class:`Detector`."""
+        return ("neck.", "head.")
+
+    def _aligned_answer(self, features: list[paddle.Tensor]) -> HeadAnswer:
+        scores, distributions = [], []
+        for level, feature in enumerate(features):
+            tower, shared = self.head.conv_feat(feature, level)
+            aligned = F.sigmoid(self.head.cls_align[level](tower))
+            score = F.sigmoid(self.head.head_cls_list[level](shared))
+            scores.append(flat((score * aligned + _EPSILON).sqrt()))
+            distributions.append(flat(self.head.head_reg_list[level](shared)))
+        grid = grid_of(features, STRIDES)
+        distribution = paddle.concat(distributions, axis=1)
+        found = distances(distribution, self.head.distribution_project.project, grid)
+        return HeadAnswer(paddle.concat(scores, axis=1), found, distribution, grid)
+
+    def _plain_outputs(self, features: list[paddle.Tensor]) -> HeadOutputs:
+        logits, distributions = [], []
+        for level, feature in enumerate(features):
+            both = self.head.head_cls_list[level](self.head.conv_feat(feature, level)[0])
+            logits.append(both[:, : self.classes])
+            distributions.append(both[:, self.classes :])
+        distribution = paddle.concat([flat(one) for one in distributions], axis=1)
+        grid = grid_of(features, STRIDES)
+        found = distances(distribution, self.head.distribution_project.project, grid)
+        return HeadOutputs(paddle.concat([flat(one) for one in logits], axis=1), found, (logits, distributions))
+
+
+def _head(aligned: bool, channels: int, convs: int, classes: int) -> Any:
+    parts = picodet_parts()
+    tower = parts.pico_feat(
+        feat_in=channels,
+        feat_out=channels,
+        num_fpn_stride=len(STRIDES),
+        num_convs=convs,
+        share_cls_reg=True,
+        use_se=aligned,
+    )
+    common = {
+        "conv_feat": tower,
+        "num_classes": classes,
+        "fpn_stride": list(STRIDES),
+        "reg_max": _LAST_BIN,
+        "feat_in_chan": channels,
+        "cell_offset": 0.5,
+    }
+    if aligned:
+        # its loss is computed by TaskAlignedLoss; only what it asks of its parts while it is built is given
+        return parts.pico_head_v2(
+            **common,
+            loss_class=parts.varifocal_loss(use_sigmoid=False),
+            loss_dfl=None,
+            loss_bbox=None,
+            static_assigner=None,
+            assigner=None,
+        )
+    return parts.pico_head(
+        **common,
+        loss_class=parts.varifocal_loss(use_sigmoid=True),
+        loss_dfl=parts.distribution_focal_loss(loss_weight=0.25),
+        loss_bbox=giou_loss()(loss_weight=2.0),
+        assigner=parts.simota_assigner(num_classes=classes, iou_weight=6),
+    )
