@@ -1,7 +1,7 @@
 """What every field of a recipe takes, in words; and pydantic's complaints as sentences.
 
 A section can be one of several kinds, told apart by one of its fields (``detector``). A path may then name the kind
-after the section, as pydantic's own do: ``teacher, picodet, size``; without it, the first kind that has the field counts.
+after the section, as pydantic's own do: ``teacher, picodet, size``; else the first kind that has the field counts.
 """
 
 from __future__ import annotations

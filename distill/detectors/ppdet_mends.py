@@ -26,6 +26,8 @@ def mend_assigners(atss: Any, task_aligned: Any) -> Assigners:
     """Subclasses of PaddleDetection's ATSSAssigner and TaskAlignedAssigner that work here."""
 
     class Atss(atss):
+        topk: int
+
         def forward(
             self, anchors: Any, counts: Any, labels: Any, boxes: Any, mask: Any, *rest: Any, **named: Any
         ) -> Any:
@@ -45,6 +47,8 @@ def mend_assigners(atss: Any, task_aligned: Any) -> Assigners:
             return paddle.concat(chosen, axis=-1), paddle.concat(indices, axis=-1)
 
     class TaskAligned(task_aligned):
+        topk: int
+
         def forward(
             self,
             scores: Any,
