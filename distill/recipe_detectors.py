@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
+from .detectors.sizes import PICODET_SIZES, PICODET_STRIDES, PPYOLOE_NECK, PPYOLOE_SIZES, PPYOLOE_STRIDES
 from .recipe_section import Fraction, Section
 from .recipe_training import TrainingOverride
+from .weights_address import check_address, is_address
 
 #: How pixels become the network's numbers: with ImageNet's mean and spread, or divided by 255 alone.
 PixelScale = Literal["imagenet", "unit"]
@@ -29,12 +31,20 @@ class DetectorSection(Section):
         description="the only content that these weights may have",
         json_schema_extra={"takes": "64 hexadecimal digits in lower case"},
     )
+    pixels: PixelScale | None = Field(
+        None,
+        description="'imagenet': less the mean, by the spread; 'unit': by 255 alone; null: as the kind was pretrained",
+    )
     training: TrainingOverride = TrainingOverride()
 
     @property
     def pixel_scale(self) -> PixelScale:
-        """What its pretrained weights expect of a pixel."""
-        return "imagenet"
+        """How pixels become the network's numbers."""
+        return self.pixels or "imagenet"
+
+    def neck(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Strides of the neck's levels, ascending, and the channels of each."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its neck is")
 
     def architecture(self) -> dict[str, Any]:
         """What the network is, without where its weights come from, as plain JSON values."""
@@ -46,8 +56,12 @@ class DetectorSection(Section):
     def _weights(self) -> DetectorSection:
         if self.config is not None:
             raise ValueError("config is followed where a recipe's file is read, and this section comes from elsewhere")
+        if self.weights is not None and is_address(self.weights):
+            check_address(self.weights)
         if self.weights_sha256 is not None and self.weights is None:
             raise ValueError("weights_sha256 belongs to weights, and there are none")
+        if self.training.epochs == 0 and self.weights is None:
+            raise ValueError("training.epochs is 0, so weights must name the trained model")
         return self
 
 
@@ -67,23 +81,15 @@ class RetinaNetSection(DetectorSection):
     backbone_norm: Literal["train", "frozen"] = Field("train", description="'frozen' with pretrained weights")
     freeze_stages: int = Field(0, ge=0, le=4, description="how many first ResNet stages do not train")
 
+    def neck(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """See :class:`DetectorSection`."""
+        return self.strides, (self.neck_channels,) * len(self.strides)
+
     @model_validator(mode="after")
     def _levels(self) -> RetinaNetSection:
         if self.strides not in ((8, 16, 32), (8, 16, 32, 64), (8, 16, 32, 64, 128)):
             raise ValueError("strides must be 8, 16, 32 with or without 64 and 128")
         return self
-
-
-#: PicoDet's sizes as PaddleDetection has them: scale of the backbone, channels of neck and head, convolutions in it.
-_PICODET_SIZES: dict[tuple[str, str], tuple[float, int, int]] = {
-    ("lcnet", "xs"): (0.35, 96, 2),
-    ("lcnet", "s"): (0.75, 96, 2),
-    ("lcnet", "m"): (1.5, 128, 4),
-    ("lcnet", "l"): (2.0, 160, 4),
-    ("esnet", "s"): (0.75, 96, 2),
-    ("esnet", "m"): (1.0, 128, 4),
-    ("esnet", "l"): (1.25, 160, 4),
-}
 
 
 class PicoDetSection(DetectorSection):
@@ -103,18 +109,18 @@ class PicoDetSection(DetectorSection):
 
     @model_validator(mode="after")
     def _known_size(self) -> PicoDetSection:
-        if (self.backbone, self.size) not in _PICODET_SIZES:
+        if (self.backbone, self.size) not in PICODET_SIZES:
             raise ValueError(f"there is no size {self.size} with backbone {self.backbone}; take s, m or l, or lcnet")
         return self
 
+    def neck(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """See :class:`DetectorSection`."""
+        return PICODET_STRIDES, (self.dimensions()[1],) * len(PICODET_STRIDES)
+
     def dimensions(self) -> tuple[float, int, int]:
         """Scale of the backbone, channels of neck and head, and convolutions in the head."""
-        scale, channels, convs = _PICODET_SIZES[self.backbone, self.size]
+        scale, channels, convs = PICODET_SIZES[self.backbone, self.size]
         return self.backbone_scale or scale, self.neck_channels or channels, self.head_convs or convs
-
-
-#: PP-YOLOE's sizes as PaddleDetection has them: factors of blocks and of channels.
-_PPYOLOE_SIZES = {"s": (0.33, 0.5), "m": (0.67, 0.75), "l": (1.0, 1.0), "x": (1.33, 1.25)}
 
 
 class PpYoloeSection(DetectorSection):
@@ -122,7 +128,7 @@ class PpYoloeSection(DetectorSection):
 
     detector: Literal["ppyoloe"] = Field("ppyoloe", description="kind of detector")
     size: Literal["s", "m", "l", "x"] = Field("s", description="as in PaddleDetection")
-    plus: bool = Field(True, description="PP-YOLOE+: weighted shortcuts, and pixels divided by 255 alone")
+    plus: bool = Field(True, description="PP-YOLOE+: weighted shortcuts, pretrained on pixels divided by 255 alone")
     depth_mult: float | None = Field(None, gt=0, le=4, description="factor of the number of blocks; by size")
     width_mult: float | None = Field(None, gt=0, le=4, description="factor of all channels; by size")
     atss_share: Fraction = Field(
@@ -132,11 +138,16 @@ class PpYoloeSection(DetectorSection):
     @property
     def pixel_scale(self) -> PixelScale:
         """See :class:`DetectorSection`."""
-        return "unit" if self.plus else "imagenet"
+        return self.pixels or ("unit" if self.plus else "imagenet")
+
+    def neck(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """See :class:`DetectorSection`."""
+        width = self.multipliers()[1]
+        return PPYOLOE_STRIDES, tuple(max(round(channels * width), 1) for channels in reversed(PPYOLOE_NECK))
 
     def multipliers(self) -> tuple[float, float]:
         """Factors of the number of blocks and of the channels."""
-        depth, width = _PPYOLOE_SIZES[self.size]
+        depth, width = PPYOLOE_SIZES[self.size]
         return self.depth_mult or depth, self.width_mult or width
 
 

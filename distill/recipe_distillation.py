@@ -23,13 +23,16 @@ class MgdSection(Section):
 class DistillationSection(Section):
     """The distillation losses, which add up; a loss that is null is not used."""
 
+    config: str | None = Field(None, description="a YAML file of PaddleDetection (slim: Distill) that says the loss")
     inherit: bool = Field(True, description="start from the teacher's neck and head where shapes match")
     mgd: MgdSection | None = MgdSection()
 
     @model_validator(mode="after")
     def _at_least_one(self) -> DistillationSection:
+        if self.config is not None:
+            raise ValueError("config is followed where a recipe's file is read, and this section comes from elsewhere")
         if not self.losses():
-            names = ", ".join(name for name in type(self).model_fields if name != "inherit")
+            names = ", ".join(name for name in type(self).model_fields if name not in ("inherit", "config"))
             raise ValueError(f"every distillation loss is null; give one of {names}")
         return self
 

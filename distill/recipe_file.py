@@ -13,13 +13,18 @@ from pydantic import ValidationError
 
 from ..core.errors import UsageError
 from .recipe import Recipe
+from .recipe_configs import follow_configs
 from .recipe_fields import FieldPath, dotted, explain_mistake, field_schema, walk_fields
 from .recipe_yaml import parse_value, parse_yaml
 
 #: A recipe longer than this is none.
 MAX_BYTES = 256 << 10
 #: The fields that name files: ``~`` and ``${VAR}`` in them are replaced.
-PATH_FIELDS: tuple[FieldPath, ...] = (("data", "path"), ("teacher", "weights"), ("student", "weights"))
+PATH_FIELDS: tuple[FieldPath, ...] = (
+    ("data", "path"),
+    *((model, field) for model in ("teacher", "student") for field in ("weights", "config")),
+    ("distillation", "config"),
+)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -69,6 +74,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), environment: Mapping[
         _override(source, text)
     _fill_empty_sections(source.values)
     mistakes = _expand_paths(source, os.environ if environment is None else environment)
+    mistakes += follow_configs(source.values, source.place) if not mistakes else []
     return _checked(source, mistakes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -52,14 +53,16 @@ def starter_recipe(name: str) -> Recipe:
     )
 
 
-def write_recipe(recipe: Recipe, file: str) -> str:
+def write_recipe(recipe: Recipe, file: str, notes: Sequence[str] = ()) -> str:
     """A recipe as YAML with a comment for every field.
 
     Args:
         recipe: what to write; reading the text gives an equal one.
         file: the name it will have, for its opening lines.
+        notes: what else the opening lines should say, one sentence each, without a full stop.
     """
     lines = _OPENING.format(file=file).splitlines()
+    lines += ["#", *(f"# Note: {note}." for note in notes)] if notes else []
     _section(to_plain(recipe), (), lines)
     return "\n".join(lines) + "\n"
 

@@ -31,7 +31,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 #: Under this name a trained model's class names stand in its file, as a JSON list.
 LABELS_KEY = "labels"
 #: A file larger than this is no detector of ours.
-_MAX_BYTES = 4 << 30
+MAX_BYTES = 4 << 30
 
 
 def load_weights(path: Path) -> Weights:
@@ -48,8 +48,8 @@ def load_weights(path: Path) -> Weights:
     """
     try:
         size = path.stat().st_size
-        if size > _MAX_BYTES:
-            raise TemperError(f"The weights {path} have {size:,} bytes; at most {_MAX_BYTES:,} are read.")
+        if size > MAX_BYTES:
+            raise TemperError(f"The weights {path} have {size:,} bytes; at most {MAX_BYTES:,} are read.")
         content = path.read_bytes()
     except OSError as error:
         raise TemperError(f"The weights {path} cannot be read: {error.strerror}.") from error

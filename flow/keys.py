@@ -16,6 +16,8 @@ from ..core.errors import TemperError
 from ..core.files import sha256_file, sha256_json
 from ..distill.recipe import DataSection, Recipe
 from ..distill.recipe_detectors import ModelSection
+from ..distill.remote_weights import known_sha256, require_sha256
+from ..distill.weights_address import is_address
 from .folder import StageRecord
 
 MODELS = ("teacher", "student", "distilled")
@@ -121,8 +123,13 @@ def _reads(recipe: Recipe, stage: str, sources: Sources) -> Any:
 
 
 def _weights_hash(name: str, section: ModelSection) -> str:
+    if is_address(str(section.weights)):
+        # what is not fetched yet has no content that could be known
+        return section.weights_sha256 or known_sha256(str(section.weights)) or "not fetched"
     path = Path(str(section.weights))
     try:
+        if section.weights_sha256 is not None:
+            require_sha256(path, section.weights_sha256)
         return sha256_file(path)
     except OSError as error:
         raise TemperError(

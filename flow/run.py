@@ -15,6 +15,7 @@ from .folder import RECIPE_NAME, RunFolder, StageRecord
 from .keys import Sources, identity, read_sources, stage_key, stages_for
 from .requirements import require_packages
 from .stages import run_stage
+from .weights import fetch_needed, fetch_unpinned
 
 Runner = Callable[[Recipe, RunFolder, str, Reporter], dict[str, Any]]
 
@@ -46,9 +47,12 @@ def run_recipe(
     """
     folder = RunFolder(runs / recipe.name)
     folder.require_usable()
-    sources = read_sources(recipe)  # says what is missing before anything is written
     stages = stages_for(goals)
-    require_packages(stages[len(_standing(recipe, folder, stages, sources, again)) :])
+    fetch_unpinned(recipe, stages, report)
+    sources = read_sources(recipe)  # says what is missing before anything is written
+    to_do = stages[len(_standing(recipe, folder, stages, sources, again)) :]
+    require_packages(to_do)
+    fetch_needed(recipe, to_do, report)
     with folder.locked():
         remove_partial(folder.path)
         _write_recipe(recipe, folder)

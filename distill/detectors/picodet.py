@@ -8,6 +8,8 @@ from ..paddle_import import paddle
 from .base import HeadOutputs, Targets
 from .points import PointDetector, distances, flat, grid_of
 from .ppdet_bridge import giou_loss, picodet_parts
+from .sizes import ESNET_RATIOS
+from .sizes import PICODET_STRIDES as STRIDES
 from .stem import accept_one_channel
 from .task_aligned import TERMS, HeadAnswer, TaskAlignedLoss
 
@@ -16,19 +18,12 @@ if TYPE_CHECKING:
 
 F = paddle.nn.functional
 
-STRIDES = (8, 16, 32, 64)
 #: A side's distance is told in bins from 0 to this many strides.
 _LAST_BIN = 7
 #: Keeps the root of a product of two scores smooth at 0.
 _EPSILON = 1e-9
 #: How far PaddleDetection's bbox2distance stays below the last bin.
 _SIDE_MARGIN = 0.1
-#: ESNet's channels inside its thirteen blocks, as a share of those between them.
-_ESNET_RATIOS = {
-    "s": (0.875, 0.5, 0.5, 0.5, 0.625, 0.5, 0.625, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5),
-    "m": (0.875, 0.5, 1.0, 0.625, 0.5, 0.75, 0.625, 0.625, 0.5, 0.625, 1.0, 0.625, 0.75),
-    "l": (0.875, 0.5, 1.0, 0.625, 0.5, 0.75, 0.625, 0.625, 0.5, 0.625, 1.0, 0.625, 0.75),
-}
 
 
 class PicoDet(PointDetector):
@@ -38,7 +33,6 @@ class PicoDet(PointDetector):
     the score is a plain sigmoid and SimOTA assigns (Ge et al., 2021, arXiv 2107.08430).
     """
 
-    strides = STRIDES
     loss_terms = TERMS
 
     def __init__(self, section: PicoDetSection, classes: int) -> None:
@@ -46,13 +40,13 @@ class PicoDet(PointDetector):
         self.classes = classes
         self.aligned = section.backbone == "lcnet"
         scale, channels, convs = section.dimensions()
-        self.neck_channels = (channels,) * len(STRIDES)
+        self.strides, self.neck_channels = section.neck()
         parts = picodet_parts()
         if self.aligned:
             self.backbone = parts.lcnet(scale=scale, feature_maps=[3, 4, 5])
             accept_one_channel(self.backbone.conv1.conv)
         else:
-            ratios = list(_ESNET_RATIOS[section.size])
+            ratios = list(ESNET_RATIOS[section.size])
             self.backbone = parts.esnet(scale=scale, feature_maps=[4, 11, 14], channel_ratio=ratios)
             accept_one_channel(self.backbone._conv1._conv)
         self.neck = (parts.lcpan if self.aligned else parts.csppan)(

@@ -9,6 +9,8 @@ from ..paddle_import import paddle
 from .base import HeadOutputs, Targets
 from .points import PointDetector, distances, flat, grid_of
 from .ppdet_bridge import ppyoloe_parts
+from .sizes import PPYOLOE_NECK
+from .sizes import PPYOLOE_STRIDES as STRIDES
 from .stem import accept_one_channel
 from .task_aligned import TERMS, HeadAnswer, TaskAlignedLoss
 
@@ -17,9 +19,6 @@ if TYPE_CHECKING:
 
 F = paddle.nn.functional
 
-STRIDES = (8, 16, 32)
-#: Channels of the neck's levels at width 1, largest stride first, as PaddleDetection orders its necks.
-_NECK_CHANNELS = (768, 384, 192)
 #: How far PPYOLOEHead stays below the last bin.
 _SIDE_MARGIN = 0.01
 
@@ -27,19 +26,19 @@ _SIDE_MARGIN = 0.01
 class PpYoloe(PointDetector):
     """A PP-YOLOE as the recipe describes it, with PaddleDetection's parameter names."""
 
-    strides = STRIDES
     loss_terms = TERMS
 
     def __init__(self, section: PpYoloeSection, classes: int) -> None:
         super().__init__()
         self.classes = classes
+        self.strides, self.neck_channels = section.neck()
         depth, width = section.multipliers()
         parts = ppyoloe_parts()
         self.backbone = parts.cspresnet(width_mult=width, depth_mult=depth, use_large_stem=True, use_alpha=section.plus)
         accept_one_channel(self.backbone.stem.conv1.conv)
         self.neck = parts.custom_csp_pan(
             [shape.channels for shape in self.backbone.out_shape],
-            list(_NECK_CHANNELS),
+            list(PPYOLOE_NECK),
             act="swish",
             stage_num=1,
             block_num=3,
@@ -48,7 +47,6 @@ class PpYoloe(PointDetector):
             depth_mult=depth,
         )
         channels = [shape.channels for shape in self.neck.out_shape]
-        self.neck_channels = tuple(reversed(channels))
         # its loss is computed by TaskAlignedLoss
         self.yolo_head = parts.ppyoloe_head(channels, classes, static_assigner=None, assigner=None, nms=None)
         kinds = ("weight", "bias")

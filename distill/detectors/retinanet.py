@@ -33,8 +33,7 @@ class RetinaNet(Detector):
     def __init__(self, section: RetinaNetSection, classes: int) -> None:
         super().__init__()
         parts = paddle_detection()
-        self.strides = section.strides
-        self.neck_channels = (section.neck_channels,) * len(section.strides)
+        self.strides, self.neck_channels = section.neck()
         self.classes = classes
         self.anchor_scale = section.anchor_scale
         self.backbone = build_resnet(

@@ -18,6 +18,7 @@ from ...detection.dataset import label_counts
 from ..detectors.build import build_detector, load_into
 from ..detectors.normalise import normalisation_for
 from ..paddle_import import paddle
+from ..remote_weights import local_weights
 from ..weights import LABELS_KEY, Weights, save_weights
 from .average import MovingAverage
 from .checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
@@ -100,7 +101,8 @@ class _Training:
         self.normalisation = normalisation_for(job.input.channels, job.detector.pixel_scale)
         self.detector = build_detector(job.detector, labels, job.seed)
         if job.detector.weights is not None:
-            self._load(Path(job.detector.weights), labels)
+            weights = local_weights(job.detector.weights, job.detector.weights_sha256, self._note)
+            self._load(weights, labels)
         self.distiller = self._distiller(labels)
         self.inherited = 0
         if self.distiller is not None and job.distillation is not None and job.distillation.inherit:
@@ -294,6 +296,9 @@ class _Training:
         write_json(self.out / RECORD_NAME, record.to_dict())
         remove_tree(self.out / CHECKPOINTS_NAME)
         return record
+
+    def _note(self, message: str) -> None:
+        self._say("note", message=message)
 
     def _say(self, kind: Any, **data: Any) -> None:
         self.report(Event(kind, self.job.role, data))
