@@ -125,7 +125,15 @@ class _Training:
 
     def _load(self, path: Path, labels: tuple[str, ...]) -> None:
         # without a single step they have to be all there is to know
-        found = load_into(self.detector, path, whole=not self.job.training.epochs, labels=labels)
+        as_it_is = not self.job.training.epochs
+        try:
+            found = load_into(self.detector, path, whole=as_it_is, labels=labels)
+        except TemperError as error:
+            if not as_it_is:
+                raise
+            raise TemperError(
+                f"{error} Or train them for these classes: set {self.job.role}.training.epochs."
+            ) from error
         if found.other_classes:
             self._say("warning", message=f"{found.other_classes} What tells them apart starts fresh.")
         if found.missing:
