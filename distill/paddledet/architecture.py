@@ -32,7 +32,7 @@ def detector_section(file: str, config: Values) -> Values:
         UsageError: naming the first field that no detector of Temper has.
     """
     architecture = config.get("architecture")
-    if architecture not in _TRANSLATORS:
+    if not isinstance(architecture, str) or architecture not in _TRANSLATORS:
         known = ", ".join(sorted(_TRANSLATORS))
         raise UsageError(
             f"{file}: architecture is {architecture!r}; Temper trains {known} (YOLOv3 with PP-YOLOE's parts)."
@@ -121,14 +121,13 @@ def _resnet(backbone: Component) -> Values:
 
 def _anchors(head: Component, strides: list[int]) -> float:
     anchors = head.part("anchor_generator", "RetinaAnchorGenerator")
-    scale = anchors.number("octave_base_scale", 4.0)
+    scale = anchors.given("octave_base_scale", 4.0)
     anchors.expect("scales_per_octave", 3, 3)
     anchors.expect("aspect_ratios", [0.5, 1.0, 2.0], [0.5, 1.0, 2.0])
     anchors.expect("strides", list(_STRIDES), strides)
     anchors.expect("offset", 0.0, 0.0)
     anchors.ignore(("variance",))
     anchors.finish()
-    assert scale is not None
     return scale
 
 
@@ -170,7 +169,7 @@ def _picodet(file: str, config: Values) -> Values:
     neck_name, head_name = ("CSPPAN", "PicoHead") if old else ("LCPAN", "PicoHeadV2")
     _architecture(file, config, "PicoDet", backbone=backbone, neck=neck_name, head=head_name)
     body = _component(file, config, backbone)
-    scale = body.number("scale", 1.0)
+    scale = body.given("scale", 1.0)
     body.expect("act", "hard_swish", "hard_swish")
     body.expect("feature_maps", *([[4, 11, 14]] * 2 if old else [[3, 4, 5]] * 2))
     ratios = body.take("channel_ratio", [1] * 13) if old else None
@@ -229,9 +228,8 @@ def _pico_head(head: Component, channels: int, old: bool) -> int:
     return convs
 
 
-def _pico_size(file: str, old: bool, scale: float | None, channels: int, convs: int, ratios: Any) -> Values:
+def _pico_size(file: str, old: bool, scale: float, channels: int, convs: int, ratios: Any) -> Values:
     """The named size that comes nearest, and what differs from it."""
-    assert scale is not None
     sizes = {size: row for (backbone, size), row in PICODET_SIZES.items() if (backbone == "esnet") == old}
     if old:
         fitting = {size: row for size, row in sizes.items() if list(ESNET_RATIOS[size]) == ratios}

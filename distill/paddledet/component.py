@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 from ...core.errors import UsageError
-
-_MISSING = object()
 
 
 class Component:
@@ -42,14 +41,24 @@ class Component:
         """A field's value as a number; a text such as ``1e-4`` is one too, for YAML 1.1 takes it for a text."""
         value = self.take(field, default)
         try:
-            return None if value is None else float(value)
-        except (TypeError, ValueError):
-            raise UsageError(f"{self.file}: {self.path}.{field} is {value!r}, and should be a number.") from None
+            found = None if value is None else float(value)
+        except (TypeError, ValueError, OverflowError):
+            found = math.nan
+        if found is not None and not math.isfinite(found):
+            raise UsageError(f"{self.file}: {self.path}.{field} is {_shown(value)}, and should be a number.")
+        return found
+
+    def given(self, field: str, default: float) -> float:
+        """A field's value as a number, which it must not be without."""
+        value = self.number(field, default)
+        if value is None:
+            raise UsageError(f"{self.file}: {self.path}.{field} is null, and should be a number.")
+        return value
 
     def whole(self, field: str, default: int) -> int:
         """A field's value as a whole number."""
-        value = self.number(field, default)
-        if value is None or value != int(value):
+        value = self.given(field, default)
+        if value != int(value):
             raise UsageError(f"{self.file}: {self.path}.{field} is {value!r}, and should be a whole number.")
         return int(value)
 
@@ -89,7 +98,7 @@ def _same(value: Any, wanted: Any) -> bool:
     if isinstance(value, bool) or isinstance(wanted, bool) or value is None or wanted is None:
         return value is wanted
     if isinstance(value, int | float) and isinstance(wanted, int | float):
-        return abs(value - wanted) < 1e-9
+        return value == wanted or (abs(value) < 1e9 and abs(value - wanted) < 1e-9)
     return bool(value == wanted)
 
 

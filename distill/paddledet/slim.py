@@ -27,7 +27,7 @@ def distillation_section(file: str, config: Values) -> Values:
             f"{file} does not distil: it needs 'slim: Distill' and a slim_method, and slim is {config.get('slim')!r}."
         )
     method = config.get("slim_method")
-    if method not in _METHODS:
+    if not isinstance(method, str) or method not in _METHODS:
         raise UsageError(f"{file}: slim_method is {method}; Temper translates {', '.join(_METHODS)}.")
     name = config.get("distill_loss")
     if not isinstance(name, str) or not isinstance(config.get(name), dict):

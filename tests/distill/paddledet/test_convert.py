@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import copy
+import random
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from temper.core.errors import UsageError
+from temper.distill.paddledet import convert
 from temper.distill.paddledet.convert import read_distillation, read_model, require_same_classes, translate
+from temper.distill.paddledet.yaml_file import read_config
 from temper.distill.recipe_detectors import PicoDetSection, PpYoloeSection, RetinaNetSection
 from temper.distill.recipe_file import read_recipe
 from temper.distill.recipe_template import write_recipe
@@ -103,7 +108,7 @@ def test_the_articles_distillation(configs: Path) -> None:
             "retinanet/_base_/model.yml",
             "num_convs: 4",
             "num_convs: many",
-            r"num_convs is 'many', and should be a number",
+            r"num_convs is many, and should be a number",
         ),
         ("retinanet/_base_/model.yml", "num_convs: 4", "num_convs: 99", "its head_convs became 99"),
         ("retinanet/_base_/reader.yml", "0.485", "0.5", r"NormalizeImage has mean \[0\.5, .*Temper has ImageNet's"),
@@ -176,6 +181,40 @@ def test_a_distillation_that_does_not_fit(configs: Path, file: str, old: str, ne
     change(configs / file, old, new)
     with pytest.raises(UsageError, match=message):
         translate("steel", configs / "retinanet/r50.yml", configs / "slim/mgd.yml", None)
+
+
+STRANGE = [None, True, 0, -1, 1.5, float("nan"), 10**400, "x", "", [], {}, [None], {"name": 5}, [[1, 2], [3]]]
+
+
+def mutated(values: dict[str, Any], chance: random.Random) -> dict[str, Any]:
+    """The values with something else in one or two places."""
+    values = copy.deepcopy(values)
+    for _ in range(chance.randint(1, 2)):
+        place, keys = values, list(values)
+        while isinstance(place[key := chance.choice(keys)], dict) and place[key] and chance.random() < 0.8:
+            place, keys = place[key], list(place[key])
+        place[key] = chance.choice(STRANGE)
+    return values
+
+
+@pytest.mark.parametrize("file", ["retinanet/r50.yml", "picodet/s.yml", "picodet/esnet.yml", "ppyoloe/plus_s.yml"])
+def test_whatever_stands_there_the_answer_is_a_recipe_or_a_sentence(
+    file: str, configs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(file)
+    student, slim = read_config(configs / file), read_config(configs / "slim/mgd.yml")
+    read = {"student.yml": student, "slim.yml": slim}
+    monkeypatch.setattr(convert, "read_config", lambda path: read[path.name])
+    answers = []
+    for _ in range(300):
+        read |= {"student.yml": mutated(student, chance), "slim.yml": mutated(slim, chance)}
+        try:
+            translate("steel", Path("student.yml"), Path("slim.yml") if chance.random() < 0.5 else None, None)
+            answers.append("")
+        except UsageError as error:
+            answers.append(str(error))
+    assert not any("\n" in answer for answer in answers)
+    assert answers.count("") < 280
 
 
 def test_a_students_file_that_distils(configs: Path) -> None:
