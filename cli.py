@@ -6,16 +6,15 @@ import contextlib
 import errno
 import importlib
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from types import FrameType
 
 import click
 
 from . import __version__
 from .core.errors import TemperError, nearest
+from .core.interruption import Terminated, ignore_further, listening, received
 
 #: Command -> module in ``commands`` (which has an attribute of the command's name) and its line in the help.
 COMMANDS = {
@@ -36,10 +35,6 @@ INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_SUCH_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.ESTALE)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
-
-
-class Terminated(KeyboardInterrupt):
-    """Asked to end by SIGTERM: the same as Ctrl-C, with another exit code."""
 
 
 class LazyGroup(click.Group):
@@ -96,28 +91,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words or os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
     words = [word for word in words if word != "--debug"]
     _prepare_streams()
-    with contextlib.suppress(ValueError):  # not the main thread: signals are somebody else's
-        signal.signal(signal.SIGTERM, _terminate)
-    try:
-        result = temper.main(args=words, prog_name="temper", standalone_mode=False)
-        sys.stdout.flush()
-        return result if isinstance(result, int) else 0
-    except (KeyboardInterrupt, click.Abort) as error:
+    stdout = sys.stdout
+    with listening():
+        try:
+            result = temper.main(args=words, prog_name="temper", standalone_mode=False)
+            sys.stdout.flush()
+            return result if isinstance(result, int) else 0
+        except SystemExit:
+            # what click makes of a reader who has gone: it puts other streams in place and exits
+            if sys.stdout is stdout:
+                raise
+            return BROKEN_PIPE
+        except (Exception, KeyboardInterrupt) as error:
+            ignore_further()  # a second Ctrl-C would break in on the sentence about the first
+            return _end(error, debug)
+
+
+def _end(error: BaseException, debug: bool) -> int:
+    """Tell the user why a command ended early; gives the exit code."""
+    # click passes an interruption on as its own Abort, and other libraries as anything
+    interruption = received() or (error if isinstance(error, KeyboardInterrupt | click.Abort) else None)
+    if interruption is not None:
         _say("\nInterrupted. What is finished is kept; the same command goes on from there.")
-        return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
-    except BrokenPipeError:
+        return TERMINATED if isinstance(interruption, Terminated) else INTERRUPTED
+    if isinstance(error, BrokenPipeError):
         # whoever read our output has gone; nothing more can be said there
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except Exception as error:
-        if debug and not isinstance(error, click.ClickException):
-            traceback.print_exception(error)
-        sentence, code = explain(error)
-        _say(sentence)
-        return code
+    if debug and not isinstance(error, click.ClickException):
+        traceback.print_exception(error)
+    sentence, code = explain(error)
+    _say(sentence)
+    return code
 
 
-def explain(error: Exception) -> tuple[str, int]:
+def explain(error: BaseException) -> tuple[str, int]:
     """What to tell the user of an exception, and the exit code."""
     if isinstance(error, TemperError):
         return f"Error: {error}", error.exit_code
@@ -126,13 +134,13 @@ def explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, click.UsageError):
         where = f" See '{error.ctx.command_path} --help'." if error.ctx else ""
         message = error.format_message()
-        return f"Error: {message}{'' if message.endswith(('.', '?')) else '.'}{where}", error.exit_code
+        return f"Error: {message}{'' if message.endswith(('.', '?', '?)')) else '.'}{where}", error.exit_code
     if isinstance(error, click.ClickException):
         return f"Error: {error.format_message()}", error.exit_code
     return f"Error: {_explain_other(error)}", 1
 
 
-def _explain_other(error: Exception) -> str:
+def _explain_other(error: BaseException) -> str:
     place = f" {error.filename}" if isinstance(error, OSError) and error.filename else ""
     number = error.errno if isinstance(error, OSError) else None
     if number in _DISK_FULL:
@@ -165,10 +173,6 @@ def _explain_other(error: Exception) -> str:
 def _say(text: str) -> None:
     with contextlib.suppress(OSError):  # no one listens
         click.echo(text, err=True)
-
-
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    raise Terminated
 
 
 def _prepare_streams() -> None:

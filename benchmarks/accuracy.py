@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..bundle.loader import Bundle
 from ..bundle.manifest import Variant
 from ..core.errors import TemperError
@@ -16,7 +14,8 @@ from ..core.files import read_json, write_bytes
 from ..deploy.detector import BundleDetector
 from ..deploy.runtimes.base import Runtime
 from ..detection.dataset import DataSet
-from ..detection.detections import Detections, Status
+from ..detection.detections import Detections
+from ..detection.examples import detections_of, plain_detections
 from ..detection.images import read_image
 from ..detection.metrics import AccuracyFigures, evaluate
 
@@ -61,15 +60,7 @@ def save_detections(path: Path, data: DataSet, detections: Sequence[Detections])
         ValueError: if there are not as many detections as samples.
     """
     pictures = [
-        {
-            "file": sample.file_name,
-            "size": list(found.image_size),
-            "status": found.status.value,
-            "boxes": np.round(found.boxes.astype(np.float64), 2).tolist(),
-            "scores": np.round(found.scores.astype(np.float64), 4).tolist(),
-            "labels": found.labels.tolist(),
-        }
-        for sample, found in zip(data.samples, detections, strict=True)
+        plain_detections(sample.file_name, found) for sample, found in zip(data.samples, detections, strict=True)
     ]
     # not indented: hundreds of boxes a picture would make one line of every number
     write_bytes(path, _compact({"schema_version": SCHEMA_VERSION, "labels": list(data.labels), "pictures": pictures}))
@@ -85,17 +76,7 @@ def load_detections(path: Path) -> dict[str, Detections]:
     try:
         if content["schema_version"] != SCHEMA_VERSION:
             raise TemperError(f"{path} has detections of another schema. Measure again with 'temper bench run'.")
-        return {
-            str(picture["file"]): Detections(
-                np.array(picture["boxes"], np.float32).reshape(-1, 4),
-                np.array(picture["scores"], np.float32),
-                np.array(picture["labels"], np.int32),
-                (int(picture["size"][0]), int(picture["size"][1])),
-                str(picture["file"]),
-                Status(picture["status"]),
-            )
-            for picture in content["pictures"]
-        }
+        return {str(picture["file"]): detections_of(picture) for picture in content["pictures"]}
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise TemperError(
             f"{path} does not hold detections: {type(error).__name__} at {error}. Measure again."

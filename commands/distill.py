@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import device_option, events_option, overrides_option, runs_option, with_device
+from .options import (
+    Choice,
+    device_option,
+    events_option,
+    overrides_option,
+    runs_option,
+    vdl_option,
+    with_device,
+    with_vdl,
+)
+from .sweep import sweep
 
 if TYPE_CHECKING:
     from ..flow.judge import Judgement
@@ -20,46 +30,50 @@ _FIGURES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
 @click.group()
 def distill() -> None:
-    """Train a recipe's teacher, student or MGD student, and judge them.
+    """Train a recipe's teacher, student or MGD student, judge them, and tune them.
 
     The same stages as in 'temper run', in the same folders: what is done here is not done again there.
     """
 
 
 def _training_options(command: Callable[..., None]) -> Callable[..., None]:
-    for option in (events_option, device_option, runs_option, overrides_option):
+    for option in (events_option, vdl_option, device_option, runs_option, overrides_option):
         command = option(command)
     return click.argument("recipe", type=click.Path(path_type=Path))(command)
 
 
 @distill.command()
 @_training_options
-def teacher(recipe: Path, overrides: tuple[str, ...], runs: Path, device: str | None, as_json: bool) -> None:
+def teacher(
+    recipe: Path, overrides: tuple[str, ...], runs: Path, device: str | None, vdl: bool | None, as_json: bool
+) -> None:
     """Train the teacher of RECIPE."""
-    _train("teacher", recipe, with_device(overrides, device), runs, as_json)
+    _train("teacher", recipe, with_vdl(with_device(overrides, device), vdl), runs, as_json)
 
 
 @distill.command()
 @_training_options
-def student(recipe: Path, overrides: tuple[str, ...], runs: Path, device: str | None, as_json: bool) -> None:
+def student(
+    recipe: Path, overrides: tuple[str, ...], runs: Path, device: str | None, vdl: bool | None, as_json: bool
+) -> None:
     """Train the student of RECIPE alone, for comparison."""
-    _train("student", recipe, with_device(overrides, device), runs, as_json)
+    _train("student", recipe, with_vdl(with_device(overrides, device), vdl), runs, as_json)
 
 
 @distill.command()
 @_training_options
-def mgd(recipe: Path, overrides: tuple[str, ...], runs: Path, device: str | None, as_json: bool) -> None:
+def mgd(
+    recipe: Path, overrides: tuple[str, ...], runs: Path, device: str | None, vdl: bool | None, as_json: bool
+) -> None:
     """Train the student of RECIPE under its teacher, by Masked Generative Distillation."""
-    _train("distilled", recipe, with_device(overrides, device), runs, as_json)
+    _train("distilled", recipe, with_vdl(with_device(overrides, device), vdl), runs, as_json)
 
 
 @distill.command()
 @click.argument("run", type=click.Path(path_type=Path))
+@click.option("--model", "models", multiple=True, type=Choice(MODELS), help="Which.  [default: all that are trained]")
 @click.option(
-    "--model", "models", multiple=True, type=click.Choice(MODELS), help="Which.  [default: all that are trained]"
-)
-@click.option(
-    "--split", type=click.Choice(["train", "val", "test"]), default="val", show_default=True, help="Of the run's data."
+    "--split", type=Choice(["train", "val", "test"]), default="val", show_default=True, help="Of the run's data."
 )
 @runs_option
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
@@ -76,6 +90,9 @@ def evaluate(run: Path, models: tuple[str, ...], split: str, runs: Path, as_json
         click.echo(json.dumps({one.model: one.figures.to_dict() for one in judged}))
     else:
         _print_figures(judged)
+
+
+distill.add_command(sweep)
 
 
 def _train(model: str, recipe: Path, overrides: tuple[str, ...], runs: Path, as_json: bool) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ..flow.doctor import Finding
 
 
@@ -18,19 +20,25 @@ def doctor(as_json: bool) -> None:
     from .. import __version__
     from ..flow.doctor import examine
 
-    findings = examine()
     if as_json:
+        findings = examine()
         click.echo(json.dumps({"temper": __version__, "findings": [finding.to_dict() for finding in findings]}))
-    else:
-        _print(findings)
-
-
-def _print(findings: list[Finding]) -> None:
+        return
     from rich.console import Console
+
+    console = Console(highlight=False)
+    if console.is_terminal:
+        with console.status("Looking at this machine, some seconds ..."):
+            findings = examine()
+    else:
+        findings = examine()
+    _print(findings, console)
+
+
+def _print(findings: list[Finding], console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
     table = Table(box=None, show_header=False, pad_edge=False)
     for finding in findings:
         mark = Text("yes", style="green") if finding.found else Text("no", style="yellow")

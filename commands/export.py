@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import device_option, events_option, overrides_option, runs_option, with_device
+from .options import Choice, device_option, events_option, overrides_option, runs_option, with_device
 
 MODELS = ("teacher", "student", "distilled")
 
@@ -25,7 +25,7 @@ def export() -> None:
     "--model",
     "models",
     multiple=True,
-    type=click.Choice(MODELS),
+    type=Choice(MODELS),
     help="Which; several times for several.  [default: all]",
 )
 @overrides_option

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import click
@@ -31,7 +32,7 @@ def init(
 ) -> None:
     """Write a commented recipe to FILE (recipe.yml if none is named): every field, what it means, what it takes.
 
-    The run gets the file's name. Change what you like, then 'temper run FILE'.
+    The run gets the file's name, or keeps its own with --from. Change what you like, then 'temper run FILE'.
     """
     from ..core.errors import TemperError, UsageError, nearest
     from ..core.files import write_text
@@ -56,12 +57,18 @@ def init(
             click.echo(f"Note: {note}.", err=True)
         text = write_recipe(made.recipe, str(file), made.notes)
     else:
-        text = write_recipe(starter_recipe(_run_name(file)), str(file))
+        text = write_recipe(starter_recipe(_run_name(file)), _as_a_word(file))
     write_text(file, text)
-    click.echo(f"Wrote {file}. Start it with: temper run {file}")
+    click.echo(f"Wrote {file}. Start it with: temper run {_as_a_word(file)}")
 
 
 def _run_name(file: Path) -> str:
     """The file's name, made into one that a run may have."""
     name = re.sub(r"[^A-Za-z0-9_.\-]+", "-", file.stem).lstrip("-_.")[:61].rstrip("-")
     return name or "steel"
+
+
+def _as_a_word(file: Path) -> str:
+    """The file as a shell takes it, on one line."""
+    word = shlex.quote(str(file))
+    return word if word.isprintable() else "FILE"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from ..core.errors import nearest
+
 #: The stages of a run, as in ``flow.keys``, which is not imported for a help text.
 STAGES = (
     "data",
@@ -18,6 +20,18 @@ STAGES = (
     "benchmark",
     "report",
 )
+
+
+class Choice(click.Choice[str]):
+    """One of some words; a misspelt one is answered with the nearest."""
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The word itself, if it is among the choices."""
+        if str(value) not in self.choices:
+            self.fail(f"there is no '{value}'.{nearest(str(value), self.choices)}", param, ctx)
+        return str(value)
+
+
 overrides_option = click.option(
     "--set",
     "overrides",
@@ -33,7 +47,12 @@ runs_option = click.option(
     help="Folder of all runs.",
 )
 device_option = click.option(
-    "--device", type=click.Choice(["cpu", "gpu"]), help="What Paddle trains on; overrides the recipe."
+    "--device", type=Choice(["cpu", "gpu"]), help="What Paddle trains on; overrides the recipe."
+)
+vdl_option = click.option(
+    "--vdl/--no-vdl",
+    default=None,
+    help="Keep a log of each training for VisualDL in the run's folder; overrides the recipe's training.visualdl.",
 )
 events_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line for every event.")
 
@@ -41,3 +60,8 @@ events_option = click.option("--json", "as_json", is_flag=True, help="One JSON o
 def with_device(overrides: tuple[str, ...], device: str | None) -> tuple[str, ...]:
     """The overrides, ``--device`` among them as the last word."""
     return overrides if device is None else (*overrides, f"device={device}")
+
+
+def with_vdl(overrides: tuple[str, ...], vdl: bool | None) -> tuple[str, ...]:
+    """The overrides, ``--vdl`` among them as the last word."""
+    return overrides if vdl is None else (*overrides, f"training.visualdl={str(vdl).lower()}")

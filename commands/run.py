@@ -6,7 +6,17 @@ from pathlib import Path
 
 import click
 
-from .options import STAGES, device_option, events_option, overrides_option, runs_option, with_device
+from .options import (
+    STAGES,
+    Choice,
+    device_option,
+    events_option,
+    overrides_option,
+    runs_option,
+    vdl_option,
+    with_device,
+    with_vdl,
+)
 
 
 @click.command()
@@ -14,16 +24,23 @@ from .options import STAGES, device_option, events_option, overrides_option, run
 @overrides_option
 @runs_option
 @device_option
+@vdl_option
 @click.option(
     "--again",
     multiple=True,
-    type=click.Choice(STAGES),
+    type=Choice(STAGES),
     metavar="STAGE",
     help=f"Do a stage even if it is done: {', '.join(STAGES)}.",
 )
 @events_option
 def run(
-    recipe: Path, overrides: tuple[str, ...], runs: Path, device: str | None, again: tuple[str, ...], as_json: bool
+    recipe: Path,
+    overrides: tuple[str, ...],
+    runs: Path,
+    device: str | None,
+    vdl: bool | None,
+    again: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Do whatever of RECIPE is not done yet: data, teacher, student, MGD student, export, benchmark, report.
 
@@ -32,7 +49,7 @@ def run(
     """
     from .run_recipe import run_to
 
-    _, folder = run_to(["report"], recipe, with_device(overrides, device), runs, as_json, again)
+    _, folder = run_to(["report"], recipe, with_vdl(with_device(overrides, device), vdl), runs, as_json, again)
     from ..flow.progress import write_json_event
     from ..flow.stages import report_path
 

@@ -23,6 +23,10 @@ class UsageError(TemperError):
     exit_code = 2
 
 
+class DivergedError(TemperError):
+    """A training's loss is no finite number any more; the message carries what to try."""
+
+
 class MissingDependencyError(TemperError):
     """An optional package is needed and not installed; the message carries the command that installs it."""
 

@@ -14,8 +14,10 @@ EventKind = Literal[
     "stage_started",  # {"index": int, "total": int}
     "stage_skipped",  # {"reason": str}: its result is already there
     "stage_done",  # {"seconds": float}
-    "step",  # {"done": int, "total": int, "unit": str, optional "epoch", "epochs", "loss", "seconds_left"}
-    "evaluated",  # {"epoch": int, "map": float | None, ...}: points from 0 to 100
+    # {"done": int, "total": int, "unit": str, optional "epoch", "epochs", "loss", "seconds_left", and what the loss is
+    # made of: "losses" and "distillation", each {name: float}}
+    "step",
+    "evaluated",  # {"epoch": int, "map": float | None, "figures": {name: points}}: points from 0 to 100
     "note",  # {"message": str}
     "warning",  # {"message": str}
 ]

@@ -25,7 +25,7 @@ PARTIAL_SUFFIX = ".partial"
 
 @contextlib.contextmanager
 def explain_os_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk, a read-only folder or a missing permission at ``path`` into one sentence."""
+    """Turn a full disk, a missing permission or a file in the way at ``path`` into one sentence."""
     try:
         yield
     except OSError as error:
@@ -36,6 +36,10 @@ def explain_os_errors(path: Path) -> Iterator[None]:
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise TemperError(f"No permission to write {path}. Choose a folder you may write to.") from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            raise TemperError(
+                f"{path} cannot be made: a file stands where one of its folders would. Choose another place."
+            ) from error
         raise
 
 
@@ -96,7 +100,9 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise TemperError(f"There is no file {path}.") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except OSError as error:
+        raise TemperError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:  # also no UTF-8, and numbers of thousands of digits
         raise TemperError(f"{path} cannot be read as JSON: {error}.") from error
 
 

@@ -18,10 +18,14 @@ from ..core.errors import TemperError
 Channels = Literal["grey", "rgb"]
 ResizeMode = Literal["stretch", "letterbox"]
 
-#: Pictures larger than this many pixels are refused before they are decoded into memory twice over.
+#: Pictures of more pixels are refused before they are decoded, as a small file may swell to fill the memory.
 MAX_PIXELS = 400_000_000
 #: What letterboxing fills the rest of the picture with.
 PADDING_VALUE = 114
+
+
+class TooLargeError(TemperError):
+    """A picture has more than ``MAX_PIXELS`` pixels, or says so."""
 
 
 def read_image(path: Path, channels: Channels) -> NDArray[np.uint8]:
@@ -50,7 +54,12 @@ def decode_image(content: bytes, channels: Channels, source: str) -> NDArray[np.
     try:
         buffer = np.frombuffer(content, np.uint8)
         image = cv2.imdecode(buffer, flags | cv2.IMREAD_IGNORE_ORIENTATION) if content else None
-    except cv2.error:
+    except cv2.error as error:
+        # OpenCV refuses by the header already what it would not hold; temper/__init__.py sets its limit to ours
+        if "CV_IO_MAX_IMAGE" in str(error):
+            raise TooLargeError(
+                f"{source} says it has more than {MAX_PIXELS:,} pixels; no larger one is read."
+            ) from error
         image = None
     if image is None:
         raise TemperError(
@@ -58,7 +67,9 @@ def decode_image(content: bytes, channels: Channels, source: str) -> NDArray[np.
             "data set."
         )
     if image.shape[0] * image.shape[1] > MAX_PIXELS:
-        raise TemperError(f"{source} has {image.shape[1]} x {image.shape[0]} pixels; at most {MAX_PIXELS:,} are read.")
+        raise TooLargeError(
+            f"{source} has {image.shape[1]} x {image.shape[0]} pixels; at most {MAX_PIXELS:,} are read."
+        )
     return np.asarray(image if channels == "grey" else cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 

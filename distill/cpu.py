@@ -12,6 +12,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from .launched import launched_here
+
 
 @dataclass(frozen=True)
 class CpuSettings:
@@ -61,7 +63,8 @@ def prepare_cpu() -> CpuSettings:
 
     Call it before Paddle (and NumPy, whose threads read the same variable) is imported.
     """
-    threads = available_cores()
+    # processes that train together on this machine share its cores
+    threads = max(1, available_cores() // launched_here())
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     try:
         path = mkl_cpu_type(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from ..detection.decode import DecodeSettings
 from ..detection.images import ResizeRule
@@ -40,9 +40,14 @@ class DataSection(Section):
     def _one_source(self) -> DataSection:
         if (self.synthetic is None) == (self.path is None):
             raise ValueError("give exactly one of 'synthetic' and 'path', and leave the other out or set it to null")
-        if 0 in self.split_ratio[:2]:
-            raise ValueError("split_ratio must leave something to train on and something to judge on")
         return self
+
+    @field_validator("split_ratio")
+    @classmethod
+    def _something_in_both(cls, ratio: tuple[int, int, int]) -> tuple[int, int, int]:
+        if 0 in ratio[:2]:
+            raise ValueError("it must leave something to train on and something to judge on")
+        return ratio
 
 
 class InputSection(Section):
@@ -93,7 +98,7 @@ class BenchmarkSection(Section):
     batch_sizes: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(
         (1,), min_length=1, description="pictures per call"
     )
-    threads: int | None = Field(None, ge=1, le=512, description="of the runtime; none: all cores")
+    threads: int | None = Field(None, ge=1, le=512, description="of the runtime; null: all cores")
     min_seconds: float = Field(3, gt=0, description="measured at least this long")
     min_samples: int = Field(100, ge=10, description="and at least so many calls")
 

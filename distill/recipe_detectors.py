@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 
 from .detectors.sizes import PICODET_SIZES, PICODET_STRIDES, PPYOLOE_NECK, PPYOLOE_SIZES, PPYOLOE_STRIDES
 from .recipe_section import Fraction, Section
@@ -76,7 +76,9 @@ class RetinaNetSection(DetectorSection):
     head_norm: Literal["none", "group", "level_batch"] = Field(
         "none", description="'level_batch': batch norm per level behind shared convolutions, folds away at export"
     )
-    strides: tuple[int, ...] = Field((8, 16, 32, 64, 128), description="of the neck's levels")
+    strides: tuple[int, ...] = Field(
+        (8, 16, 32, 64, 128), description="of the neck's levels: 8, 16, 32, with or without 64 and 128"
+    )
     anchor_scale: float = Field(4.0, gt=0, description="smallest anchor side, as a multiple of the stride")
     backbone_norm: Literal["train", "frozen"] = Field("train", description="'frozen' with pretrained weights")
     freeze_stages: int = Field(0, ge=0, le=4, description="how many first ResNet stages do not train")
@@ -85,11 +87,12 @@ class RetinaNetSection(DetectorSection):
         """See :class:`DetectorSection`."""
         return self.strides, (self.neck_channels,) * len(self.strides)
 
-    @model_validator(mode="after")
-    def _levels(self) -> RetinaNetSection:
-        if self.strides not in ((8, 16, 32), (8, 16, 32, 64), (8, 16, 32, 64, 128)):
-            raise ValueError("strides must be 8, 16, 32 with or without 64 and 128")
-        return self
+    @field_validator("strides")
+    @classmethod
+    def _known_levels(cls, strides: tuple[int, ...]) -> tuple[int, ...]:
+        if strides not in ((8, 16, 32), (8, 16, 32, 64), (8, 16, 32, 64, 128)):
+            raise ValueError("it takes [8, 16, 32], with or without 64 and 128 behind them")
+        return strides
 
 
 class PicoDetSection(DetectorSection):

@@ -183,7 +183,8 @@ def explain_mistake(model: type[BaseModel], mistake: Mapping[str, Any], place: C
         words = accepted_values(model, path)
         return f"{place(written[:-1])}: {dotted(written)} is missing; it takes {words}."
     if kind == "value_error":
-        name = f"{dotted(written)}: " if written else ""
+        told = "" if isinstance(value, dict) else f" is {_shown(value)}"
+        name = f"{dotted(written)}{told}{';' if told else ':'} " if written else ""
         return f"{place(written)}: {name}{mistake['ctx']['error']}."
     return _wrong_value(model, path, value, place)
 

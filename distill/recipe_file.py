@@ -101,7 +101,8 @@ def shipped_recipes() -> dict[str, Path]:
 
 def _checked(source: _Source, mistakes: list[str]) -> Recipe:
     try:
-        recipe = Recipe.model_validate(source.values)
+        # strict: a number in quotes or a true is no number, and a slip such as 'epochs: true' no single epoch
+        recipe = Recipe.model_validate(_with_tuples(source.values), strict=True)
     except ValidationError as error:
         errors = error.errors(include_url=False)
         # a list with one wrong entry is told of at the entry, not as too short as well
@@ -113,6 +114,13 @@ def _checked(source: _Source, mistakes: list[str]) -> Recipe:
         if not mistakes:
             return recipe
     raise UsageError("\n".join(dict.fromkeys(mistakes)))
+
+
+def _with_tuples(value: Any) -> Any:
+    """The same values with tuples for lists, as the fields of a recipe have them."""
+    if isinstance(value, dict):
+        return {name: _with_tuples(inner) for name, inner in value.items()}
+    return tuple(_with_tuples(inner) for inner in value) if isinstance(value, list) else value
 
 
 def _read(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -16,13 +16,24 @@ class AugmentSection(Section):
     flip_vertical: bool = Field(True, description="and top to bottom")
     brightness: float = Field(0.1, ge=0, le=0.5, description="largest change, as a share of full scale")
     contrast: float = Field(0.1, ge=0, le=0.5, description="largest change, as a share")
+    gamma: float = Field(0.0, ge=0, le=1, description="bend of the grey scale: up to 1 + this, either way; 0: none")
+    noise: float = Field(0.0, ge=0, le=0.2, description="strongest noise (its standard deviation), share of full scale")
+
+
+class EarlyStoppingSection(Section):
+    """When a training ends before its last epoch, judged on training pictures that are set aside for it."""
+
+    patience: int = Field(5, ge=1, le=1000, description="looks in a row without a better mAP, and it stops")
+    every: int = Field(1, ge=1, le=1000, description="epochs between two looks")
+    at_least: float = Field(0.0, ge=0, le=100, description="points of mAP that count as better")
+    hold_out: float = Field(0.1, gt=0, lt=0.5, description="share of the training pictures that is set aside")
 
 
 class TrainingSection(Section):
     """How a model is trained; a model's own ``training`` block overrides single fields."""
 
     epochs: int = Field(18, ge=1, le=10_000, description="passes over the training pictures")
-    batch_size: int = Field(8, ge=1, le=4096, description="pictures per step")
+    batch_size: int = Field(8, ge=1, le=4096, description="pictures per step, over all processes or GPUs together")
     optimizer: Literal["adamw", "momentum"] = Field(
         "adamw", description="'adamw' from scratch, 'momentum' with pretrained weights"
     )
@@ -33,10 +44,18 @@ class TrainingSection(Section):
     warmup_steps: int = Field(50, ge=0, description="over which the learning rate rises from near zero")
     clip_norm: float | None = Field(10.0, gt=0, description="largest norm of the gradient")
     ema_decay: float | None = Field(None, gt=0, lt=1, description="moving average of the weights that is kept")
+    early_stopping: EarlyStoppingSection | None = Field(
+        None, description="stop when pictures set aside see no progress, and keep the best weights"
+    )
+    precision: Literal["fp32", "amp_bf16", "amp_fp16"] = Field("fp32", description="'amp_...' computes faster on a GPU")
+    scales: tuple[Annotated[float, Field(ge=0.25, le=4)], ...] = Field(
+        (), description="factors of the input's size, one drawn per step; sides rounded to 32 pixels"
+    )
     augment: AugmentSection = AugmentSection()
     workers: int = Field(2, ge=0, le=64, description="threads that load pictures")
     evaluate_every: int = Field(1, ge=0, description="epochs between mAP measurements; 0: only at the end")
     checkpoint_seconds: float = Field(30, ge=0, description="at most this long between checkpoints")
+    visualdl: bool = Field(True, description="keep a log for VisualDL in runs/NAME/visualdl, where it is installed")
 
 
 class TrainingOverride(Section):

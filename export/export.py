@@ -219,7 +219,7 @@ class _Work:
         size = (job.input.width, job.input.height)
         self.note(f"{job.name}: tracing the network at {size[0]} x {size[1]}")
         model = build_graph(
-            trace_network(detector, size),
+            trace_network(detector, size, self.folder),
             detector.box_coding(size),
             len(job.labels),
             size,

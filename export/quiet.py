@@ -50,7 +50,8 @@ def _redirected(sink: IO[bytes]) -> Iterator[None]:
         with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
             yield
     finally:
-        text.close()
+        with contextlib.suppress(OSError):  # a full disk: what is lost is chatter
+            text.close()
         _flush()
         for number, handle in zip((1, 2), saved, strict=True):
             os.dup2(handle, number)

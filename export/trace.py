@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from ..core.errors import MissingDependencyError, TemperError
+from ..core.files import PARTIAL_SUFFIX, explain_os_errors
+from ..core.interruption import held_back
 from .onnx_build import OPSET
 from .quiet import last_line, one_line, quiet
 
@@ -16,25 +18,31 @@ if TYPE_CHECKING:
     from ..distill.detectors.base import Detector
 
 
-def trace_network(detector: Detector, size: tuple[int, int]) -> onnx.ModelProto:
+def trace_network(detector: Detector, size: tuple[int, int], workplace: Path | None = None) -> onnx.ModelProto:
     """Write a detector's network as ONNX, in evaluation mode and with every batch norm folded into its convolution.
 
     Args:
         detector: with the weights to export; it is left in the mode it was in.
         size: width and height of the network's input in pixels.
+        workplace: folder for what the libraries write on the way; the system's temporary folder by default.
 
     Returns:
         Normalised pictures ``image`` float32 [B, 3, H, W] -> ``scores`` [B, A, classes], ``regressions`` [B, A, 4].
 
     Raises:
         MissingDependencyError: if paddle2onnx is not installed.
-        TemperError: if Paddle or paddle2onnx cannot write the network.
+        TemperError: if Paddle or paddle2onnx cannot write the network, or the disk is full.
     """
     was_training = detector.training
     detector.eval()
     said = None
     try:
-        with tempfile.TemporaryDirectory(prefix="temper-trace-") as folder, quiet() as said:
+        with (
+            tempfile.TemporaryDirectory(prefix=".trace.", suffix=PARTIAL_SUFFIX, dir=workplace) as folder,
+            explain_os_errors(Path(folder)),
+            quiet() as said,
+            held_back(),  # both libraries call back into Python from C++ and make errors of an interruption
+        ):
             return _simplify(_convert(detector, size, Path(folder)))
     except (TemperError, KeyboardInterrupt, MemoryError):
         raise
@@ -78,6 +86,8 @@ def _convert(detector: Detector, size: tuple[int, int], folder: Path) -> onnx.Mo
     spec = paddle.static.InputSpec([None, 3, height, width], "float32", "image")
     with paddle.no_grad():
         paddle.jit.save(network, str(folder / "network"), input_spec=[spec])
+    # Paddle says nothing when the disk fills up under it; a last file of our own does
+    (folder / "room").write_bytes(bytes(1 << 16))
     # without a file to save to, paddle2onnx gives the bytes and leaves out its own optimiser, which would call pip
     content = paddle2onnx.export(
         str(folder / "network.json"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .requirements import training_install_hint
+from .requirements import is_installed, training_install_hint
 
 #: A library that has not loaded after this many seconds hangs.
 PROBE_SECONDS = 60
@@ -73,9 +74,12 @@ def examine() -> list[Finding]:
         return [finding for found in pool.map(lambda look: look(), looks) for finding in found]
 
 
-def pip(*words: str) -> str:
-    """A pip command for the Python that runs."""
-    return " ".join([sys.executable, "-m", "pip", *words])
+def pip(verb: str, *packages: str) -> str:
+    """A command that installs or uninstalls packages for the Python that runs; by uv where it comes without pip."""
+    python, names = shlex.quote(sys.executable), " ".join(shlex.quote(package) for package in packages)
+    if is_installed("pip"):
+        return f"{python} -m pip {verb}{' -y' if verb == 'uninstall' else ''} {names}"
+    return f"uv pip {verb} --python {python} {names}"
 
 
 def nvidia_gpus() -> tuple[str, ...]:
@@ -200,7 +204,7 @@ def _paddle(machine: Machine) -> Finding:
     advice = ""
     if machine.gpus and not said["cuda"]:
         advice = (
-            f"For the GPU: {pip('uninstall', '-y', 'paddlepaddle')}, then install {PADDLE_GPU} from Paddle's own "
+            f"For the GPU: {pip('uninstall', 'paddlepaddle')}, then install {PADDLE_GPU} from Paddle's own "
             f"package index, see {_PADDLE_INSTALL_PAGE}."
         )
     return Finding("Paddle", True, f"{said['version']}, build {build}", advice)
@@ -210,11 +214,11 @@ def _onnxruntime(machine: Machine) -> list[Finding]:
     code = "import json, onnxruntime as o; "
     said = probe(code + "print(json.dumps({'version': o.__version__, 'providers': o.get_available_providers()}))")
     if "error" in said:
-        return [Finding("ONNX Runtime", False, said["error"], f"{pip('install', 'onnxruntime')}")]
+        return [Finding("ONNX Runtime", False, said["error"], pip("install", "onnxruntime"))]
     providers = [name.removesuffix("ExecutionProvider") for name in said["providers"]]
     advice = ""
     if machine.gpus and "CUDA" not in providers:
-        swap = pip("uninstall", "-y", "onnxruntime"), pip("install", "onnxruntime-gpu")
+        swap = pip("uninstall", "onnxruntime"), pip("install", "onnxruntime-gpu")
         advice = f"For the GPU: {swap[0]} && {swap[1]}"
     return [Finding("ONNX Runtime", True, f"{said['version']}; providers: {', '.join(providers)}", advice)]
 
@@ -226,7 +230,7 @@ def _openvino() -> Finding:
     )
     if "error" in said:
         reason = "not installed" if "No module named" in said["error"] else said["error"]
-        return Finding("OpenVINO", False, reason, pip("install", "'openvino>=2024.6'"))
+        return Finding("OpenVINO", False, reason, pip("install", "openvino>=2024.6"))
     return Finding("OpenVINO", True, f"{said['version']}; devices: {', '.join(said['devices']) or 'none'}")
 
 
@@ -235,7 +239,10 @@ def _tensorrt(machine: Machine) -> list[Finding]:
     found = Finding("TensorRT", True, str(said.get("version")))
     if "error" in said:
         missing = "No module named 'tensorrt'" in said["error"]
-        found = Finding("TensorRT", False, "not installed" if missing else said["error"], _tensorrt_advice(machine))
+        reason = "not installed" if missing else said["error"]
+        if not machine.has_gpu:
+            reason += "; it needs an NVIDIA GPU"
+        found = Finding("TensorRT", False, reason, _tensorrt_advice(machine))
     trtexec = shutil.which("trtexec") or next((str(path) for path in _TRTEXEC_PLACES if path.is_file()), None)
     advice = (
         ""
@@ -252,11 +259,15 @@ def _tensorrt_advice(machine: Machine) -> str:
             "python3 -m venv --system-site-packages .venv"
         )
     if machine.gpus:
-        return f"{pip('install', repr('tensorrt-cu12>=10.8'))} (fetches NVIDIA's libraries from NVIDIA's own index)"
+        return f"{pip('install', 'tensorrt-cu12>=10.8')} (fetches NVIDIA's libraries from NVIDIA's own index)"
     return ""  # without an NVIDIA GPU there is nothing to run it on
 
 
 def _cameras() -> list[Finding]:
+    return [_v4l2(), _aravis(), *_camera_packages()]
+
+
+def _v4l2() -> Finding:
     devices = sorted(Path("/dev").glob("video*"))
     named = []
     for device in devices:
@@ -265,16 +276,36 @@ def _cameras() -> list[Finding]:
         except OSError:
             name = "unnamed"
         named.append(f"{device} ({name})")
-    video = Finding("Cameras (V4L2)", bool(named), ", ".join(named) or "no /dev/video*")
+    return Finding("Cameras (V4L2)", bool(named), ", ".join(named) or "no /dev/video*")
+
+
+def _aravis() -> Finding:
     said = probe(
         "import json, gi; gi.require_version('Aravis', '0.8'); from gi.repository import Aravis; "
         "print(json.dumps({'version': f'{Aravis.MAJOR_VERSION}.{Aravis.MINOR_VERSION}.{Aravis.MICRO_VERSION}'}))"
     )
     if "error" not in said:
-        return [video, Finding("Cameras (Aravis)", True, str(said["version"]))]
+        return Finding("Cameras (Aravis)", True, str(said["version"]))
     advice = (
         "For GenICam cameras: sudo apt install gir1.2-aravis-0.8 python3-gi, in an environment made with "
         "python3 -m venv --system-site-packages .venv"
     )
     missing = "No module named 'gi'" in said["error"] or "not available" in said["error"]
-    return [video, Finding("Cameras (Aravis)", False, "not installed" if missing else said["error"], advice)]
+    return Finding("Cameras (Aravis)", False, "not installed" if missing else said["error"], advice)
+
+
+def _camera_packages() -> list[Finding]:
+    """What reads streams (PyAV) and what reads GenTL producers (Harvesters)."""
+    findings = []
+    for name, module, package, purpose in (
+        ("Cameras (PyAV)", "av", "av>=12", "For network streams and video files of every kind"),
+        ("Cameras (Harvesters)", "harvesters.core", "harvesters>=1.4", "For cameras that bring a GenTL producer"),
+    ):
+        said = probe(f"import json, {module}; print(json.dumps({{}}))")
+        version = version_of(module.partition(".")[0])
+        if "error" not in said:
+            findings.append(Finding(name, True, version or "installed"))
+        else:
+            reason = said["error"] if version else "not installed"
+            findings.append(Finding(name, False, reason, f"{purpose}: {pip('install', package)}"))
+    return findings

@@ -93,10 +93,14 @@ class RunFolder:
         except OSError:
             return None
 
+    def can_go_on(self, name: str, key: str) -> bool:
+        """Whether a stage was begun under this key and never finished, so that it goes on where it stopped."""
+        return self.started_key(name) == key and not (self.stage(name) / DONE_NAME).exists()
+
     def begin(self, name: str, key: str) -> Path:
-        """Make the folder of a stage ready: kept if it was begun under this key and never finished, else emptied."""
+        """Make the folder of a stage ready: kept if its work :meth:`can_go_on`, else emptied."""
         folder = self.stage(name)
-        if self.started_key(name) != key or (folder / DONE_NAME).exists():
+        if not self.can_go_on(name, key):
             remove_tree(folder)
         with explain_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)

@@ -36,9 +36,9 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "report": ("data", *MODELS, "benchmark"),
 }
 #: Raised for a stage when its code changes what it writes, so that older results are not taken for new ones.
-VERSIONS = dict.fromkeys(STAGES, 1)
+VERSIONS = {**dict.fromkeys(STAGES, 1), "report": 2}
 #: How a training reaches its result, not what the result is.
-_COSMETIC = {"workers", "checkpoint_seconds", "evaluate_every"}
+_COSMETIC = {"workers", "checkpoint_seconds", "evaluate_every", "visualdl"}
 
 
 @dataclass(frozen=True)

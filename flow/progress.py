@@ -64,8 +64,9 @@ def _json_reporter() -> Iterator[Reporter]:
 
     def report(event: Event) -> None:
         nonlocal stage
-        if event.kind == "stage_started":
+        if event.kind in ("stage_started", "stage_skipped"):
             stage = event.stage
+        # an export calls itself "export", whichever model it is about
         write_json_event(event.kind, stage=stage or event.stage, **event.data)
 
     try:
@@ -76,7 +77,7 @@ def _json_reporter() -> Iterator[Reporter]:
 
 
 def describe(event: Event) -> str:
-    """An event's figures in words: epoch, loss, mAP, time left."""
+    """An event's figures in words: epoch, loss and the distillation losses in it, mAP, time left."""
     data, words = event.data, []
     if event.kind == "step":
         if data.get("epochs"):
@@ -85,7 +86,8 @@ def describe(event: Event) -> str:
             of = f"/{data['total']}" if data.get("total") else ""
             words.append(f"{data['done']}{of} {data.get('unit', '')}".rstrip())
         if data.get("loss") is not None:
-            words.append(f"loss {data['loss']:.3f}")
+            taught = ", ".join(f"{name} {value:.3f}" for name, value in (data.get("distillation") or {}).items())
+            words.append(f"loss {data['loss']:.3f}" + (f" (of it {taught})" if taught else ""))
         if data.get("seconds_left") is not None:
             words.append(f"{duration(data['seconds_left'])} left")
     elif event.kind == "evaluated":
@@ -105,7 +107,9 @@ def points(value: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A duration as people say it: 8 s, 3 min 20 s, 2 h 05 min."""
+    """A duration as people say it: 0.4 s, 12 s, 3 min 20 s, 2 h 05 min."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -115,7 +119,8 @@ def duration(seconds: float) -> str:
 
 
 def _numbered(event: Event) -> str:
-    return f"{event.data['index']}/{event.data['total']} {TITLES.get(event.stage, event.stage)}"
+    title = TITLES.get(event.stage, event.stage.replace("-", " ").capitalize())
+    return f"{event.data['index']}/{event.data['total']} {title}"
 
 
 class _PlainLines:

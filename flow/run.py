@@ -10,12 +10,13 @@ from typing import Any
 from ..core.errors import TemperError
 from ..core.events import Event, Reporter
 from ..core.files import read_json, remove_partial, write_json
+from ..core.interruption import raise_if_interrupted
 from ..distill.recipe import Recipe, to_plain
 from .folder import RECIPE_NAME, RunFolder, StageRecord
 from .keys import Sources, identity, read_sources, stage_key, stages_for
 from .requirements import require_packages
 from .stages import run_stage
-from .weights import fetch_needed, fetch_unpinned
+from .weights import fetch_unpinned, require_weights
 
 Runner = Callable[[Recipe, RunFolder, str, Reporter], dict[str, Any]]
 
@@ -45,14 +46,19 @@ def run_recipe(
         MissingDependencyError: if a stage that has to be done needs a package that is not installed.
         TemperError: what a stage could not do; the stages before it stay done.
     """
+
+    def tell(event: Event) -> None:
+        raise_if_interrupted()
+        report(event)
+
     folder = RunFolder(runs / recipe.name)
     folder.require_usable()
     stages = stages_for(goals)
-    fetch_unpinned(recipe, stages, report)
+    fetch_unpinned(recipe, stages, tell)
     sources = read_sources(recipe)  # says what is missing before anything is written
-    to_do = stages[len(_standing(recipe, folder, stages, sources, again)) :]
-    require_packages(to_do)
-    fetch_needed(recipe, to_do, report)
+    open_stages = stages[len(_standing(recipe, folder, stages, sources, again)) :]
+    require_packages(open_stages)
+    require_weights(recipe, open_stages, tell)
     with folder.locked():
         remove_partial(folder.path)
         _write_recipe(recipe, folder)
@@ -62,11 +68,11 @@ def run_recipe(
             place = {"index": index, "total": len(stages)}
             record = folder.record(stage)
             if record is not None and record.key == key and stage not in again:
-                report(Event("stage_skipped", stage, {**place, "reason": "already done"}))
+                tell(Event("stage_skipped", stage, {**place, "reason": "already done"}))
             else:
-                report(Event("stage_started", stage, place))
-                record = _do(recipe, folder, stage, key, report, runner)
-                report(Event("stage_done", stage, {"seconds": record.seconds}))
+                tell(Event("stage_started", stage, place))
+                record = _do(recipe, folder, stage, key, tell, runner)
+                tell(Event("stage_done", stage, {"seconds": record.seconds}))
             made[stage] = identity(stage, record)
     return folder
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 #: The data set inside the data stage's folder.
 DATA_NAME = "set"
+#: VisualDL's logs inside the run's folder, one folder per training: what 'visualdl --logdir' is given. They are for
+#: looking at, so they lie outside the stages, and a stage stands without them.
+VISUAL_LOG_NAME = "visualdl"
 
 
 def run_stage(recipe: Recipe, run: RunFolder, stage: str, report: Reporter) -> dict[str, Any]:
@@ -144,6 +147,7 @@ def training_job(recipe: Recipe, run: RunFolder, model: str) -> TrainingJob:
         distillation=recipe.distillation if distils else None,
         teacher=recipe.teacher if distils else None,
         teacher_weights=run.stage("teacher") / WEIGHTS_NAME if distils else None,
+        visual_log=run.path / VISUAL_LOG_NAME / model if recipe.training.visualdl else None,
     )
 
 
@@ -203,13 +207,17 @@ def _benchmark(recipe: Recipe, run: RunFolder, report: Reporter) -> dict[str, An
 def _report(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
     from ..benchmarks.measurement import MEASUREMENTS_NAME
     from ..benchmarks.report.build import ReportInput, build_report
-    from ..distill.training.job import METRICS_NAME
+    from ..benchmarks.report.training import TrainingFiles
+    from ..distill.training.job import EXAMPLES_NAME, METRICS_NAME, RECORD_NAME
 
     source = ReportInput(
         name=recipe.name,
         measurements=run.stage("benchmark") / MEASUREMENTS_NAME,
         data=data_split(recipe, run, "val"),
         recipe=to_plain(recipe),
-        metrics={model: run.stage(model) / METRICS_NAME for model in MODELS},
+        trainings={
+            model: TrainingFiles(*(run.stage(model) / name for name in (METRICS_NAME, EXAMPLES_NAME, RECORD_NAME)))
+            for model in MODELS
+        },
     )
     return {"path": build_report(source, run.stage("report")).name}

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..core.errors import TemperError
+from ..core.errors import TemperError, nearest
 from ..core.files import read_json
 from ..distill.recipe import Recipe
 from ..distill.recipe_file import recipe_from_plain
@@ -26,7 +26,8 @@ class StageStatus:
 
     Attributes:
         stage: its name.
-        state: "outdated" where it is done, and the recipe, the data or a stage before it has changed since.
+        state: "outdated" where something is done of it, and the recipe, the data, a stage before it or its own files
+            have changed since, so that it will be done again.
         seconds: it took, once done; while it runs, since this process began it.
         epoch: last epoch with a step, for trainings.
         epochs: in all.
@@ -57,8 +58,7 @@ def find_run(name: Path, runs: Path) -> Path:
         if (path / RECIPE_NAME).is_file():
             return path
     there = sorted(path.parent.name for path in runs.glob(f"*/{RECIPE_NAME}"))
-    known = f" Runs in {runs}: {', '.join(there)}." if there else ""
-    raise TemperError(f"There is no run {name}.{known} 'temper run RECIPE' starts one.")
+    raise TemperError(f"There is no run {name}.{nearest(name.name, there)} 'temper run RECIPE' starts one.")
 
 
 def recipe_of(path: Path) -> Recipe:
@@ -79,36 +79,41 @@ def run_status(path: Path) -> list[StageStatus]:
     run, recipe = RunFolder(path), recipe_of(path)
     work = run.work()
     records = {stage: record for stage in STAGES if (record := run.record(stage)) is not None}
-    standing = _standing(recipe, records)
-    return [_stage_status(stage, records.get(stage), stage in standing, run, recipe, work) for stage in STAGES]
+    keys = _keys(recipe, run, records)
+    return [_stage_status(stage, records.get(stage), keys.get(stage), run, recipe, work) for stage in STAGES]
 
 
-def _standing(recipe: Recipe, records: Mapping[str, StageRecord]) -> set[str]:
-    """The stages that would be skipped now."""
+def _keys(recipe: Recipe, run: RunFolder, records: Mapping[str, StageRecord]) -> dict[str, str]:
+    """The key that each stage would have now, as far as the stages before it stand."""
     try:
         sources = read_sources(recipe)
     except TemperError:
-        return set(records)  # the data has moved away; what is done is still done
+        # the data has moved away: what is done is still done, and what was begun can still go on
+        return {stage: key for stage in STAGES if (key := run.started_key(stage)) is not None}
+    keys: dict[str, str] = {}
     made: dict[str, str] = {}
-    for stage, record in records.items():
+    for stage in STAGES:
         if all(need in made for need in NEEDS[stage]):
-            key = stage_key(recipe, stage, sources, made)
-            if record.key == key:
+            keys[stage] = stage_key(recipe, stage, sources, made)
+            record = records.get(stage)
+            if record is not None and record.key == keys[stage]:
                 made[stage] = identity(stage, record)
-    return set(made)
+    return keys
 
 
 def _stage_status(
-    stage: str, record: StageRecord | None, stands: bool, run: RunFolder, recipe: Recipe, work: Work | None
+    stage: str, record: StageRecord | None, key: str | None, run: RunFolder, recipe: Recipe, work: Work | None
 ) -> StageStatus:
     state: State
     seconds = record.seconds if record else None
-    if record is not None:
-        state = "done" if stands else "outdated"
-    elif work is not None and work.stage == stage:
+    if work is not None and work.stage == stage:
         state, seconds = "running", work.seconds
+    elif record is not None:
+        state = "done" if record.key == key else "outdated"
+    elif run.started_key(stage) is None:
+        state = "to do"
     else:
-        state = "to do" if run.started_key(stage) is None else "interrupted"
+        state = "interrupted" if key is not None and run.can_go_on(stage, key) else "outdated"
     if stage not in MODELS or state == "to do":
         return StageStatus(stage, state, seconds)
     entries = read_metrics(run.stage(stage) / _METRICS_NAME)

@@ -1,17 +1,18 @@
-"""Weights that a run's models start from and that lie on the network: fetched before any work begins."""
+"""The weights that a run's models start from: at hand and readable before any work begins."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from ..core.events import Event, Reporter
 from ..distill.recipe import Recipe
 from ..distill.recipe_detectors import DetectorSection
-from ..distill.remote_weights import fetch_weights, known_sha256
+from ..distill.remote_weights import known_sha256, local_weights
+from ..distill.weights import load_weights
 from ..distill.weights_address import is_address
-
-#: The section of the recipe that each training stage builds its model from.
-_SECTIONS = {"teacher": "teacher", "student": "student", "distilled": "student"}
+from .keys import MODELS
+from .stages import model_section
 
 
 def fetch_unpinned(recipe: Recipe, stages: Iterable[str], report: Reporter) -> None:
@@ -20,29 +21,35 @@ def fetch_unpinned(recipe: Recipe, stages: Iterable[str], report: Reporter) -> N
     Raises:
         TemperError: if they cannot be had.
     """
-    for name, section in _remote(recipe, stages):
-        if section.weights_sha256 is None and known_sha256(str(section.weights)) is None:
-            _fetch(name, section, report)
+    for model, section in _models(recipe, stages):
+        weights = str(section.weights)
+        if is_address(weights) and section.weights_sha256 is None and known_sha256(weights) is None:
+            _at_hand(model, section, report)
 
 
-def fetch_needed(recipe: Recipe, stages: Iterable[str], report: Reporter) -> None:
-    """Fetch the weights that ``stages`` will need, so that none is missed after hours of training.
+def require_weights(recipe: Recipe, stages: Iterable[str], report: Reporter) -> None:
+    """Fetch and read what trainings start from, before hours of work lead up to a file that is not one.
 
     Raises:
-        TemperError: if they cannot be had, or have another SHA-256 than the recipe says.
+        TemperError: if it cannot be had or read, or has another SHA-256 than the recipe says.
     """
-    for name, section in _remote(recipe, stages):
-        _fetch(name, section, report)
+    for model, section in _models(recipe, stages):
+        load_weights(_at_hand(model, section, report))
 
 
-def _remote(recipe: Recipe, stages: Iterable[str]) -> list[tuple[str, DetectorSection]]:
-    names = dict.fromkeys(_SECTIONS[stage] for stage in stages if stage in _SECTIONS)
-    sections: list[tuple[str, DetectorSection]] = [(name, getattr(recipe, name)) for name in names]
-    return [(name, section) for name, section in sections if section.weights and is_address(section.weights)]
+def _models(recipe: Recipe, stages: Iterable[str]) -> list[tuple[str, DetectorSection]]:
+    """The models among the stages that start from weights, each file or address once."""
+    wanted = set(stages)
+    found: dict[str, tuple[str, DetectorSection]] = {}
+    for model in MODELS:
+        section = model_section(recipe, model)
+        if model in wanted and section.weights:
+            found.setdefault(section.weights, (model, section))
+    return list(found.values())
 
 
-def _fetch(name: str, section: DetectorSection, report: Reporter) -> None:
+def _at_hand(model: str, section: DetectorSection, report: Reporter) -> Path:
     def tell(message: str) -> None:
-        report(Event("note", name, {"message": message}))
+        report(Event("note", model, {"message": message}))
 
-    fetch_weights(str(section.weights), section.weights_sha256, tell)
+    return local_weights(str(section.weights), section.weights_sha256, tell)

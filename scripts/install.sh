@@ -97,7 +97,7 @@ make_environment() {
 # the top folders of the package, from the one list of packages there is
 package_folders() { sed -n 's/^ *"temper\.\([a-z_]*\)",$/\1/p' pyproject.toml; }
 package_key() {
-    find pyproject.toml README.md LICENSE cli.py __init__.py py.typed recipes $(package_folders) \
+    find pyproject.toml README.md LICENSE *.py py.typed recipes $(package_folders) \
         -type f ! -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | digest
 }
 
@@ -106,7 +106,7 @@ install_package() {
     # built from a copy, so that no build folder is left in the tree or taken for a source
     rm -rf .venv/.source
     mkdir .venv/.source
-    cp -R pyproject.toml README.md LICENSE cli.py __init__.py py.typed recipes $(package_folders) .venv/.source
+    cp -R pyproject.toml README.md LICENSE *.py py.typed recipes $(package_folders) .venv/.source
     choose_cache
     .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --reinstall-package temper \
         --refresh-package temper .venv/.source || {

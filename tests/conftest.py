@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from tiny_run import FinishedRun, run_temper, write_tiny_recipe
 
 # two tests at a time (pytest-xdist) share the cores: threads beyond them only wait for one another
 if os.environ.get("PYTEST_XDIST_WORKER"):
@@ -38,3 +39,14 @@ def neu_det() -> Path:
     if not folder:
         pytest.skip("needs NEU-DET: set TEMPER_NEU_DET to the folder with IMAGES/ and ANNOTATIONS/")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """A whole run from recipe to report, done once; whoever changes it takes a copy."""
+    pytest.importorskip("paddle", reason="training needs PaddlePaddle")
+    folder = tmp_path_factory.mktemp("tiny")
+    recipe = write_tiny_recipe(folder)
+    done = run_temper("run", recipe.name, "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return FinishedRun(recipe, folder / "runs" / "tiny", done.stdout)

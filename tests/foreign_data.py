@@ -10,6 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from temper.detection.dataset import DataSet, load_split
+from temper.detection.images import read_image
 
 #: name, xmin, ymin, xmax, ymax: 1-based, inclusive.
 VocObject = tuple[str, Any, Any, Any, Any]
@@ -39,6 +41,20 @@ def voc_xml(objects: Sequence[VocObject], size: tuple[int, int] | None = SIZE, f
         for name, x1, y1, x2, y2 in objects
     )
     return f"<annotation><filename>{filename}</filename>{sides}{things}</annotation>"
+
+
+def picture_names(data: DataSet) -> list[str]:
+    """The files of a data set, in its order."""
+    return [sample.file_name for sample in data.samples]
+
+
+def require_whole(folder: Path) -> None:
+    """Every picture of a data set folder is there, and nothing half written lies about."""
+    for path in (folder / "annotations").iterdir():
+        data = load_split(folder, path.stem)
+        for sample in data.samples:
+            assert read_image(data.image_path(sample), "grey").shape == (sample.height, sample.width)
+    assert not list(folder.parent.rglob("*.partial"))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -17,11 +17,13 @@ from ...core.files import write_text
 from ...detection.dataset import DataSet
 from ..accuracy import load_detections
 from ..measurement import BundleEntry, MachineState, Measurements, read_rows
-from .charts import Chart, accuracy_latency_chart, curve_chart, series_colour, stage_chart
-from .curves import read_curve
+from .charts import accuracy_latency_chart, stage_chart
+from .glance import glance
 from .pictures import Example, make_examples
-from .results import ROLE_TITLES, Result, collect_results, model_titles, write_results_csv, write_results_json
+from .plot import Chart, SmallChart, series_colour
+from .results import Result, collect_results, model_titles, write_results_csv, write_results_json
 from .summary import summary_sentences
+from .training import TrainingFiles, training_part
 
 REPORT_NAME = "report.html"
 
@@ -36,14 +38,14 @@ class ReportInput:
             manifests of the bundles.
         data: what was measured on; its pictures are the examples.
         recipe: as plain JSON values; empty if there is none.
-        metrics: ``metrics.jsonl`` of the trainings by role (teacher, student, distilled), as far as they are there.
+        trainings: what the trainings left, by role (teacher, student, distilled), as far as they are there.
     """
 
     name: str
     measurements: Path
     data: DataSet
     recipe: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[str, Path] = field(default_factory=dict)
+    trainings: Mapping[str, TrainingFiles] = field(default_factory=dict)
 
 
 def build_report(source: ReportInput, target: Path) -> Path:
@@ -80,11 +82,13 @@ def _render(source: ReportInput, measurements: Measurements, results: Sequence[R
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(points=_points, ms=_milliseconds, count=_count, size=_size)
+    environment.filters.update(
+        points=_points, ms=_milliseconds, count=_count, size=_size, duration=_duration, chart=_drawn
+    )
     benchmark = measurements.benchmark
     entries = benchmark.bundles
-    curves = [read_curve(role, path) for role, path in source.metrics.items() if role in ROLE_TITLES]
     recipe = dict(source.recipe) or _recipe_of(entries)
+    training = training_part(source.trainings, source.data)
     return environment.get_template("report.html.j2").render(
         name=source.name,
         summary=summary,
@@ -94,9 +98,10 @@ def _render(source: ReportInput, measurements: Measurements, results: Sequence[R
         many_runtimes=len({r.subject.runtime for r in results}) > 1,
         colour=series_colour,
         style=Markup((Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")),
-        accuracy_chart=_drawn(accuracy_latency_chart(results)),
-        stage_chart=_drawn(stage_chart(results)),
-        curve_charts=[_drawn(chart) for v in ("accuracies", "losses") if (chart := curve_chart(curves, v))],
+        accuracy_chart=accuracy_latency_chart(results),
+        stage_chart=stage_chart(results),
+        training=training,
+        glance=glance(results, {row.role: row.parameters for row in training.facts} if training else {}),
         classes=_class_rows(results, source.data.labels),
         judged=_judged(results),
         examples=_examples(source, results, entries),
@@ -109,11 +114,13 @@ def _render(source: ReportInput, measurements: Measurements, results: Sequence[R
     )
 
 
-def _drawn(chart: Chart | None) -> dict[str, Any] | None:
-    """A chart for the template; its SVG is Matplotlib's, which escapes the texts it was given."""
-    if chart is None:
-        return None
-    return {"wide": Markup(chart.wide), "narrow": Markup(chart.narrow)}
+def _drawn(chart: Chart | SmallChart) -> Markup:
+    """A chart as a part of the page; its SVG is Matplotlib's, which escapes the texts it was given."""
+    if isinstance(chart, SmallChart):
+        return Markup(f'<div class="chart">{chart.svg}</div>')
+    return Markup(
+        f'<div class="chart"><div class="wide">{chart.wide}</div><div class="narrow">{chart.narrow}</div></div>'
+    )
 
 
 def _judged(results: Sequence[Result]) -> list[Result]:
@@ -224,6 +231,15 @@ def _count(value: float) -> str:
 def _size(count: int) -> str:
     """Bytes as megabytes of 10^6."""
     return f"{count / 1e6:.1f}" if count >= 1e6 else f"{count / 1e6:.2f}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    minutes = round(seconds / 60)
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _gib(mib: float) -> str:

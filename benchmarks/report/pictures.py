@@ -15,11 +15,14 @@ from ...core.errors import TemperError
 from ...detection.dataset import DataSet, Sample
 from ...detection.detections import Detections, Status
 from ...detection.draw import draw_boxes
+from ...detection.examples import choose_examples
 from ...detection.images import read_image
 
 #: Pixels that a picture is brought to fit into, so that boxes are legible and the file stays small.
 SHOWN_WIDTH, SHOWN_HEIGHT = 300, 360
 JPEG_QUALITY = 78
+#: The same for pictures at several moments, of which there are many.
+MOMENT_SIDE = 256
 #: A box is a line of one or two pixels: with colours at half resolution it would be grey.
 _FULL_COLOUR = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 #: Rows at most; each has the truth and every model, and all rows together have at most so many pictures.
@@ -45,20 +48,6 @@ class Example:
     panels: tuple[Panel, ...]
 
 
-def choose_examples(data: DataSet, limit: int) -> list[Sample]:
-    """Pictures to show, by a rule that does not look at any detection.
-
-    For each class in turn the first picture of the data set with that class which was not taken yet.
-    """
-    chosen: list[int] = []
-    for label in range(len(data.labels)):
-        for index, sample in enumerate(data.samples):
-            if index not in chosen and (sample.labels == label).any():
-                chosen.append(index)
-                break
-    return [data.samples[index] for index in chosen[:limit]]
-
-
 def make_examples(
     data: DataSet,
     models: Mapping[str, Mapping[str, Detections]],
@@ -72,7 +61,8 @@ def make_examples(
         thresholds: title of a model -> float32 [classes], its operating point; what lies below is not drawn.
     """
     examples = []
-    for sample in choose_examples(data, min(EXAMPLES, max(1, PANELS // (1 + len(models))))):
+    for index in choose_examples(data, min(EXAMPLES, max(1, PANELS // (1 + len(models))))):
+        sample = data.samples[index]
         try:
             image = read_image(data.image_path(sample), "rgb")
         except TemperError:
@@ -104,10 +94,34 @@ def _model_panel(
     return _panel(title, drawn, f"{title}: {_in_words(Counter(names[label] for label in kept.labels.tolist()))}.")
 
 
-def _shown_size(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+def moment_panel(
+    title: str, image: NDArray[np.uint8], sample: Sample, found: Detections, threshold: float, names: Sequence[str]
+) -> Panel:
+    """What a model said at one moment of its training, the truth dashed beneath it.
+
+    Args:
+        title: of the panel.
+        image: uint8 [H, W, 3], RGB.
+        sample: the truth.
+        found: in pixels of ``image``.
+        threshold: scores below it are not drawn.
+        names: of the classes.
+    """
+    shown, factor = _shown_size(image, MOMENT_SIDE, MOMENT_SIDE)
+    kept = found.keep(found.scores >= threshold)
+    drawn = draw_boxes(
+        shown, kept.boxes * np.float32(factor), kept.labels, names, kept.scores, truth_boxes=sample.boxes * factor
+    )
+    words = _in_words(Counter(names[label] for label in kept.labels.tolist()))
+    return _panel(title, drawn, f"{title}: {words}, where there are {len(sample.labels)}.")
+
+
+def _shown_size(
+    image: NDArray[np.uint8], most_width: int = SHOWN_WIDTH, most_height: int = SHOWN_HEIGHT
+) -> tuple[NDArray[np.uint8], float]:
     """The picture at the shown size, and the factor by which its boxes follow."""
     height, width = image.shape[:2]
-    factor = min(SHOWN_WIDTH / width, SHOWN_HEIGHT / height)
+    factor = min(most_width / width, most_height / height)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
     return resized.astype(np.uint8), factor

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import bz2
+import errno
+import gzip
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from ...core.errors import TemperError
 from ...core.files import explain_os_errors
@@ -21,14 +25,83 @@ MAX_SWELLING = 100
 ALLOWANCE_BYTES = 1 << 30
 MAX_MEMBERS = 5_000_000
 
+#: Endings of the names of archives.
+ARCHIVE_ENDINGS = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz"})
+
+#: Tar keeps long names in blocks that are read into memory as a whole; a name has not a megabyte.
+_MAX_HEADER_BYTES = 1 << 20
+_HEADER_TYPES = frozenset(
+    {
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+    }
+)
 _BLOCK = 1 << 20
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
+_DAMAGED = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    NotImplementedError,  # a compression that Python does not know
+    RecursionError,  # headers that announce headers without end
+)
+_IMPOSSIBLE_NAME = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
+
+
+_COMPRESSIONS: tuple[tuple[bytes, Callable[[IO[bytes]], Any]], ...] = (
+    (b"\x1f\x8b", gzip.open),
+    (b"BZh", bz2.open),
+    (b"\xfd7zXZ\0", lzma.open),
+)
+
+
+class _HugeHeaderError(tarfile.TarError):
+    """A header that would fill the memory."""
+
+
+class _TarInfo(tarfile.TarInfo):
+    """A member whose header is what it should be; ``tarfile`` takes a broken one for the end and says nothing."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _TarInfo:
+        """Read one header block; see the base class."""
+        if len(buf) < tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("it is cut short")
+        if not any(buf):
+            return super().frombuf(buf, encoding, errors)  # the end mark
+        try:
+            info = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"one of its headers is broken ({error})") from error
+        if info.type in _HEADER_TYPES and not 0 <= info.size <= _MAX_HEADER_BYTES:
+            raise _HugeHeaderError(f"one of its headers has {info.size:,} bytes")
+        return info
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is a zip or tar (plain, gzip, bzip2, xz), by its content."""
-    with explain_os_errors(path):
-        return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    """Whether a file is a zip or tar (plain, gzip, bzip2, xz), by its content.
+
+    Raises:
+        TemperError: if it cannot be read.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            return True
+        with _open_tar(path):
+            return True
+    except _HugeHeaderError:
+        return True  # a tar, and unpacking it will say what is wrong with it
+    except OSError as error:
+        if error.errno is not None:
+            raise TemperError(f"{path} cannot be read: {error.strerror}.") from error
+    except _DAMAGED:
+        pass
+    return False
 
 
 def unpack(archive: Path, target: Path) -> None:
@@ -44,18 +117,43 @@ def unpack(archive: Path, target: Path) -> None:
     """
     budget = max(ALLOWANCE_BYTES, MAX_SWELLING * archive.stat().st_size)
     with explain_os_errors(target), _explain_damage(archive):
-        for number, (name, content) in enumerate(_members(archive)):
+        for number, (name, size, content) in enumerate(_members(archive)):
             if number >= MAX_MEMBERS:
                 raise TemperError(f"{archive} has more than {MAX_MEMBERS:,} members and was not unpacked.")
             relative = _safe_path(name, archive)
-            if relative.suffix.lower() not in ENDINGS or content is None:
-                continue
-            with content:
-                budget -= _copy(content, target / relative, budget, archive)
+            if relative.suffix.lower() in ENDINGS and content is not None:
+                with content:
+                    budget -= _copy(content, target / relative, budget)
+            else:
+                budget -= size
+            if budget < 0:
+                raise TemperError(
+                    f"{archive} swells to more than {MAX_SWELLING} times its size and was not unpacked. If it is "
+                    "sound, unpack it yourself and import the folder."
+                )
 
 
-def _members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
-    """Name and content of every plain file."""
+@contextmanager
+def _open_tar(archive: Path) -> Iterator[tuple[tarfile.TarFile, IO[bytes]]]:
+    """Open a tar as a stream: a damaged or endless header is met where it stands, and nothing is read twice.
+
+    Yields:
+        The tar, and the plain bytes that it reads.
+    """
+    with archive.open("rb") as file:
+        signature = file.read(6)
+        file.seek(0)
+        # tarfile would open these itself, but check no checksum
+        openers = [opener for mark, opener in _COMPRESSIONS if signature.startswith(mark)]
+        with (
+            openers[0](file) if openers else nullcontext(file) as stream,
+            tarfile.open(fileobj=stream, mode="r|", tarinfo=_TarInfo) as tarred,
+        ):
+            yield tarred, stream
+
+
+def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes] | None]]:
+    """Name and content of every plain file, and how many bytes passing it over costs."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:
             for entry in zipped.infolist():
@@ -65,15 +163,18 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
                 if entry.flag_bits & 0x1:
                     raise TemperError(f"{archive} is encrypted. Unpack it yourself and import the folder.")
                 if not entry.is_dir():
-                    yield entry.filename, zipped.open(entry)
+                    yield entry.filename, 0, zipped.open(entry)
     else:
-        # as a stream: a damaged or endless header is met where it stands, and nothing is read twice
-        with tarfile.open(archive, "r|*") as tarred:
+        with _open_tar(archive) as (tarred, stream):
             for member in tarred:
                 if not (member.isreg() or member.isdir()):
                     raise _unsafe(archive, member.name, "is a link or device")
                 if member.isreg():
-                    yield member.name, tarred.extractfile(member)
+                    # a stream is unpacked to be passed over
+                    yield member.name, member.size, tarred.extractfile(member)
+            # what follows the end mark is little, and behind it stands the checksum, compared when nothing is left
+            stream.read(_BLOCK)
+            stream.read(_BLOCK)
 
 
 def _safe_path(name: str, archive: Path) -> PurePosixPath:
@@ -83,18 +184,13 @@ def _safe_path(name: str, archive: Path) -> PurePosixPath:
     return path
 
 
-def _copy(content: IO[bytes], path: Path, budget: int, archive: Path) -> int:
-    """Write a member and give its size in bytes."""
+def _copy(content: IO[bytes], path: Path, budget: int) -> int:
+    """Write a member, but no more than a block beyond ``budget`` bytes of it, and give the size of what was read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     size = 0
     with path.open("wb") as file:
-        while block := content.read(_BLOCK):
+        while size <= budget and (block := content.read(_BLOCK)):
             size += len(block)
-            if size > budget:
-                raise TemperError(
-                    f"{archive} swells to more than {MAX_SWELLING} times its size and was not unpacked. If it is "
-                    "sound, unpack it yourself and import the folder."
-                )
             file.write(block)
     return size
 
@@ -115,4 +211,8 @@ def _explain_damage(archive: Path) -> Iterator[None]:
         # gzip tells of damage by an OSError without number; those with one are the disk's
         if error.errno is None:
             raise TemperError(f"The archive {archive} is damaged: {error}.") from error
+        if error.errno in _IMPOSSIBLE_NAME:
+            raise TemperError(
+                f"The archive {archive} has a member whose name no file can have here: {error.strerror}."
+            ) from error
         raise

@@ -66,11 +66,13 @@ def check_classes(data: SourceData) -> Iterator[Finding]:
         for split, of_split in figures.items():
             for name, boxes in of_split.boxes.items():
                 if boxes and not figures["train"].boxes[name]:
-                    message = f"'{name}' has {boxes} boxes here and none in the training split."
+                    has = "1 box" if boxes == 1 else f"{boxes} boxes"
+                    message = f"'{name}' has {has} here and none in the training split."
                     yield Finding("unknown-class", "error", split, "", message)
     alike: dict[str, list[str]] = defaultdict(list)
     for name in data.labels:
-        alike[re.sub(r"[\W_]+", "", name.casefold()).rstrip("s")].append(name)
+        # scratch, Scratch, scratches
+        alike[re.sub(r"[\W_]+", "", name.casefold()).removesuffix("s").removesuffix("e")].append(name)
     for names in alike.values():
         if len(names) > 1:
             message = f"{', '.join(map(repr, names))} count as {len(names)} classes and may be meant as one."
@@ -85,11 +87,16 @@ def check_balance(figures: dict[str, SplitFigures]) -> Iterator[Finding]:
     yield from _check_counts(first, figures[first])
     for split, of_split in figures.items():
         if of_split.without_boxes:
-            message = f"{of_split.without_boxes} of {of_split.pictures} pictures have no box."
+            have = "has" if of_split.without_boxes == 1 else "have"
+            message = f"{of_split.without_boxes} of {of_split.pictures} pictures {have} no box."
             yield Finding("no-boxes", "info", split, "", message)
         if split != first:
             yield from _check_shares(split, of_split, figures[first])
         if split in ("val", "test"):
+            for name, boxes in of_split.boxes.items():
+                if not boxes and figures[first].boxes[name]:
+                    message = f"There is no box of '{name}', so there will be no AP of it."
+                    yield Finding("class-imbalance", "warning", split, "", message)
             for size in SIZES:
                 if not of_split.sizes[size] and of_split.all_boxes:
                     message = f"There is no {size} box, so there will be no AP of {size} ones."
@@ -125,7 +132,7 @@ def _check_counts(split: str, figures: SplitFigures) -> Iterator[Finding]:
             yield Finding("class-imbalance", "warning", split, "", message)
     for size, boxes in figures.sizes.items():
         if 0 < boxes < figures.all_boxes / 100:
-            message = f"Only {boxes} of {figures.all_boxes} boxes are {size}."
+            message = f"Only {boxes} of {figures.all_boxes} boxes {'is' if boxes == 1 else 'are'} {size}."
             yield Finding("size-imbalance", "info", split, "", message)
 
 

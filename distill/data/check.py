@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .balance import SplitFigures, check_balance, check_classes, split_figures
-from .contact_sheet import write_contact_sheet
+from .contact_sheet import require_sheet_path, write_contact_sheet
 from .finding import SEVERITIES, Finding, Severity
 from .likeness import hash_pictures, near_pairs
-from .picture_checks import check_picture
+from .picture_checks import check_origin, check_picture
 from .pictures import PictureFacts, look_at_all
 from .reader import opened, read_source
 from .source import SourcePicture
@@ -41,14 +41,14 @@ class CheckReport:
         """How many findings are errors."""
         return sum(finding.severity == "error" for finding in self.findings)
 
+    @property
+    def warnings(self) -> int:
+        """How many findings are warnings."""
+        return sum(finding.severity == "warning" for finding in self.findings)
+
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values for JSON."""
-        return asdict(self)
-
-
-def check_folder(folder: Path) -> list[Finding]:
-    """All findings on a data set, the worst first; see :func:`check_source`."""
-    return list(check_source(folder).findings)
+        return {**asdict(self), "errors": self.errors, "warnings": self.warnings}
 
 
 def check_source(source: Path, contact_sheet: Path | None = None) -> CheckReport:
@@ -62,8 +62,10 @@ def check_source(source: Path, contact_sheet: Path | None = None) -> CheckReport
         Everything found.
 
     Raises:
-        TemperError: if there is no data set of a known format.
+        TemperError: if there is no data set of a known format, or the contact sheet cannot be written.
     """
+    if contact_sheet is not None:
+        require_sheet_path(contact_sheet)
     findings: list[Finding] = []
     with opened(source) as place:
         data = read_source(place, findings.append)
@@ -74,9 +76,14 @@ def check_source(source: Path, contact_sheet: Path | None = None) -> CheckReport
         for picture in data.pictures:
             findings += check_picture(picture, facts[picture.file])
         figures = split_figures(data)
+        if not data.pictures:
+            findings.append(Finding("missing-picture", "error", "", "", "There is no picture with an annotation."))
+        elif not any(of_split.all_boxes for of_split in figures.values()):
+            findings.append(Finding("no-boxes", "error", "", "", "No picture has a box, so there is nothing to learn."))
         findings += check_classes(data)
         findings += _check_likeness(data.pictures, facts)
         findings += check_balance(figures)
+        findings += check_origin(data, facts)
         findings.sort(
             key=lambda finding: (SEVERITIES.index(finding.severity), finding.kind, finding.split, finding.file)
         )
@@ -95,10 +102,14 @@ def _check_likeness(pictures: Sequence[SourcePicture], facts: dict[PurePosixPath
         yield from _same_content(group)
     firsts = {group[0].file.as_posix(): group[0] for group in by_content.values()}
     names, hashes = hash_pictures({name: facts[picture.file] for name, picture in firsts.items()})
+    nearest: dict[int, tuple[int, int]] = {}
     for one, other, bits in near_pairs(hashes):
-        pair = firsts[names[one]], firsts[names[other]]
-        if pair[0].split != pair[1].split or pair[0].split is None:
-            yield _near(*pair, bits)
+        parted = firsts[names[one]].split != firsts[names[other]].split or firsts[names[one]].split is None
+        # of the frames of a film each is like hundreds: the likest stands for all
+        if parted and bits < nearest.get(other, (len(hashes[other]) + 1, 0))[0]:
+            nearest[other] = bits, one
+    for other, (bits, one) in nearest.items():
+        yield _near(firsts[names[one]], firsts[names[other]], bits)
 
 
 def _same_content(group: Sequence[SourcePicture]) -> Iterator[Finding]:

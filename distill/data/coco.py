@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from reprlib import Repr
 from typing import Any
 
 from ...core.errors import TemperError, UsageError
@@ -12,32 +12,57 @@ from ...core.files import read_json
 from ...detection.dataset import SPLITS
 from .finding import Complain, Finding, Kind
 from .listing import Listing, split_of_name
-from .source import Box, SourceData, SourcePicture
+from .source import Box, SourceData, SourcePicture, as_box
 
 #: A data set has a handful of COCO files; a folder of more json files than this is one of another format.
 _MAX_FILES = 64
 
+_REPR = Repr()
+_REPR.maxstring = _REPR.maxother = 60
+
 
 def find_coco(listing: Listing) -> dict[PurePosixPath, Any]:
-    """The json files of a listing that are COCO detection files, parsed."""
+    """The json files of a listing that are COCO detection files, parsed.
+
+    Raises:
+        TemperError: if the file of a split is broken. Other json files may be whatever they are.
+    """
     if len(listing.jsons) > _MAX_FILES:
         return {}
     found: dict[PurePosixPath, Any] = {}
+    broken: dict[str | None, TemperError] = {}
     for path in listing.jsons:
         try:
             content = read_json(listing.root / path)
-        except TemperError:
-            continue
-        if is_coco(content):
+            if _lacking(content):
+                # without both of these it is something else beside the data, such as results or captions
+                if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
+                    require_coco(content, listing.root / path)
+                continue
             found[path] = content
+        except TemperError as error:
+            broken.setdefault(split_of_name(path), error)
+    there = {split_of_name(path) for path in found}
+    for split, reason in broken.items():
+        if found and split is not None and split not in there:
+            raise reason
     return found
 
 
-def is_coco(content: Any) -> bool:
-    """Whether a parsed json has the three lists of a COCO detection file."""
-    return isinstance(content, dict) and all(
-        isinstance(content.get(key), list) for key in ("images", "annotations", "categories")
-    )
+def require_coco(content: Any, path: Path) -> None:
+    """Make sure that a parsed json is a COCO detection file.
+
+    Raises:
+        TemperError: naming the lists that it lacks.
+    """
+    lacking = _lacking(content)
+    if lacking:
+        raise TemperError(f"{path} is not a COCO detection file: it has no list {', none '.join(map(repr, lacking))}.")
+
+
+def _lacking(content: Any) -> list[str]:
+    keys = ("images", "annotations", "categories")
+    return [key for key in keys if not (isinstance(content, dict) and isinstance(content.get(key), list))]
 
 
 def read_coco(listing: Listing, files: dict[PurePosixPath, Any], complain: Complain) -> SourceData:
@@ -66,8 +91,22 @@ def read_coco(listing: Listing, files: dict[PurePosixPath, Any], complain: Compl
         split_labels[split or ""] = tuple(reader.categories.values())
         labels += [name for name in reader.categories.values() if name not in labels]
         crowds += reader.crowds
-    notes = (f"{crowds} crowd annotation{'s' if crowds > 1 else ''} stayed out.",) if crowds else ()
-    return SourceData("coco", listing.root, tuple(labels), tuple(pictures), notes, split_labels)
+    notes = _note_leftovers(listing, [path for path in files if path not in by_split.values()], pictures)
+    if crowds:
+        notes.append(f"{crowds} crowd annotation{'s' if crowds > 1 else ''} stayed out.")
+    return SourceData("coco", listing.root, tuple(labels), tuple(pictures), tuple(notes), split_labels)
+
+
+def _note_leftovers(listing: Listing, files: list[PurePosixPath], pictures: list[SourcePicture]) -> list[str]:
+    """What is said of COCO files that are not read and of pictures that none names."""
+    notes = []
+    if files:
+        notes.append(f"{', '.join(map(str, files))} stayed out, as other files describe the splits.")
+    unnamed = set(listing.pictures) - {picture.file for picture in pictures}
+    if unnamed:
+        many = "1 picture is" if len(unnamed) == 1 else f"{len(unnamed):,} pictures are"
+        notes.append(f"{many} in no COCO file and stayed out, such as {min(unnamed)}.")
+    return notes
 
 
 def _assign_splits(files: dict[PurePosixPath, Any]) -> dict[str | None, PurePosixPath]:
@@ -124,8 +163,16 @@ class _Reader:
     def _read_categories(self, entries: list[Any]) -> dict[Any, str]:
         names: dict[Any, str] = {}
         for entry in entries:
-            name = str(entry.get("name", "")).strip() if isinstance(entry, dict) else ""
-            if not name or not _is_id(entry.get("id")) or entry["id"] in names or name in names.values():
+            given = entry.get("name") if isinstance(entry, dict) else None
+            name = str(given).strip() if _is_id(given) else ""  # some write numbers
+            # json can spell what no terminal and no file can show
+            if (
+                not name
+                or not name.isprintable()
+                or not _is_id(entry.get("id"))
+                or entry["id"] in names
+                or name in names.values()
+            ):
                 self.complain("broken-annotation", f"The category {_short(entry)} needs an id and a name of its own.")
             else:
                 names[entry["id"]] = name
@@ -134,22 +181,31 @@ class _Reader:
     def _read_images(self, entries: list[Any]) -> Iterator[tuple[Any, tuple[Any, Any, list[Box], list[str]]]]:
         """Id, then picture (None where it is missing), size, and lists for boxes and labels."""
         seen: set[Any] = set()
+        described: dict[PurePosixPath, str] = {}
         for entry in entries:
             name = entry.get("file_name") if isinstance(entry, dict) else None
             if not isinstance(name, str) or not _is_id(entry.get("id")) or entry["id"] in seen:
                 self.complain("broken-annotation", f"The image {_short(entry)} needs an id of its own and a file_name.")
                 continue
             seen.add(entry["id"])
-            files = self.listing.find_pictures(name, self.path, self.split)
-            if len(files) != 1:
-                fitting = f"fits {len(files)} pictures: {', '.join(map(str, files[:3]))}" if files else "is not there"
-                self.complain("missing-picture", f"The picture '{name[:120]}' {fitting}.")
             size = entry.get("width"), entry.get("height")
             known = all(isinstance(side, int | float) and 1 <= side < 1e9 for side in size)
-            yield (
-                entry["id"],
-                (files[0] if len(files) == 1 else None, (int(size[0]), int(size[1])) if known else None, [], []),
-            )
+            file = self._find_picture(name, described)
+            yield entry["id"], (file, (int(size[0]), int(size[1])) if known else None, [], [])
+
+    def _find_picture(self, name: str, described: dict[PurePosixPath, str]) -> PurePosixPath | None:
+        """The picture that an image's ``file_name`` means, unless another image means it already."""
+        files = self.listing.find_pictures(name, self.path, self.split)
+        if len(files) != 1:
+            fitting = f"fits {len(files)} pictures: {', '.join(map(str, files[:3]))}" if files else "is not there"
+            self.complain("missing-picture", f"The picture '{name[:120]}' {fitting}.")
+            return None
+        if files[0] in described:
+            message = f"The images '{described[files[0]][:120]}' and '{name[:120]}' are both {files[0]}."
+            self.complain("broken-annotation", message, files[0])
+            return None
+        described[files[0]] = name
+        return files[0]
 
     def _read_annotation(self, entry: Any, number: int, found: dict[Any, Any]) -> None:
         if not isinstance(entry, dict) or not _is_id(entry.get("image_id")) or entry["image_id"] not in found:
@@ -182,16 +238,18 @@ class _Reader:
 def _read_box(value: Any) -> Box | None:
     if not isinstance(value, list) or len(value) != 4:
         return None
-    if not all(isinstance(v, int | float) and math.isfinite(v) and abs(v) < 1e9 for v in value):
+    # NaN is not less than anything, and float32 holds the boxes later on
+    if not all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < 1e9 for v in value):
         return None
     x, y, width, height = (float(v) for v in value)
-    return x, y, x + width, y + height
+    return as_box(x, y, x + width, y + height)
 
 
 def _is_id(value: Any) -> bool:
-    return isinstance(value, int | str)
+    return isinstance(value, int | str) and not isinstance(value, bool)
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    # bounded in depth as well
+    text = _REPR.repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

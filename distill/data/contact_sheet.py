@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.errors import TemperError
+from ...core.errors import TemperError, UsageError
 from ...core.files import write_bytes
 from ...detection.draw import draw_boxes
 from ...detection.images import read_image
@@ -56,17 +56,27 @@ def write_contact_sheet(path: Path, data: SourceData, findings: Sequence[Finding
     """
     by_file = {picture.file.as_posix(): picture for picture in data.pictures}
     tiles = list(_choose(findings, by_file)) or list(_examples(data))
-    drawn = [_draw_tile(data, by_file, tile) for tile in tiles]
-    if not drawn:
-        drawn = [_caption(_Tile((), "no picture", "There is no picture to show.", "info"))]
-    columns = min(_COLUMNS, len(drawn))
-    blank = np.full_like(drawn[0], _PAPER)
-    drawn += [blank] * (-len(drawn) % columns)
-    rows = [np.hstack(drawn[start : start + columns]) for start in range(0, len(drawn), columns)]
-    encoded, content = cv2.imencode(".png", np.ascontiguousarray(np.vstack(rows)[:, :, ::-1]))
+    tiles = tiles or [_Tile((), "no picture", "There is no picture to show.", "info")]
+    columns = min(_COLUMNS, len(tiles))
+    rows = [_draw_row(data, by_file, tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
+    width = max(row.shape[1] for row in rows)
+    padded = [cv2.copyMakeBorder(row, 0, 0, 0, width - row.shape[1], cv2.BORDER_CONSTANT, value=_PAPER) for row in rows]
+    encoded, content = cv2.imencode(".png", np.ascontiguousarray(np.vstack(padded)[:, :, ::-1]))
     if not encoded:
         raise TemperError(f"The contact sheet {path} cannot be written as PNG.")
     write_bytes(path, content.tobytes())
+
+
+def require_sheet_path(path: Path) -> None:
+    """Make sure that a contact sheet can stand at ``path``, before long work for it.
+
+    Raises:
+        UsageError: if it is a folder or names another format than PNG.
+    """
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"The contact sheet {path} is written as PNG. Give it a name that ends in .png.")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder. Name a file for the contact sheet.")
 
 
 def _choose(findings: Sequence[Finding], by_file: dict[str, SourcePicture]) -> Iterator[_Tile]:
@@ -93,18 +103,35 @@ def _examples(data: SourceData) -> Iterator[_Tile]:
             yield _Tile((picture.file.as_posix(),), name, "Nothing was found here.", "info")
 
 
-def _draw_tile(data: SourceData, by_file: dict[str, SourcePicture], tile: _Tile) -> NDArray[np.uint8]:
+def _draw_row(data: SourceData, by_file: dict[str, SourcePicture], tiles: Sequence[_Tile]) -> NDArray[np.uint8]:
+    """Tiles side by side, as tall as the tallest needs."""
+    panels = [_draw_panel(data, by_file, tile) for tile in tiles]
+    height = max(panel.shape[0] for panel in panels)
+    drawn = []
+    for tile, panel in zip(tiles, panels, strict=True):
+        top = (height - panel.shape[0]) // 2
+        above, below = top + _GAP, height - panel.shape[0] - top
+        centred = cv2.copyMakeBorder(panel, above, below, 0, 0, cv2.BORDER_CONSTANT, value=_PAPER)
+        tall = np.vstack([centred, _caption(tile)])
+        drawn.append(cv2.copyMakeBorder(tall, 0, _GAP, _GAP, _GAP, cv2.BORDER_CONSTANT, value=_PAPER))
+    return np.asarray(np.hstack(drawn), np.uint8)
+
+
+def _draw_panel(data: SourceData, by_file: dict[str, SourcePicture], tile: _Tile) -> NDArray[np.uint8]:
+    """The picture of a tile, or two side by side, [H, side of a tile, 3]."""
+    if not tile.files:
+        return np.full((1, _SIDE, 3), _PAPER, np.uint8)
     width = _SIDE // len(tile.files)
-    panel = np.full((_SIDE, _SIDE, 3), _PAPER, np.uint8)
-    for number, file in enumerate(tile.files):
-        # a pair is there to be compared, and boxes would cover it
-        shown = replace(by_file[file], boxes=(), labels=()) if len(tile.files) > 1 else by_file[file]
-        picture = _draw_picture(data, shown, tile.box, width - 2)
+    # a pair is there to be compared, and boxes would cover it
+    pair = len(tile.files) > 1
+    shown = [replace(by_file[file], boxes=(), labels=()) if pair else by_file[file] for file in tile.files]
+    pictures = [_draw_picture(data, picture, tile.box, width - 2) for picture in shown]
+    panel = np.full((max(picture.shape[0] for picture in pictures), _SIDE, 3), _PAPER, np.uint8)
+    for number, picture in enumerate(pictures):
         left = number * width + (width - picture.shape[1]) // 2
-        top = (_SIDE - picture.shape[0]) // 2
+        top = (panel.shape[0] - picture.shape[0]) // 2
         panel[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-    tall = np.vstack([panel, _caption(tile)])
-    return np.asarray(cv2.copyMakeBorder(tall, _GAP, _GAP, _GAP, _GAP, cv2.BORDER_CONSTANT, value=_PAPER), np.uint8)
+    return panel
 
 
 def _draw_picture(data: SourceData, picture: SourcePicture, box: Box | None, width: int) -> NDArray[np.uint8]:

@@ -20,6 +20,7 @@ Kind = Literal[
     "empty-box",  # inverted, or without area
     "box-outside",  # reaches over the picture's edge, or lies beyond it
     "duplicate-box",  # the same box and class twice on one picture
+    "counted-from-one",  # COCO boxes that follow Pascal VOC's way to count pixels
     "two-classes",  # the same box with two classes
     "unknown-class",  # a class that the training split does not have, or that is no class at all
     "similar-classes",  # two names that may be one class

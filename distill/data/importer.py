@@ -23,7 +23,7 @@ from ...detection.dataset import SPLITS, DataSet, Sample, save_split
 from .finding import Kind, refuse
 from .folder import place_picture, require_apart, require_replaceable
 from .likeness import alike_groups
-from .picture_checks import check_picture
+from .picture_checks import check_origin, check_picture
 from .pictures import PictureFacts, look_at_all
 from .reader import opened, read_source
 from .source import SourceData, SourcePicture
@@ -76,43 +76,51 @@ class ImportSummary:
 
 
 def import_data(
-    source: Path, target: Path, *, split_ratio: Sequence[int] = (7, 2, 1), split_seed: int = 0
+    source: Path,
+    target: Path,
+    *,
+    split_ratio: Sequence[int] = (7, 2, 1),
+    split_seed: int = 0,
+    force: bool = False,
 ) -> ImportSummary:
     """Make a data set folder from a foreign data set.
 
     Args:
         source: a folder of Pascal VOC or COCO, a COCO json file, an archive of these, or a data set folder of Temper.
-        target: the folder to make, whole or not at all. An older data set there is replaced.
+        target: the folder to make, whole or not at all.
         split_ratio: of train, val and test, where the data brings no split.
         split_seed: of that split.
+        force: whether an older data set at the target is replaced; anything else never is.
 
     Returns:
         What was done.
 
     Raises:
-        TemperError: naming the file and the entry that does not fit; or if the target holds anything but a data set,
-            or the disk is full.
+        TemperError: naming the file and the entry that does not fit; or if the target is taken, or the disk is
+            full.
     """
     require_apart(source, target)
-    require_replaceable(target)
+    require_replaceable(target, force)
     with opened(source, target.absolute().parent) as place:
         found = read_source(place, partial(refuse, place if place.is_dir() else place.parent))
+        if not found.pictures:
+            raise TemperError(f"{source} holds no picture with an annotation.")
+        if not found.labels:
+            raise TemperError(f"{source} holds no box, and so no class to learn.")
         return _write(found, target, split_ratio, split_seed)
 
 
 def _write(found: SourceData, target: Path, ratio: Sequence[int], seed: int) -> ImportSummary:
-    if not found.pictures:
-        raise TemperError(f"{found.root} holds no picture with an annotation.")
-    if not found.labels:
-        raise TemperError(f"{found.root} holds no box, and so no class to learn.")
-    names = _target_names(found.pictures)
+    found, left_out = _without_strays(found)
+    names = _target_names(found)
     counts: Counter[Kind] = Counter()
     files = sorted(names)
     facts = dict(zip(files, look_at_all([found.root / file for file in files]), strict=True))
     samples = _make_samples(found, names, facts, counts)
-    splits, notes = _make_splits(
-        found, samples, alike_groups({names[file]: facts[file] for file in files}), ratio, seed
-    )
+    splits, how = _make_splits(found, samples, alike_groups({names[file]: facts[file] for file in files}), ratio, seed)
+    notes = [*found.notes, *left_out, *how, *(finding.message for finding in check_origin(found, facts))]
+    if not how:
+        notes += _note_leaks(found.pictures, facts)
     with atomic_folder(target) as folder:
         (folder / "images").mkdir()
         for file, name in names.items():
@@ -127,14 +135,43 @@ def _write(found: SourceData, target: Path, ratio: Sequence[int], seed: int) -> 
         {name: boxes[label] for label, name in enumerate(found.labels)},
         counts["duplicate-box"],
         counts["box-outside"],
-        len(notes) > 0,
-        (*found.notes, *notes),
+        bool(how),
+        tuple(notes),
     )
 
 
-def _target_names(pictures: Sequence[SourcePicture]) -> dict[PurePosixPath, str]:
+def _without_strays(found: SourceData) -> tuple[SourceData, list[str]]:
+    """Without the pictures of no split, where the data brings splits to train and to judge on; and a note on it."""
+    splits = {picture.split for picture in found.pictures}
+    if None not in splits or not ("train" in splits and splits & {"val", "test"}):
+        return found, []
+    strays = [picture.file for picture in found.pictures if picture.split is None]
+    kept = tuple(picture for picture in found.pictures if picture.split is not None)
+    many = "1 picture is" if len(strays) == 1 else f"{len(strays):,} pictures are"
+    return replace(found, pictures=kept), [f"{many} in no split and stayed out, such as {strays[0]}."]
+
+
+def _note_leaks(pictures: Sequence[SourcePicture], facts: dict[PurePosixPath, PictureFacts]) -> list[str]:
+    """Whether splits that the data brings have pictures in common."""
+    first: dict[str, str | None] = {}
+    leaks = [p.file for p in pictures if first.setdefault(facts[p.file].sha256, p.split) != p.split]
+    if not leaks:
+        return []
+    many = "1 picture is" if len(leaks) == 1 else f"{len(leaks):,} pictures are"
+    return [
+        f"{many} in two splits, such as {leaks[0]}: see 'temper data check', or part them with 'temper data split'."
+    ]
+
+
+def _target_names(found: SourceData) -> dict[PurePosixPath, str]:
     """What each picture is called below images/: its bare name, or with its folders where bare names collide."""
-    files = sorted({picture.file for picture in pictures})
+    files = sorted({picture.file for picture in found.pictures})
+    for file in files:
+        try:
+            file.as_posix().encode("utf-8")
+        except UnicodeEncodeError as error:
+            written = os.fsencode(found.root / file).decode("utf-8", "backslashreplace")
+            raise TemperError(f"The name of the picture {written} is not UTF-8. Rename it.") from error
     if len({file.name.lower() for file in files}) == len(files):
         return {file: file.name for file in files}
     shared = os.path.commonpath([file.parent.as_posix() or "." for file in files])
@@ -177,14 +214,15 @@ def _make_splits(
         for split in SPLITS
         if split in by_split
     }
-    if None not in by_split and {"train", "val"} <= brought.keys():
+    if {"train", "val"} <= brought.keys():
         return brought, []
-    written = ":".join(map(str, ratio))
-    if None not in by_split and brought.keys() == {"train", "test"}:
+    if brought.keys() == {"train", "test"}:
+        if len(ratio) > 1 and ratio[1] == 0:
+            return brought, []
         taken = split_data(brought["train"], ratio[:2], seed, alike)
         note = f"The data brings no validation split; it was taken from the training split, {ratio[0]}:{ratio[1]}."
         return {**taken, "test": brought["test"]}, [note]
     everything = DataSet(found.labels, tuple(sample for _, sample in made), Path("images"), name)
     return split_data(everything, ratio, seed, alike), [
-        f"The data brings no training and validation split; it was split {written} with seed {seed}."
+        f"The data brings no training and validation split; it was split {':'.join(map(str, ratio))} with seed {seed}."
     ]

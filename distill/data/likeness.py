@@ -88,6 +88,8 @@ def near_pairs(hashes: NDArray[np.int8], most: int = NEAR_BITS) -> Iterator[tupl
     for start in range(0, len(signs), _BLOCK):
         for other in range(start, len(signs), _BLOCK):
             differing = (bits - signs[start : start + _BLOCK] @ signs[other : other + _BLOCK].T) / 2
-            for row, column in np.argwhere(differing <= most).tolist():
-                if start + row < other + column:
-                    yield start + row, other + column, int(differing[row, column])
+            # row by row: of the frames of a film there may be millions of pairs
+            for row in np.flatnonzero((differing <= most).any(axis=1)).tolist():
+                for column in np.flatnonzero(differing[row] <= most).tolist():
+                    if start + row < other + column:
+                        yield start + row, other + column, int(differing[row, column])

@@ -96,7 +96,7 @@ def list_files(root: Path) -> Listing:
         relative = PurePosixPath(Path(folder).relative_to(root).as_posix())
         for name in names:
             ending = PurePosixPath(name).suffix.lower()
-            if ending in ENDINGS and not _is_hidden(name):
+            if ending in ENDINGS and not _is_hidden(name) and not _is_special(os.path.join(folder, name)):
                 found["picture" if ending in PICTURE_ENDINGS else ending].append(relative / name)
     pictures, annotations, jsons, texts = (tuple(sorted(found[key])) for key in ("picture", ".xml", ".json", ".txt"))
     return Listing(root, pictures, annotations, jsons, texts)
@@ -119,6 +119,11 @@ def _split_in(name: str) -> str | None:
 
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
+
+
+def _is_special(path: str) -> bool:
+    """Whether reading it could wait for ever: a pipe, a socket, a device. A broken link is told of by its reader."""
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def _is_picture(name: str) -> bool:

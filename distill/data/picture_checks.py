@@ -1,17 +1,20 @@
-"""What is wrong with one picture and its boxes. An import stops at the errors; a check lists everything."""
+"""What is wrong with pictures and their boxes. An import stops at the errors; a check lists everything."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
+from pathlib import PurePosixPath
 
 from .finding import Finding
 from .pictures import PictureFacts
-from .source import Box, SourcePicture
+from .source import Box, SourceData, SourcePicture
 
 #: A box may reach this far over the edge in pixels; rounding does as much.
 EDGE_TOLERANCE = 0.01
+#: So many boxes that begin at exactly 1, and none before, are no chance.
+FEWEST_AT_ONE = 10
 
 
 def check_picture(picture: SourcePicture, facts: PictureFacts) -> Iterator[Finding]:
@@ -40,6 +43,38 @@ def check_picture(picture: SourcePicture, facts: PictureFacts) -> Iterator[Findi
     yield from _check_repeats(picture, finding)
 
 
+def check_origin(data: SourceData, facts: Mapping[PurePosixPath, PictureFacts]) -> Iterator[Finding]:
+    """Whether a COCO data set counts pixels from 1, as converters leave it that forget Pascal VOC's convention.
+
+    Nothing else tells of it: all boxes lie inside their pictures, only a pixel too narrow and too low.
+
+    Args:
+        data: as it was read.
+        facts: of every picture's file.
+
+    Yields:
+        One finding about the whole data set, or none.
+    """
+    if data.format == "voc":
+        return
+    at_one = at_end = 0
+    for picture in data.pictures:
+        size = facts[picture.file].size
+        if size is None:
+            continue
+        for x1, y1, x2, y2 in picture.boxes:
+            if min(x1, y1) < 1:
+                return
+            at_one += min(x1, y1) == 1
+            at_end += x2 == size[0] or y2 == size[1]
+    if at_one >= FEWEST_AT_ONE and at_end:
+        message = (
+            f"{at_one} boxes begin at 1 and none before, while {at_end} end at the edge of their picture: it seems "
+            "that pixels are counted from 1 where COCO counts from 0, so that boxes lack a pixel at their left and top."
+        )
+        yield Finding("counted-from-one", "warning", "", "", message, count=at_one)
+
+
 def _check_edges(picture: SourcePicture, size: tuple[int, int], finding: partial[Finding]) -> Iterator[Finding]:
     worst: tuple[float, Box | None] = (0.0, None)
     count = 0
@@ -57,8 +92,8 @@ def _check_edges(picture: SourcePicture, size: tuple[int, int], finding: partial
             count += 1
             worst = max(worst, (overhang, box), key=lambda pair: pair[0])
     if count:
-        boxes = "1 box reaches" if count == 1 else f"{count} boxes reach"
-        message = f"{boxes} over its edge, by up to {worst[0]:g} pixels; an import cuts them."
+        boxes, them = ("1 box reaches", "it") if count == 1 else (f"{count} boxes reach", "them")
+        message = f"{boxes} over its edge, by up to {worst[0]:g} pixels; an import cuts {them}."
         yield finding("box-outside", "warning", message=message, box=worst[1], count=count)
 
 

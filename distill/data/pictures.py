@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import TemperError
-from ...detection.images import decode_image
+from ...detection.images import MAX_PIXELS, TooLargeError, decode_image
 from .listing import PICTURE_ENDINGS
 
 #: Side in pixels of the small grey copy that pictures are compared by.
@@ -66,8 +66,10 @@ def look_at(path: Path) -> PictureFacts:
     if not problem:
         try:
             image = decode_image(content, "grey", str(path))
+        except TooLargeError:
+            problem = f"has more than {MAX_PIXELS:,} pixels, or says so"
         except TemperError:
-            problem = f"is no picture ({len(content)} bytes of something else)" if content else "is an empty file"
+            problem = f"is no picture that can be read ({len(content):,} bytes)" if content else "is an empty file"
     if problem:
         return PictureFacts(None, problem, name, mislabelled, digest, None)
     small = cv2.resize(image, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
@@ -77,22 +79,29 @@ def look_at(path: Path) -> PictureFacts:
 
 def look_at_all(paths: Sequence[Path]) -> Iterator[PictureFacts]:
     """The facts of many pictures, in order, read by a few threads."""
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as executor:
-        yield from executor.map(look_at, paths)
+    # what OpenCV would log of a broken picture is in its facts
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as executor:
+            yield from executor.map(look_at, paths)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 def _format_of(content: bytes) -> tuple[str, frozenset[str]]:
     for signature, name, endings in _FORMATS:
-        if content.startswith(signature):
+        if content.startswith(signature) and (name != "WebP" or content[8:12] == b"WEBP"):
             return name, endings
     return "", frozenset()
 
 
 def _what_is_cut(content: bytes, name: str) -> str:
-    """OpenCV fills what is missing from a cut JPEG or PNG with grey and says nothing; their end marks tell."""
+    """OpenCV may fill what is missing from a cut picture with grey and say nothing; end marks and lengths tell."""
     if name == "JPEG":
         # the last scan has to be followed by the end mark; an embedded preview has marks of its own before it
-        cut = content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+        cut = content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda") or b"\xff\xda" not in content
+    elif name == "BMP":
+        cut = len(content) < int.from_bytes(content[2:6], "little")
     else:
         cut = name == "PNG" and b"IEND" not in content[-4096:]
-    return f"is a {name} that is cut short ({len(content)} bytes)" if cut else ""
+    return f"is a {name} that is cut short ({len(content):,} bytes)" if cut else ""

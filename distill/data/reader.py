@@ -7,39 +7,21 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 from ...core.errors import TemperError, UsageError
 from ...core.files import PARTIAL_SUFFIX, explain_os_errors, read_json
 from ...detection.dataset import SPLITS
-from .archive import is_archive, unpack
-from .coco import find_coco, is_coco, read_coco
+from .archive import ARCHIVE_ENDINGS, is_archive, unpack
+from .coco import find_coco, read_coco, require_coco
 from .finding import Complain
-from .listing import list_files
+from .folder import holds_data_set
+from .listing import list_files, split_of_name
 from .source import SourceData
 from .voc import read_voc
 
 #: Folders of annotations; the pictures of a COCO file in one of them lie beside it.
 _ANNOTATION_FOLDERS = ("annotations", "annotation", "labels")
-
-
-def detect_format(source: Path) -> Literal["archive", "temper", "coco", "voc"]:
-    """What a path holds: an archive, a data set folder of Temper, COCO json or Pascal VOC.
-
-    Raises:
-        TemperError: if it is not there or is none of these.
-    """
-    _require_there(source)
-    if source.is_file():
-        if source.suffix.lower() == ".json":
-            return "coco"
-        return "archive" if is_archive(source) else _give_up(source)
-    if _is_temper(source):
-        return "temper"
-    listing = list_files(source)
-    if find_coco(listing):
-        return "coco"
-    return "voc" if listing.annotations else _give_up(source)
 
 
 @contextlib.contextmanager
@@ -62,7 +44,11 @@ def opened(source: Path, workplace: Path | None = None) -> Iterator[Path]:
                 unpacked = tempfile.TemporaryDirectory(dir=workplace, prefix=".unpacked.", suffix=PARTIAL_SUFFIX)
             folder = Path(stack.enter_context(unpacked))
             unpack(source, folder)
-            yield folder
+            try:
+                yield folder
+            except TemperError as error:
+                # where it was unpacked to is gone when the message is read
+                raise type(error)(str(error).replace(str(folder), str(source))) from error
     else:
         yield source
 
@@ -81,7 +67,7 @@ def read_source(source: Path, complain: Complain) -> SourceData:
     if source.is_file():
         return _read_json_file(source, complain)
     listing = list_files(source)
-    if _is_temper(source):
+    if holds_data_set(source):
         own = [path for split in SPLITS if (source / (path := PurePosixPath("annotations", f"{split}.json"))).is_file()]
         files = {path: _read_coco_json(source / path) for path in own}
         # annotations/ may hold pictures of something else, images/ is where file names start from
@@ -91,8 +77,8 @@ def read_source(source: Path, complain: Complain) -> SourceData:
         return read_coco(listing, files, complain)
     if listing.annotations:
         return read_voc(listing, complain)
-    for path in listing.jsons[:1]:
-        _read_coco_json(source / path)
+    for path in listing.jsons if len(listing.jsons) == 1 else filter(split_of_name, listing.jsons):
+        _read_coco_json(source / path)  # says what it lacks
     return _give_up(source)
 
 
@@ -106,16 +92,8 @@ def _read_json_file(source: Path, complain: Complain) -> SourceData:
 
 def _read_coco_json(path: Path) -> object:
     content = read_json(path)
-    if not is_coco(content):
-        raise TemperError(
-            f"{path} is not a COCO detection file: it has to hold the lists images, annotations and categories."
-        )
+    require_coco(content, path)
     return content
-
-
-def _is_temper(folder: Path) -> bool:
-    annotations = folder / "annotations"
-    return (folder / "images").is_dir() and any((annotations / f"{split}.json").is_file() for split in SPLITS)
 
 
 def _require_there(source: Path) -> None:
@@ -124,6 +102,8 @@ def _require_there(source: Path) -> None:
 
 
 def _give_up(source: Path) -> NoReturn:
+    if source.suffix.lower() in ARCHIVE_ENDINGS:
+        raise TemperError(f"{source} is no archive that can be read: it may be damaged or cut short. Fetch it again.")
     raise UsageError(
         f"{source} holds no data set that can be read: looked for Pascal VOC (XML files and pictures), COCO (json and "
         "pictures), and archives of these (.zip, .tar, .tar.gz, .tar.bz2, .tar.xz)."

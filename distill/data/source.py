@@ -6,8 +6,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+import numpy as np
+
 Format = Literal["temper", "coco", "voc"]
 Box = tuple[float, float, float, float]
+
+
+def as_box(x1: float, y1: float, x2: float, y2: float) -> Box:
+    """The edges as float32 holds them: what is equal or empty in a data set is so when it is read."""
+    box: list[float] = np.array((x1, y1, x2, y2), np.float32).tolist()
+    return box[0], box[1], box[2], box[3]
 
 
 @dataclass(frozen=True)
@@ -19,7 +27,8 @@ class SourcePicture:
         annotation: the file that describes it, likewise.
         split: ``"train"``, ``"val"`` or ``"test"`` where the data set says so.
         size: width and height in pixels as the annotation gives them, if it does.
-        boxes: x1, y1, x2, y2 in pixels, continuous edges from 0; with area, but possibly outside the picture.
+        boxes: x1, y1, x2, y2 in pixels, continuous edges from 0, in float32's precision; with area, but possibly
+            outside the picture.
         labels: the name of each box's class.
     """
 

@@ -11,9 +11,10 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from ...detection.boxes import from_voc
+from ...detection.dataset import SPLITS
 from .finding import Complain, Finding
 from .listing import Listing, split_of_folders, split_of_name
-from .source import Box, SourceData, SourcePicture
+from .source import Box, SourceData, SourcePicture, as_box
 
 #: An annotation of one picture is a few kilobytes; what is larger than this is none.
 MAX_BYTES = 8 << 20
@@ -32,7 +33,7 @@ def parse_xml(content: bytes) -> Element:
         expat.ExpatError: if it is not XML.
     """
     if len(content) > MAX_BYTES:
-        raise UnsafeXmlError(f"it has {len(content)} bytes, and an annotation has at most {MAX_BYTES}")
+        raise UnsafeXmlError(f"it has more than {MAX_BYTES:,} bytes, which no annotation has")
     parser, builder, depth = expat.ParserCreate(), TreeBuilder(), 0
 
     def start(tag: str, attributes: dict[str, str]) -> None:
@@ -132,8 +133,9 @@ def _read_annotation(listing: Listing, annotation: PurePosixPath, complain: Comp
 def _read_objects(root: Element, finding: partial[Finding], complain: Complain) -> Iterator[tuple[Box, str]]:
     for number, thing in enumerate(root.iterfind("object"), start=1):
         label = (thing.findtext("name") or "").strip()
-        if not label:
-            complain(finding("unknown-class", "error", message=f"Object {number} has no name."))
+        if not label or not label.isprintable():
+            name = f"the name {label[:40]!r}, which is none" if label else "no name"
+            complain(finding("unknown-class", "error", message=f"Object {number} has {name}."))
             continue
         edges: list[float] = []
         for tag in ("xmin", "ymin", "xmax", "ymax"):
@@ -147,7 +149,7 @@ def _read_objects(root: Element, finding: partial[Finding], complain: Complain) 
         if len(edges) < 4:
             continue
         x1, y1, x2, y2 = edges
-        box = from_voc((x1, y1, x2, y2))
+        box = as_box(*from_voc((x1, y1, x2, y2)))
         if box[2] <= box[0] or box[3] <= box[1]:
             sides = f"xmin {x1:g}, xmax {x2:g}" if box[2] <= box[0] else f"ymin {y1:g}, ymax {y2:g}"
             complain(finding("empty-box", "error", message=f"Object {number} ({label}) is inverted: {sides}.", box=box))
@@ -205,19 +207,21 @@ def _apply_lists(
     """The pictures of the lists with the list's split, and how many are in none."""
     by_file = {picture.file: picture for picture in pictures}
     by_annotation = {picture.annotation.stem: picture for picture in pictures}
-    chosen: list[SourcePicture] = []
-    named: set[PurePosixPath] = set()
-    for split in sorted(lists, key=("train", "val", "test").index):
-        text = (listing.root / lists[split]).read_text(encoding="utf-8", errors="replace")
+    chosen: dict[PurePosixPath, SourcePicture] = {}
+    for split in sorted(lists, key=SPLITS.index):
+        path = lists[split]
+        text = (listing.root / path).read_text(encoding="utf-8", errors="replace")
         for line in filter(None, map(str.strip, text.removeprefix("\ufeff").splitlines())):
-            files = listing.find_pictures(line, lists[split], split)
-            files = files or listing.find_pictures(line.split()[0], lists[split], split)
+            files = listing.find_pictures(line, path, split) or listing.find_pictures(line.split()[0], path, split)
             found = by_file.get(files[0]) if len(files) == 1 else by_annotation.get(line) if not files else None
             if found is None:
                 lacking = f"fits {len(files)} pictures" if len(files) > 1 else "is no picture with an annotation"
                 message = f"It names '{line[:80]}', which {lacking}."
-                complain(Finding("missing-picture", "error", split, lists[split].as_posix(), message))
+                complain(Finding("missing-picture", "error", split, path.as_posix(), message))
                 continue
-            named.add(found.file)
-            chosen.append(found.in_split(split))
-    return chosen, len({picture.file for picture in pictures} - named)
+            known = chosen.setdefault(found.file, found.in_split(split))
+            if known.split != split:
+                message = f"It names '{line[:80]}', which is in {lists[str(known.split)]} as well."
+                picture = found.file.as_posix()
+                complain(Finding("same-picture", "error", split, path.as_posix(), message, picture=picture))
+    return list(chosen.values()), len(by_file.keys() - chosen.keys())

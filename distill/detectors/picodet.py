@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..paddle_import import paddle
 from .base import HeadOutputs, Targets
-from .points import PointDetector, distances, flat, grid_of
-from .ppdet_bridge import giou_loss, picodet_parts
+from .point_losses import TERMS, HeadAnswer
+from .points import PointDetector, distances, grid_of, joined
+from .ppdet_bridge import picodet_parts
+from .simota import SimOtaLoss
 from .sizes import ESNET_RATIOS
 from .sizes import PICODET_STRIDES as STRIDES
 from .stem import accept_one_channel
-from .task_aligned import TERMS, HeadAnswer, TaskAlignedLoss
+from .task_aligned import TaskAlignedLoss
 
 if TYPE_CHECKING:
     from ..recipe_detectors import PicoDetSection
@@ -63,18 +65,26 @@ class PicoDet(PointDetector):
         shared_rows = 0 if self.aligned else 4 * (_LAST_BIN + 1)
         kinds = ("weight", "bias")
         self.class_tensors = {f"head.head_cls{i}.{kind}": shared_rows for i in range(len(STRIDES)) for kind in kinds}
-        self._loss = TaskAlignedLoss(classes, section.atss_share, _SIDE_MARGIN, by_label=False)
+        self._task_aligned = TaskAlignedLoss(classes, section.atss_share, _SIDE_MARGIN, by_label=False)
+        self._simota = SimOtaLoss(classes, _SIDE_MARGIN)
 
     def neck_features(self, images: paddle.Tensor) -> list[paddle.Tensor]:
         """See :class:`Detector`."""
         return list(self.neck(self.backbone({"image": images})))
 
     def head_outputs(self, features: list[paddle.Tensor]) -> HeadOutputs:
-        """See :class:`Detector`; ``extra`` is a :class:`HeadAnswer`, or per level what PicoHead's loss takes."""
-        if not self.aligned:
-            return self._plain_outputs(features)
-        answer = self._aligned_answer(features)
-        return HeadOutputs(paddle.logit(answer.scores, eps=1e-6), answer.regressions, answer)
+        """See :class:`Detector`; ``extra`` is a :class:`HeadAnswer`."""
+        if self.aligned:
+            answer = self._aligned_answer(features)
+            return HeadOutputs(paddle.logit(answer.scores, eps=1e-6), answer.regressions, answer)
+        logits, distributions = [], []
+        for level, feature in enumerate(features):
+            both = self.head.head_cls_list[level](self.head.conv_feat(feature, level)[0])
+            logits.append(both[:, : self.classes])
+            distributions.append(both[:, self.classes :])
+        all_logits = joined(logits)
+        answer = self._answer(F.sigmoid(all_logits), distributions, features)
+        return HeadOutputs(all_logits, answer.regressions, answer)
 
     def raw_predictions(self, features: list[paddle.Tensor]) -> tuple[paddle.Tensor, paddle.Tensor]:
         """See :class:`Detector`."""
@@ -86,18 +96,8 @@ class PicoDet(PointDetector):
     def losses(self, outputs: HeadOutputs, targets: Targets, progress: float = 1.0) -> dict[str, paddle.Tensor]:
         """See :class:`Detector`."""
         if self.aligned:
-            return self._loss(outputs.extra, targets, progress)
-        counts = targets["mask"].sum(axis=(1, 2)).astype(int).tolist()
-        found = self.head.get_loss(
-            outputs.extra,
-            {
-                "im_id": targets["boxes"],
-                "gt_bbox": [paddle.to_tensor(b[:n]) for b, n in zip(targets["boxes"], counts, strict=True)],
-                "gt_class": [paddle.to_tensor(c[:n]) for c, n in zip(targets["labels"], counts, strict=True)],
-            },
-        )
-        values = (found[name].reshape([]) for name in ("loss_vfl", "loss_bbox", "loss_dfl"))
-        return dict(zip(TERMS, values, strict=True))
+            return self._task_aligned(outputs.extra, targets, progress)
+        return self._simota(outputs.logits, outputs.extra, targets)
 
     def inheritable_prefixes(self) -> tuple[str, ...]:
         """See :class:`Detector`."""
@@ -107,25 +107,19 @@ class PicoDet(PointDetector):
         scores, distributions = [], []
         for level, feature in enumerate(features):
             tower, shared = self.head.conv_feat(feature, level)
-            aligned = F.sigmoid(self.head.cls_align[level](tower))
-            score = F.sigmoid(self.head.head_cls_list[level](shared))
-            scores.append(flat((score * aligned + _EPSILON).sqrt()))
-            distributions.append(flat(self.head.head_reg_list[level](shared)))
-        grid = grid_of(features, STRIDES)
-        distribution = paddle.concat(distributions, axis=1)
-        found = distances(distribution, self.head.distribution_project.project, grid)
-        return HeadAnswer(paddle.concat(scores, axis=1), found, distribution, grid)
+            # half precision has no numbers small enough for the product of two low scores
+            aligned = F.sigmoid(self.head.cls_align[level](tower).astype("float32"))
+            score = F.sigmoid(self.head.head_cls_list[level](shared).astype("float32"))
+            scores.append((score * aligned + _EPSILON).sqrt())
+            distributions.append(self.head.head_reg_list[level](shared))
+        return self._answer(joined(scores), distributions, features)
 
-    def _plain_outputs(self, features: list[paddle.Tensor]) -> HeadOutputs:
-        logits, distributions = [], []
-        for level, feature in enumerate(features):
-            both = self.head.head_cls_list[level](self.head.conv_feat(feature, level)[0])
-            logits.append(both[:, : self.classes])
-            distributions.append(both[:, self.classes :])
-        distribution = paddle.concat([flat(one) for one in distributions], axis=1)
-        grid = grid_of(features, STRIDES)
+    def _answer(
+        self, scores: paddle.Tensor, distributions: list[paddle.Tensor], features: list[paddle.Tensor]
+    ) -> HeadAnswer:
+        grid, distribution = grid_of(features, STRIDES), joined(distributions)
         found = distances(distribution, self.head.distribution_project.project, grid)
-        return HeadOutputs(paddle.concat([flat(one) for one in logits], axis=1), found, (logits, distributions))
+        return HeadAnswer(scores, found, distribution, grid)
 
 
 def _head(aligned: bool, channels: int, convs: int, classes: int) -> Any:
@@ -146,20 +140,7 @@ def _head(aligned: bool, channels: int, convs: int, classes: int) -> Any:
         "feat_in_chan": channels,
         "cell_offset": 0.5,
     }
-    if aligned:
-        # its loss is computed by TaskAlignedLoss; only what it asks of its parts while it is built is given
-        return parts.pico_head_v2(
-            **common,
-            loss_class=parts.varifocal_loss(use_sigmoid=False),
-            loss_dfl=None,
-            loss_bbox=None,
-            static_assigner=None,
-            assigner=None,
-        )
-    return parts.pico_head(
-        **common,
-        loss_class=parts.varifocal_loss(use_sigmoid=True),
-        loss_dfl=parts.distribution_focal_loss(loss_weight=0.25),
-        loss_bbox=giou_loss()(loss_weight=2.0),
-        assigner=parts.simota_assigner(num_classes=classes, iou_weight=6),
-    )
+    # its loss is computed here; only what the head asks of its parts while it is built is given
+    parts_of_loss = dict.fromkeys(("loss_dfl", "loss_bbox", "assigner", *(["static_assigner"] if aligned else [])))
+    head = parts.pico_head_v2 if aligned else parts.pico_head
+    return head(**common, **parts_of_loss, loss_class=parts.varifocal_loss(use_sigmoid=not aligned))

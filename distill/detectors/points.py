@@ -57,9 +57,9 @@ def grid_of(features: Sequence[paddle.Tensor], strides: tuple[int, ...]) -> Poin
     return point_grid(tuple((int(f.shape[2]), int(f.shape[3])) for f in features), strides)
 
 
-def flat(level: paddle.Tensor) -> paddle.Tensor:
-    """One level's answers, [B, N, H, W] -> [B, H * W, N]."""
-    return level.flatten(2).transpose([0, 2, 1])
+def joined(levels: Sequence[paddle.Tensor]) -> paddle.Tensor:
+    """The answers of all levels, [B, A, N] from [B, N, H, W] each; in float32, whatever the levels are in."""
+    return paddle.concat([level.flatten(2).transpose([0, 2, 1]).astype("float32") for level in levels], axis=1)
 
 
 def distances(distribution: paddle.Tensor, bins: paddle.Tensor, grid: PointGrid) -> paddle.Tensor:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from ..paddle_import import paddle
 from .base import HeadOutputs, Targets
-from .points import PointDetector, distances, flat, grid_of
+from .point_losses import TERMS, HeadAnswer
+from .points import PointDetector, distances, grid_of, joined
 from .ppdet_bridge import ppyoloe_parts
 from .sizes import PPYOLOE_NECK
 from .sizes import PPYOLOE_STRIDES as STRIDES
 from .stem import accept_one_channel
-from .task_aligned import TERMS, HeadAnswer, TaskAlignedLoss
+from .task_aligned import TaskAlignedLoss
 
 if TYPE_CHECKING:
     from ..recipe_detectors import PpYoloeSection
@@ -64,10 +65,9 @@ class PpYoloe(PointDetector):
         for index, feature in enumerate(features):
             level = len(features) - 1 - index
             average = F.adaptive_avg_pool2d(feature, (1, 1))
-            logits.append(flat(head.pred_cls[level](head.stem_cls[level](feature, average) + feature)))
-            distributions.append(flat(head.pred_reg[level](head.stem_reg[level](feature, average))))
-        grid = grid_of(features, STRIDES)
-        distribution, all_logits = paddle.concat(distributions, axis=1), paddle.concat(logits, axis=1)
+            logits.append(head.pred_cls[level](head.stem_cls[level](feature, average) + feature))
+            distributions.append(head.pred_reg[level](head.stem_reg[level](feature, average)))
+        grid, distribution, all_logits = grid_of(features, STRIDES), joined(distributions), joined(logits)
         found = distances(distribution, head.proj_conv.weight.flatten(), grid)
         return HeadOutputs(all_logits, found, HeadAnswer(F.sigmoid(all_logits), found, distribution, grid))
 

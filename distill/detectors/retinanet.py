@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...detection.decode import BoxCoding
 from ..paddle_import import paddle
+from ..ranks import shared_normaliser
 from .anchors import PER_LOCATION, anchor_grid, assign
 from .base import Detector, HeadOutputs, Targets
 from .ppdet_bridge import paddle_detection
@@ -96,7 +97,7 @@ class RetinaNet(Detector):
         }
 
     def losses(self, outputs: HeadOutputs, targets: Targets, progress: float = 1.0) -> dict[str, paddle.Tensor]:
-        """Focal loss and L1 loss, each summed and divided by the number of positive anchors in the batch."""
+        """Focal loss and L1 loss, each summed and divided by the number of positive anchors in the whole batch."""
         logits, regressions, _ = outputs
         labels = paddle.to_tensor(targets["labels"])
         positives = len(targets["positives"])
@@ -104,7 +105,7 @@ class RetinaNet(Detector):
         # one row more for background, which is then cut off: background is all zeros
         one_hot = F.one_hot(paddle.clip(labels, min=0), self.classes + 1)[..., :-1]
         focal = F.sigmoid_focal_loss(logits, one_hot, alpha=0.25, gamma=2.0, reduction="none")
-        normaliser = float(max(1, positives))
+        normaliser = shared_normaliser(positives)
         terms = {"classification": (focal * counted).sum() / normaliser}
         if positives:
             chosen = paddle.gather(regressions.reshape([-1, 4]), paddle.to_tensor(targets["positives"]))

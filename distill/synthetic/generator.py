@@ -26,6 +26,8 @@ from .texture import UNITS, Surface, draw_surface
 LABELS = tuple(DEFECTS)
 #: The smallest width and height of a picture in pixels.
 SMALLEST_PICTURE = 64
+#: The largest; steel is drawn at several times this in memory.
+LARGEST_PICTURE = 8192
 #: Raised whenever the same seed gives other pictures than before.
 GENERATION = 1
 
@@ -115,20 +117,25 @@ def draw_picture(
         seed: of the data set.
         split: name of the split; each has pictures of its own.
         number: of the picture in the split, from 0.
-        size: width and height in pixels, each at least ``SMALLEST_PICTURE``.
+        size: width and height in pixels, each from ``SMALLEST_PICTURE`` to ``LARGEST_PICTURE``.
         difficulty: how hard; the default is tuned for small models trained in minutes.
 
     Returns:
         The picture, with and without its defects, and their boxes.
 
     Raises:
-        UsageError: if the size is too small.
+        UsageError: if the size is too small or too large.
     """
     width, height = size
     if min(size) < SMALLEST_PICTURE:
         raise UsageError(
             f"Pictures of {width} x {height} pixels are too small for defects; ask for at least "
             f"{SMALLEST_PICTURE} x {SMALLEST_PICTURE}."
+        )
+    if max(size) > LARGEST_PICTURE:
+        raise UsageError(
+            f"Pictures of {width} x {height} pixels are too large; ask for at most "
+            f"{LARGEST_PICTURE} x {LARGEST_PICTURE}."
         )
     level = difficulty or Difficulty()
     stream = Stream("temper-steel", GENERATION, seed, split, number)

@@ -17,6 +17,7 @@ Role = Literal["teacher", "student", "distilled"]
 
 WEIGHTS_NAME = "weights.safetensors"
 METRICS_NAME = "metrics.jsonl"
+EXAMPLES_NAME = "examples.jsonl"
 RECORD_NAME = "record.json"
 CHECKPOINTS_NAME = "checkpoints"
 
@@ -38,6 +39,7 @@ class TrainingJob:
         distillation: the loss that ties it to the teacher.
         teacher: description of the teacher.
         teacher_weights: the teacher's trained weights.
+        visual_log: folder for a VisualDL log of the training; None for no such log.
     """
 
     role: Role
@@ -52,6 +54,7 @@ class TrainingJob:
     distillation: DistillationSection | None = None
     teacher: DetectorSection | None = None
     teacher_weights: Path | None = None
+    visual_log: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class TrainingRecord:
         accuracy: COCO figures of the final weights on the validation pictures.
         loss: the training loss in words.
         inherited: how many of the student's tensors started as the teacher's.
+        best_epoch: with early stopping, the epoch whose weights these are; None without.
     """
 
     role: Role
@@ -81,6 +85,7 @@ class TrainingRecord:
     accuracy: dict[str, Any]
     loss: str
     inherited: int = 0
+    best_epoch: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.errors import TemperError
+from ...core.errors import TemperError, UsageError
 from ...detection.dataset import DataSet
 from ...detection.images import Channels, ResizeRule, read_image
 from ..detectors.normalise import Normalisation
@@ -23,8 +23,27 @@ if TYPE_CHECKING:
 
 #: Resized pictures are kept in memory up to this many bytes; beyond, they are read again each epoch.
 CACHE_BYTES = 2 << 30
-# words that keep the streams of shuffling and augmentation apart
-_SHUFFLE, _AUGMENT = 1, 2
+# words that keep the streams of shuffling, augmentation and sizes apart
+_SHUFFLE, _AUGMENT, _SCALE = 1, 2, 3
+#: Every side of a network's input is a multiple of this.
+SIDE_STEP = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One picture as a step takes it, before it is normalised.
+
+    Attributes:
+        sample: its index in the data set.
+        image: uint8 [H, W] or [H, W, 3].
+        boxes: float32 [N, 4] in its pixels.
+        labels: int32 [N].
+    """
+
+    sample: int
+    image: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +72,12 @@ def generator_for(seed: int, purpose: int, item: int, epoch: int) -> np.random.G
 
 
 class PictureStore:
-    """Pictures at the network's size and their boxes, kept in memory as far as they fit."""
+    """Pictures at the network's size and their boxes, kept in memory up to ``room`` bytes."""
 
-    def __init__(self, data: DataSet, rule: ResizeRule, channels: Channels) -> None:
+    def __init__(self, data: DataSet, rule: ResizeRule, channels: Channels, room: int = CACHE_BYTES) -> None:
         self.data, self.rule, self.channels = data, rule, channels
         bytes_each = rule.width * rule.height * (1 if channels == "grey" else 3)
-        self._room = CACHE_BYTES // bytes_each
+        self._room = room // bytes_each
         self._images: dict[int, NDArray[np.uint8]] = {}
         self.boxes = [rule.boxes_to_input(sample.boxes, sample.size) for sample in data.samples]
 
@@ -84,7 +103,23 @@ class PictureStore:
 
 
 class BatchLoader:
-    """Makes batches ahead of the training loop, in threads (decoding and array work release the interpreter)."""
+    """Makes batches ahead of the training loop, in threads (decoding and array work release the interpreter).
+
+    Args:
+        store: the pictures at the network's size.
+        detector: makes the targets.
+        normalisation: of the pixels.
+        augment_section: how pictures are changed.
+        batch_size: pictures of a step, over all processes that train together.
+        seed: of the run.
+        workers: threads.
+        scales: factors of the network's size, one of which each step draws; none: always that size.
+        rank: which share of every batch this loader makes, counted from 0.
+        ranks: how many equal shares a batch has.
+
+    Raises:
+        TemperError: if there are no pictures, or a batch has no equal shares.
+    """
 
     def __init__(
         self,
@@ -96,12 +131,27 @@ class BatchLoader:
         batch_size: int,
         seed: int,
         workers: int,
+        scales: Sequence[float] = (),
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         if not len(store.data):
             raise TemperError(f"The training set {store.data.name} has no pictures.")
         self.store, self.detector, self.normalisation = store, detector, normalisation
         self.section, self.seed, self.workers = augment_section, seed, workers
         self.batch_size = min(batch_size, len(store.data))
+        if self.batch_size % ranks:
+            nearest = max(1, round(self.batch_size / ranks)) * ranks
+            raise UsageError(
+                f"A batch has {self.batch_size} pictures, over all {ranks} processes, which cannot share it evenly. "
+                f"Set training.batch_size to {nearest}, or train with another number of processes."
+            )
+        self.rank, self.share = rank, self.batch_size // ranks
+        rules = list(dict.fromkeys(scaled_rule(store.rule, scale) for scale in scales)) or [store.rule]
+        room = CACHE_BYTES // len(rules)
+        self._stores = [
+            store if rule == store.rule else PictureStore(store.data, rule, store.channels, room) for rule in rules
+        ]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -112,31 +162,39 @@ class BatchLoader:
         """The order of the samples in an epoch."""
         return generator_for(self.seed, _SHUFFLE, 0, epoch).permutation(len(self.store.data))
 
-    def batch(self, step: int) -> Batch:
-        """The batch of a step counted from 0 over all epochs."""
+    def rule(self, step: int) -> ResizeRule:
+        """How pictures become the network's input at a step: the same size on every rank."""
+        return self._store(step).rule
+
+    def pictures(self, step: int, *, whole: bool = False) -> list[Picture]:
+        """The pictures of a step counted from 0 over all epochs: this rank's share, or the ``whole`` batch."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        chosen = self.order(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
-        images, targets, all_boxes, all_labels = [], [], [], []
-        size = (self.store.rule.width, self.store.rule.height)
+        begin = position * self.batch_size + (0 if whole else self.rank * self.share)
+        chosen = self.order(epoch)[begin : begin + (self.batch_size if whole else self.share)]
+        store, pictures = self._store(step), []
         for sample in chosen.tolist():
-            image, boxes = augment(
-                self.store.image(sample),
-                self.store.boxes[sample],
-                self.section,
-                generator_for(self.seed, _AUGMENT, sample, epoch),
-            )
-            labels = self.store.data.samples[sample].labels
-            images.append(image)
-            targets.append(self.detector.targets(boxes, labels, size))
-            all_boxes.append(boxes)
-            all_labels.append(labels)
+            chance = generator_for(self.seed, _AUGMENT, sample, epoch)
+            image, boxes = augment(store.image(sample), store.boxes[sample], self.section, chance)
+            pictures.append(Picture(sample, image, boxes, store.data.samples[sample].labels))
+        return pictures
+
+    def batch(self, step: int, most: int | None = None) -> Batch:
+        """The batch of a step, or the first ``most`` pictures of it."""
+        pictures = self.pictures(step)[:most]
+        rule = self.rule(step)
+        size = (rule.width, rule.height)
         return Batch(
-            tuple(chosen.tolist()),
-            self.normalisation.apply(np.stack(images)),
-            self.detector.collate(targets),
-            tuple(all_boxes),
-            tuple(all_labels),
+            tuple(picture.sample for picture in pictures),
+            self.normalisation.apply(np.stack([picture.image for picture in pictures])),
+            self.detector.collate([self.detector.targets(p.boxes, p.labels, size) for p in pictures]),
+            tuple(picture.boxes for picture in pictures),
+            tuple(picture.labels for picture in pictures),
         )
+
+    def _store(self, step: int) -> PictureStore:
+        if len(self._stores) == 1:
+            return self._stores[0]
+        return self._stores[generator_for(self.seed, _SCALE, 0, step).integers(len(self._stores))]
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         """Batches of the steps from ``first`` up to, not including, ``last``."""
@@ -158,3 +216,9 @@ class BatchLoader:
             finally:
                 for future in waiting:
                     future.cancel()
+
+
+def scaled_rule(rule: ResizeRule, scale: float) -> ResizeRule:
+    """A resize rule to ``scale`` times the size, each side rounded to a multiple of :data:`SIDE_STEP`."""
+    width, height = (max(SIDE_STEP, round(side * scale / SIDE_STEP) * SIDE_STEP) for side in (rule.width, rule.height))
+    return replace(rule, width=width, height=height)

@@ -1,13 +1,50 @@
-"""``metrics.jsonl``: every step's losses and every evaluation, one JSON object a line."""
+"""What a training tells of itself, one JSON object a line.
+
+``metrics.jsonl`` has every step's losses and every evaluation, ``examples.jsonl`` what each evaluation found on a few
+fixed pictures.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ...core.files import explain_os_errors, write_text
+from .job import EXAMPLES_NAME, METRICS_NAME
+
+#: Is told of every entry once, in the order of their steps.
+Listener = Callable[[dict[str, Any]], None]
+
+
+class TrainingLog:
+    """Both files of one training, and who listens to what is written into them.
+
+    A listener hears of the entries that an earlier, interrupted process left, too: what it makes of them is that of an
+    undisturbed training, with no step told twice.
+    """
+
+    def __init__(self, out: Path, resume_step: int, listener: Listener | None = None) -> None:
+        self._metrics = MetricsLog(out / METRICS_NAME, resume_step)
+        self._examples = MetricsLog(out / EXAMPLES_NAME, resume_step)
+        self._listener = listener
+        if listener is not None:
+            kept = [entry for log in (self._metrics, self._examples) for entry in read_metrics(log.path)]
+            for entry in sorted(kept, key=lambda entry: int(entry["step"])):
+                listener(entry)
+
+    def append(self, entry: dict[str, Any]) -> None:
+        """Add one entry; it must have a ``kind`` and a ``step``."""
+        (self._examples if entry["kind"] == "examples" else self._metrics).append(entry)
+        if self._listener is not None:
+            self._listener(entry)
+
+    def flush(self) -> None:
+        """Bring the files to the disk; called before a checkpoint that relies on them."""
+        self._metrics.flush()
+        self._examples.flush()
 
 
 class MetricsLog:

@@ -7,12 +7,16 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bench_rows import write_benchmark
 from temper.benchmarks.measurement import MEASUREMENTS_NAME
 from temper.benchmarks.report.build import ReportInput, build_report
+from temper.benchmarks.report.training import TrainingFiles
 from temper.core.errors import TemperError
 from temper.detection.dataset import DataSet
+from temper.detection.detections import Detections
+from temper.detection.examples import examples_entry
 
 VOID = {"meta", "img", "br"}
 
@@ -46,15 +50,24 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def metrics(folder: Path, role: str) -> Path:
-    path = folder / f"{role}.jsonl"
-    lines = []
+def training(folder: Path, role: str, data: DataSet) -> TrainingFiles:
+    """What a training of three epochs leaves, as the trainer writes it."""
+    files = TrainingFiles(*(folder / f"{role}-{name}" for name in ("metrics", "examples", "record")))
+    metrics, examples = [], []
     for epoch in range(1, 4):
-        losses = {"classification": 1 / epoch, "total": 1 / epoch}
-        lines.append({"kind": "step", "step": epoch, "epoch": epoch, "learning_rate": 0.1, "losses": losses})
-        lines.append({"kind": "evaluated", "step": epoch, "epoch": epoch, "ap": 10.0 * epoch})
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
+        at = {"step": epoch, "epoch": epoch}
+        losses = {"classification": 1 / epoch, "regression": 2 / epoch}
+        distillation = {"mgd": 0.5 / epoch} if role == "distilled" else {}
+        metrics.append({"kind": "step", **at, "learning_rate": 0.1, "losses": losses, "distillation": distillation})
+        per_class = dict.fromkeys(data.labels, 9.0 * epoch)
+        metrics.append({"kind": "evaluated", **at, "ap": 10.0 * epoch, "per_class": per_class})
+        found = [Detections(s.boxes, np.full(len(s.boxes), 0.3 * epoch), s.labels, s.size) for s in data.samples]
+        examples.append(examples_entry(data, found, epoch, epoch))
+    for path, lines in ((files.metrics, metrics), (files.examples, examples)):
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    record = {"epochs": 3, "seconds": 200.0, "images_per_second": 31.4, "parameters": 1_500_000}
+    files.record.write_text(json.dumps({**record, "accuracy": {"ap": 30.0}, "loss": "classification + regression"}))
+    return files
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +78,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, data: DataSet) -> tuple[Path
         write_benchmark(folder, data, warnings=["The machine was busy."]),
         data,
         {"name": "steel", "seed": 7, "teacher": {"depth": 50}},
-        {role: metrics(folder, role) for role in ("teacher", "student", "distilled")},
+        {role: training(folder, role, data) for role in ("teacher", "student", "distilled")},
     )
     page = build_report(source, folder / "out")
     return page, Page(page.read_text(encoding="utf-8"))
@@ -100,6 +113,14 @@ def test_the_page_can_be_read_aloud(whole: tuple[Path, Page]) -> None:
     assert labelled <= set(ids)
 
 
+def test_its_links_lead_somewhere(whole: tuple[Path, Page]) -> None:
+    _, page = whole
+    ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+    targets = [(link["href"] or "").removeprefix("#") for link in page.all("a")]
+    assert len(targets) == 8
+    assert set(targets) <= ids
+
+
 def test_everything_asked_for_is_there(whole: tuple[Path, Page], data: DataSet) -> None:
     _, page = whole
     for words in (
@@ -116,10 +137,30 @@ def test_everything_asked_for_is_there(whole: tuple[Path, Page], data: DataSet) 
         *data.labels,
     ):
         assert words in page.text
-    # accuracy, stages, mAP and loss by epoch: each wide and narrow
-    assert len(page.all("svg")) == 8
-    # toy pictures have two of the three classes; each with truth and three models
-    assert len(page.all("img")) == 8
+    # accuracy, stages, mAP by epoch: each wide and narrow; two losses, MGD's, the learning rate; three classes
+    assert len(page.all("svg")) == 6 + 4 + 3
+    # toy pictures have two of the three classes; each with truth and three models, then three models at three epochs
+    assert len(page.all("img")) == 2 * 4 + 2 * 9
+
+
+def test_every_loss_and_class_has_its_curves(whole: tuple[Path, Page], data: DataSet) -> None:
+    described = [drawn["aria-label"] or "" for drawn in whole[1].all("svg")]
+    of_both = "Student alone: 1 in epoch 1, 0.333 in epoch 3; MGD student: 1 in epoch 1, 0.333 in epoch 3."
+    assert sum(text.startswith("Classification loss by epoch. Teacher:") and of_both in text for text in described) == 1
+    assert "MGD distillation loss by epoch. MGD student: 0.5 in epoch 1, 0.167 in epoch 3." in described
+    for label in data.labels:
+        assert (
+            sum(text.startswith(f"{label} by epoch. Teacher: 9 in epoch 1, 27 in epoch 3;") for text in described) == 1
+        )
+
+
+def test_the_same_pictures_are_followed_over_time(whole: tuple[Path, Page]) -> None:
+    said = [image["alt"] or "" for image in whole[1].all("img")]
+    first = [text for text in said if text.startswith("MGD student, epoch 1:")]
+    last = [text for text in said if text.startswith("MGD student, epoch 3:")]
+    assert len(first) == len(last) == 2
+    # surer with every epoch: 0.3 is drawn, and no less
+    assert all("nothing" not in text for text in first + last)
 
 
 def test_charts_take_the_pages_colours(whole: tuple[Path, Page]) -> None:

@@ -33,10 +33,11 @@ from typing import Literal
 
 from pydantic import Field
 from temper.distill.detectors.base import HeadOutputs, Targets
-from temper.distill.detectors.points import PointDetector, distances, flat, grid_of
+from temper.distill.detectors.point_losses import TERMS, HeadAnswer
+from temper.distill.detectors.points import PointDetector, distances, grid_of, joined
 from temper.distill.detectors.ppdet_bridge import paddle_detection
 from temper.distill.detectors.resnet import build_resnet, output_channels
-from temper.distill.detectors.task_aligned import TERMS, HeadAnswer, TaskAlignedLoss
+from temper.distill.detectors.task_aligned import TaskAlignedLoss
 from temper.distill.paddle_import import paddle
 from temper.distill.recipe_detectors import DetectorSection
 

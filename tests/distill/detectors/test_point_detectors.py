@@ -69,6 +69,27 @@ def test_picodet_loss_is_paddle_detections(progress):
         assert float(ours[mine]) == pytest.approx(float(theirs[other]), rel=1e-4)
 
 
+def test_older_picodet_loss_is_paddle_detections():
+    detector = lively(SMALL["picodet-esnet"], LABELS, 96)
+    detector.train()
+    features = detector.neck_features(paddle.randn([2, 3, *SIZE]))
+    targets = targets_of(detector)
+    ours = detector.losses(detector.head_outputs(features), targets)
+    parts, head = ppdet_bridge.picodet_parts(), detector.head
+    head.assigner = parts.simota_assigner(num_classes=3, iou_weight=6)
+    head.loss_dfl = parts.distribution_focal_loss(loss_weight=0.25)
+    head.loss_bbox = ppdet_bridge.giou_loss()(loss_weight=2.0)
+    counts = [len(one) for one in CLASSES]
+    truth = {
+        "im_id": paddle.zeros([2, 1]),
+        "gt_bbox": [paddle.to_tensor(b[:n]) for b, n in zip(targets["boxes"], counts, strict=True)],
+        "gt_class": [paddle.to_tensor(c[:n]) for c, n in zip(targets["labels"], counts, strict=True)],
+    }
+    theirs = head.get_loss(head(features), truth)
+    for mine, other in (("classification", "loss_vfl"), ("overlap", "loss_bbox"), ("distribution", "loss_dfl")):
+        assert float(ours[mine]) == pytest.approx(float(theirs[other]), rel=1e-4)
+
+
 @KINDS
 def test_predictions_are_paddle_detections(kind):
     """Scores and decoded boxes of its own evaluation, in its own order of levels."""

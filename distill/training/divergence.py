@@ -1,0 +1,107 @@
+"""A training that goes wrong: what is kept of the batch that broke it, and a warning while it only drifts."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import cv2
+
+from ...core.errors import DivergedError
+from ...core.files import atomic_folder, write_json
+from .loader import BatchLoader
+from .step import NotFiniteError
+
+if TYPE_CHECKING:
+    from .job import TrainingJob
+
+BATCH_NAME = "not-finite"
+
+
+def explain_not_finite(
+    error: NotFiniteError, step: int, rate: float, job: TrainingJob, loader: BatchLoader, out: Path
+) -> DivergedError:
+    """Keep the batch of a step whose loss or gradient is not finite, and say what to try.
+
+    Args:
+        error: of the step.
+        step: counted from 0.
+        rate: the learning rate it was done with.
+        job: of the training.
+        loader: that made the batch.
+        out: gets a folder ``not-finite`` with the pictures as the network saw them, of all ranks, and a
+            ``batch.json`` with their boxes.
+    """
+    folder = out / BATCH_NAME
+    pictures = loader.pictures(step, whole=True)
+    with atomic_folder(folder) as partial:
+        entries = []
+        for number, picture in enumerate(pictures):
+            sample = loader.store.data.samples[picture.sample]
+            name = f"{number:03d}-{Path(sample.file_name).stem}.png"
+            # OpenCV writes blue first
+            image = picture.image if picture.image.ndim == 2 else picture.image[..., ::-1]
+            (partial / name).write_bytes(cv2.imencode(".png", image)[1].tobytes())
+            labels = [job.train.labels[label] for label in picture.labels.tolist()]
+            boxes = picture.boxes.tolist()
+            entries.append({"picture": name, "source": sample.file_name, "boxes": boxes, "labels": labels})
+        write_json(
+            partial / "batch.json",
+            {
+                "what": error.what,
+                "step": step + 1,
+                "learning_rate": rate,
+                # JSON has no infinity
+                "losses": {name: str(value) for name, value in error.losses.own.items()},
+                "distillation": {name: str(value) for name, value in error.losses.distillation.items()},
+                "total": str(error.losses.total),
+                "batch": entries,
+            },
+        )
+    remedies = [f"a learning rate ten times smaller (it was {rate:.3g})", "a longer warm-up"]
+    remedies += ["training.clip_norm: 10"] if job.training.clip_norm is None else []
+    remedies += ["training.precision: fp32"] if job.training.precision != "fp32" else []
+    remedies += ["a smaller distillation alpha"] if job.distillation is not None else []
+    return DivergedError(
+        f"The {error.what} of the {job.role} is not a finite number at step {step + 1} (its {len(pictures)} pictures "
+        f"and boxes are in {folder}). Look there for a wrong box, then try {', '.join(remedies[:-1])}, or "
+        f"{remedies[-1]}."
+    )
+
+
+class LossWatch:
+    """Warns when the loss stays far above what it was.
+
+    A single high loss is a hard batch. ``STEPS`` of them in a row, each more than ``FACTOR`` times the median of the
+    last ``WINDOW`` usual ones, is a training on its way out.
+
+    Args:
+        past: the losses so far, oldest first.
+    """
+
+    WINDOW, FEWEST, FACTOR, STEPS = 200, 40, 3.0, 20
+
+    def __init__(self, past: Iterable[float] = ()) -> None:
+        self._usual: deque[float] = deque(maxlen=self.WINDOW)
+        self._high = 0
+        for total in past:
+            self.take(total)
+
+    def take(self, total: float) -> str | None:
+        """Take in a step's loss; returns a sentence at the step where it has been high for too long."""
+        middle = median(self._usual) if len(self._usual) >= self.FEWEST else None
+        if middle is None or total <= self.FACTOR * middle:
+            self._usual.append(total)
+            self._high = 0
+            return None
+        self._high += 1
+        if self._high != self.STEPS:
+            return None
+        return (
+            f"The loss has been more than {self.FACTOR:g} times its usual {middle:.3g} for {self.STEPS} steps (now "
+            f"{total:.3g}): the training may be diverging. If it does not come back, try a smaller learning rate, a "
+            "longer warm-up, or a smaller training.clip_norm."
+        )
