@@ -26,6 +26,14 @@ def iou_matrix(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArr
     return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
 
 
+def aligned_iou(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Intersection over union of each box [N, 4] with the one at the same place, [N]; 0 where both are empty."""
+    upper_left, lower_right = np.maximum(first[:, :2], second[:, :2]), np.minimum(first[:, 2:], second[:, 2:])
+    intersection = areas(np.concatenate([upper_left, lower_right], axis=1))
+    union = areas(first) + areas(second) - intersection
+    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+
+
 def clip_boxes(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Boxes cut to a picture of ``size`` (width, height)."""
     return np.clip(boxes, 0, np.array([*size, *size], np.float32)).astype(np.float32)

@@ -58,6 +58,8 @@ def _import_quietly() -> ModuleType:
         sys.meta_path.remove(keeper)
     # said at every training step of every batch norm, and nothing a user could act on
     warnings.filterwarnings("ignore", message="When training, we now always track global mean and variance")
+    # advice to people who port programs, given for PaddleDetection's calls
+    warnings.filterwarnings("ignore", message=r"\s*Non compatible API")
     return module
 
 

@@ -138,6 +138,12 @@ class Recipe(Section):
                     )
         return self
 
+    @model_validator(mode="after")
+    def _student_trains(self) -> Recipe:
+        if self.student.training.epochs == 0:
+            raise ValueError("student.training.epochs is 0, so there is nothing a teacher could do; give at least 1")
+        return self
+
     def training_of(self, model: ModelSection) -> TrainingSection:
         """The shared training section with the model's own fields in it."""
         own = {k: v for k, v in model.training.model_dump().items() if v is not None}

@@ -1,16 +1,71 @@
-"""A recipe's ``teacher`` and ``student``: which detector, how large, started from what."""
+"""A recipe's ``teacher`` and ``student``: which detector, how large, started from what.
+
+One section per kind of detector, chosen by its field ``detector``, each with the fields of that kind alone.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 
-from .recipe_section import Section
+from .detectors.sizes import PICODET_SIZES, PICODET_STRIDES, PPYOLOE_NECK, PPYOLOE_SIZES, PPYOLOE_STRIDES
+from .recipe_section import Fraction, Section
 from .recipe_training import TrainingOverride
+from .weights_address import check_address, is_address
+
+#: How pixels become the network's numbers: with ImageNet's mean and spread, or divided by 255 alone.
+PixelScale = Literal["imagenet", "unit"]
+#: What a section is taken for that does not say.
+DEFAULT_DETECTOR = "retinanet"
 
 
 class DetectorSection(Section):
+    """What every kind of detector has: where its weights come from, and what is special about its training."""
+
+    detector: str = Field(description="kind of detector")
+    config: str | None = Field(None, description="a YAML file of PaddleDetection that says what stands here")
+    weights: str | None = Field(None, description="to start from: .pdparams or .safetensors, a file or https://")
+    weights_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        None,
+        description="the only content that these weights may have",
+        json_schema_extra={"takes": "64 hexadecimal digits in lower case"},
+    )
+    pixels: PixelScale | None = Field(
+        None,
+        description="'imagenet': less the mean, by the spread; 'unit': by 255 alone; null: as the kind was pretrained",
+    )
+    training: TrainingOverride = TrainingOverride()
+
+    @property
+    def pixel_scale(self) -> PixelScale:
+        """How pixels become the network's numbers."""
+        return self.pixels or "imagenet"
+
+    def neck(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Strides of the neck's levels, ascending, and the channels of each."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its neck is")
+
+    def architecture(self) -> dict[str, Any]:
+        """What the network is, without where its weights come from, as plain JSON values."""
+        outside = {"training", "weights", "weights_sha256", "config"}
+        plain: dict[str, Any] = self.model_dump(mode="json", exclude=outside)
+        return plain
+
+    @model_validator(mode="after")
+    def _weights(self) -> DetectorSection:
+        if self.config is not None:
+            raise ValueError("config is followed where a recipe's file is read, and this section comes from elsewhere")
+        if self.weights is not None and is_address(self.weights):
+            check_address(self.weights)
+        if self.weights_sha256 is not None and self.weights is None:
+            raise ValueError("weights_sha256 belongs to weights, and there are none")
+        if self.training.epochs == 0 and self.weights is None:
+            raise ValueError("training.epochs is 0, so weights must name the trained model")
+        return self
+
+
+class RetinaNetSection(DetectorSection):
     """A RetinaNet of PaddleDetection (Lin et al., 2017, arXiv 1708.02002)."""
 
     detector: Literal["retinanet"] = Field("retinanet", description="kind of detector")
@@ -27,7 +82,10 @@ class DetectorSection(Section):
     anchor_scale: float = Field(4.0, gt=0, description="smallest anchor side, as a multiple of the stride")
     backbone_norm: Literal["train", "frozen"] = Field("train", description="'frozen' with pretrained weights")
     freeze_stages: int = Field(0, ge=0, le=4, description="how many first ResNet stages do not train")
-    weights: str | None = Field(None, description=".pdparams or .safetensors to start from")
+
+    def neck(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """See :class:`DetectorSection`."""
+        return self.strides, (self.neck_channels,) * len(self.strides)
 
     @field_validator("strides")
     @classmethod
@@ -37,7 +95,73 @@ class DetectorSection(Section):
         return strides
 
 
-class ModelSection(DetectorSection):
-    """A detector and what is special about its training."""
+class PicoDetSection(DetectorSection):
+    """A PicoDet of PaddleDetection (Yu et al., 2021, arXiv 2111.00902)."""
 
-    training: TrainingOverride = TrainingOverride()
+    detector: Literal["picodet"] = Field("picodet", description="kind of detector")
+    size: Literal["xs", "s", "m", "l"] = Field("s", description="as in PaddleDetection")
+    backbone: Literal["lcnet", "esnet"] = Field(
+        "lcnet", description="'esnet' is the older model, assigned by SimOTA; it has no xs"
+    )
+    backbone_scale: float | None = Field(None, gt=0, le=4, description="share of the backbone's channels; by size")
+    neck_channels: int | None = Field(None, ge=8, le=1024, description="of neck and head; by size")
+    head_convs: int | None = Field(None, ge=1, le=8, description="in the head, at every level; by size")
+    atss_share: Fraction = Field(
+        1 / 3, description="share of the training in which ATSS says which place answers for a box; 'lcnet' alone"
+    )
+
+    @model_validator(mode="after")
+    def _known_size(self) -> PicoDetSection:
+        if (self.backbone, self.size) not in PICODET_SIZES:
+            raise ValueError(f"there is no size {self.size} with backbone {self.backbone}; take s, m or l, or lcnet")
+        return self
+
+    def neck(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """See :class:`DetectorSection`."""
+        return PICODET_STRIDES, (self.dimensions()[1],) * len(PICODET_STRIDES)
+
+    def dimensions(self) -> tuple[float, int, int]:
+        """Scale of the backbone, channels of neck and head, and convolutions in the head."""
+        scale, channels, convs = PICODET_SIZES[self.backbone, self.size]
+        return self.backbone_scale or scale, self.neck_channels or channels, self.head_convs or convs
+
+
+class PpYoloeSection(DetectorSection):
+    """A PP-YOLOE or PP-YOLOE+ of PaddleDetection (Xu et al., 2022, arXiv 2203.16250)."""
+
+    detector: Literal["ppyoloe"] = Field("ppyoloe", description="kind of detector")
+    size: Literal["s", "m", "l", "x"] = Field("s", description="as in PaddleDetection")
+    plus: bool = Field(True, description="PP-YOLOE+: weighted shortcuts, pretrained on pixels divided by 255 alone")
+    depth_mult: float | None = Field(None, gt=0, le=4, description="factor of the number of blocks; by size")
+    width_mult: float | None = Field(None, gt=0, le=4, description="factor of all channels; by size")
+    atss_share: Fraction = Field(
+        1 / 3, description="share of the training in which ATSS says which place answers for a box"
+    )
+
+    @property
+    def pixel_scale(self) -> PixelScale:
+        """See :class:`DetectorSection`."""
+        return self.pixels or ("unit" if self.plus else "imagenet")
+
+    def neck(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """See :class:`DetectorSection`."""
+        width = self.multipliers()[1]
+        return PPYOLOE_STRIDES, tuple(max(round(channels * width), 1) for channels in reversed(PPYOLOE_NECK))
+
+    def multipliers(self) -> tuple[float, float]:
+        """Factors of the number of blocks and of the channels."""
+        depth, width = PPYOLOE_SIZES[self.size]
+        return self.depth_mult or depth, self.width_mult or width
+
+
+def _kind(value: Any) -> Any:
+    return value.get("detector", DEFAULT_DETECTOR) if isinstance(value, dict) else getattr(value, "detector", None)
+
+
+#: A recipe's ``teacher`` or ``student``: one of the sections, by its ``detector``.
+ModelSection = Annotated[
+    Annotated[RetinaNetSection, Tag("retinanet")]
+    | Annotated[PicoDetSection, Tag("picodet")]
+    | Annotated[PpYoloeSection, Tag("ppyoloe")],
+    Discriminator(_kind),
+]

@@ -108,6 +108,7 @@ class ResponseSection(Section):
 class DistillationSection(Section):
     """The distillation losses, which add up; a loss that is null is not used."""
 
+    config: str | None = Field(None, description="a YAML file of PaddleDetection (slim: Distill) that says the loss")
     inherit: bool = Field(True, description="start from the teacher's neck and head where shapes match")
     unlabelled_ratio: float = Field(
         1.0, gt=0, le=64, description="unlabelled pictures per labelled one in a step, where data.unlabelled has some"
@@ -120,8 +121,11 @@ class DistillationSection(Section):
 
     @model_validator(mode="after")
     def _at_least_one(self) -> DistillationSection:
+        if self.config is not None:
+            raise ValueError("config is followed where a recipe's file is read, and this section comes from elsewhere")
         if not self.losses():
-            names = ", ".join(name for name in type(self).model_fields if getattr(self, name) is None)
+            unused = [name for name in type(self).model_fields if getattr(self, name) is None]
+            names = ", ".join(name for name in unused if name != "config")
             raise ValueError(f"every distillation loss is null; give one of {names}")
         return self
 

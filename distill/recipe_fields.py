@@ -1,9 +1,13 @@
-"""What every field of a recipe takes, in words; and pydantic's complaints as sentences."""
+"""What every field of a recipe takes, in words; and pydantic's complaints as sentences.
+
+A section can be one of several kinds, told apart by one of its fields (``detector``). A path may then name the kind
+after the section, as pydantic's own do: ``teacher, picodet, size``; else the first kind that has the field counts.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -40,12 +44,38 @@ def _resolve(model: type[BaseModel], entry: Mapping[str, Any]) -> dict[str, Any]
             return merged
 
 
+def _kinds(model: type[BaseModel], entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The kinds of a section by their name; empty where there is but one."""
+    kinds = [_resolve(model, option) for option in entry.get("oneOf", ())]
+    return {kind["properties"][_telling_field(kind)]["const"]: kind for kind in kinds}
+
+
+def _telling_field(kind: Mapping[str, Any]) -> str:
+    """The field that says which kind a section is: it takes a single value."""
+    return next(name for name, entry in kind["properties"].items() if "const" in entry)
+
+
+def as_written(model: type[BaseModel], path: FieldPath) -> FieldPath:
+    """A path as it stands in a file: without the names of kinds."""
+    return tuple(
+        part for depth, part in enumerate(path) if part not in _kinds(model, field_schema(model, path[:depth]) or {})
+    )
+
+
 def field_schema(model: type[BaseModel], path: FieldPath) -> dict[str, Any] | None:
     """The JSON schema entry of a field or section, None if there is none of that name."""
     entry = _resolve(model, _schema(model))
+    kinds: dict[str, dict[str, Any]] = {}
     for part in path:
+        if "oneOf" in entry:
+            kinds = _kinds(model, entry)
+            entry = kinds.get(part) or next((one for one in kinds.values() if part in one["properties"]), {})
+            if part in kinds:
+                continue
         if part in entry.get("properties", {}):
             entry = _resolve(model, entry["properties"][part])
+            if "const" in entry and kinds:
+                entry = {**{name: value for name, value in entry.items() if name != "const"}, "enum": list(kinds)}
         elif part.isdigit() and entry.get("type") == "array":
             prefix = entry.get("prefixItems", [])
             inner = prefix[int(part)] if int(part) < len(prefix) else entry.get("items", {})
@@ -56,9 +86,10 @@ def field_schema(model: type[BaseModel], path: FieldPath) -> dict[str, Any] | No
 
 
 def section_fields(model: type[BaseModel], path: FieldPath) -> list[str]:
-    """The names of the fields of a section, in their order; empty if it is not a section."""
-    entry = field_schema(model, path)
-    return list(entry.get("properties", {})) if entry else []
+    """The names of the fields of a section, in their order, of all its kinds; empty if it is not a section."""
+    entry = field_schema(model, path) or {}
+    kinds = _kinds(model, entry).values() or [entry]
+    return list(dict.fromkeys(name for kind in kinds for name in kind.get("properties", {})))
 
 
 def walk_fields(model: type[BaseModel], path: FieldPath = ()) -> Iterator[FieldPath]:
@@ -80,10 +111,14 @@ def _in_words(model: type[BaseModel], entry: Mapping[str, Any]) -> str:
 
 
 def _without_null(model: type[BaseModel], entry: Mapping[str, Any]) -> str:
+    if "takes" in entry:
+        return str(entry["takes"])
     if "const" in entry:
         return str(entry["const"])
     if "enum" in entry:
-        return " or ".join([", ".join(str(v) for v in entry["enum"][:-1]), str(entry["enum"][-1])])
+        return _or(entry["enum"])
+    if kinds := _kinds(model, entry):
+        return f"a section with {_telling_field(next(iter(kinds.values())))} ({_or(kinds)}) and the fields of that kind"
     kind = entry.get("type")
     if kind == "array":
         return _list_in_words(model, entry)
@@ -95,6 +130,11 @@ def _without_null(model: type[BaseModel], entry: Mapping[str, Any]) -> str:
     if kind == "string" and "pattern" in entry:
         return "letters, digits, '.', '_' and '-', beginning with a letter or digit, at most 61"
     return "a text" if kind == "string" else ""
+
+
+def _or(values: Iterable[Any]) -> str:
+    texts = [str(value) for value in values]
+    return " or ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else texts[0]
 
 
 def _list_in_words(model: type[BaseModel], entry: Mapping[str, Any]) -> str:
@@ -128,33 +168,38 @@ def explain_mistake(model: type[BaseModel], mistake: Mapping[str, Any], place: C
         place: says where a field was written, by its path.
     """
     path = tuple(str(part) for part in mistake["loc"])
+    written = as_written(model, path)
     kind, value = mistake["type"], mistake.get("input")
     if kind == "extra_forbidden":
-        section = f" in '{dotted(path[:-1])}'" if path[:-1] else ""
-        return f"{place(path)}: there is no field '{path[-1]}'{section}.{_suggest(model, path)}"
+        section = f" in '{dotted(written[:-1])}'{_of_kind(path, written)}" if written[:-1] else ""
+        return f"{place(written)}: there is no field '{path[-1]}'{section}.{_suggest(model, path)}"
+    if kind in ("union_tag_invalid", "union_tag_not_found") and isinstance(value, dict):
+        telling = _telling_field(next(iter(_kinds(model, field_schema(model, path) or {}).values())))
+        return _wrong_value(model, (*path, telling), value.get(telling), place)
     if kind == "missing":
         # a list that is too short is told at the list
         if path[-1].isdigit():
             return _wrong_value(model, path[:-1], value, place)
         words = accepted_values(model, path)
-        return f"{place(path[:-1])}: {dotted(path)} is missing; it takes {words}."
+        return f"{place(written[:-1])}: {dotted(written)} is missing; it takes {words}."
     if kind == "value_error":
         told = "" if isinstance(value, dict) else f" is {_shown(value)}"
-        name = f"{dotted(path)}{told}{';' if told else ':'} " if path else ""
-        return f"{place(path)}: {name}{mistake['ctx']['error']}."
+        name = f"{dotted(written)}{told}{';' if told else ':'} " if written else ""
+        return f"{place(written)}: {name}{mistake['ctx']['error']}."
     return _wrong_value(model, path, value, place)
 
 
 def _wrong_value(model: type[BaseModel], path: FieldPath, value: Any, place: Callable[[FieldPath], str]) -> str:
     words = accepted_values(model, path)
+    written = as_written(model, path)
     hint = ""
     entry = field_schema(model, path)
     if isinstance(value, str) and entry and "enum" in entry:
         close = difflib.get_close_matches(value, [str(v) for v in entry["enum"]], n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
-    elif not isinstance(value, str) and entry and entry.get("type") == "string" and not isinstance(value, dict | list):
+    elif entry and entry.get("type") == "string" and not isinstance(value, str | dict | list | None):
         hint = " Put it in quotes."
-    return f"{place(path)}: {dotted(path)} is {_shown(value)}; it takes {words}.{hint}"
+    return f"{place(written)}: {dotted(written)} is {_shown(value)}; it takes {words}.{hint}"
 
 
 def _shown(value: Any) -> str:
@@ -169,11 +214,23 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
+def _of_kind(path: FieldPath, written: FieldPath) -> str:
+    """Which kind of section it is that does not know a field, where there are several."""
+    return f", which is a {path[-2]}" if path[-2] != written[-2] else ""
+
+
 def _suggest(model: type[BaseModel], path: FieldPath) -> str:
-    """The nearest right name: among the section's own fields, else the same name in another section."""
+    """The nearest right name: among the section's own fields, else the kind or the section that has this one."""
     siblings = section_fields(model, path[:-1])
     if difflib.get_close_matches(path[-1], siblings, n=1, cutoff=0.6):
         return nearest(path[-1], siblings)
+    others = [
+        name
+        for name, kind in _kinds(model, field_schema(model, path[:-2]) or {}).items()
+        if path[-1] in kind["properties"]
+    ]
+    if others:
+        return f" It belongs to {_or(others)}."
     elsewhere = [known for known in walk_fields(model) if known[-1] == path[-1]]
     if elsewhere:
         return f" Did you mean '{dotted(min(elsewhere, key=len))}'?"

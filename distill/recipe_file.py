@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from ..core.errors import UsageError
 from .recipe import Recipe
+from .recipe_configs import follow_configs
 from .recipe_fields import FieldPath, dotted, explain_mistake, field_schema, walk_fields
 from .recipe_yaml import parse_value, parse_yaml
 
@@ -22,8 +23,8 @@ MAX_BYTES = 256 << 10
 PATH_FIELDS: tuple[FieldPath, ...] = (
     ("data", "path"),
     ("data", "unlabelled"),
-    ("teacher", "weights"),
-    ("student", "weights"),
+    *((model, field) for model in ("teacher", "student") for field in ("weights", "config")),
+    ("distillation", "config"),
 )
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
@@ -74,6 +75,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), environment: Mapping[
         _override(source, text)
     _fill_empty_sections(source.values)
     mistakes = _expand_paths(source, os.environ if environment is None else environment)
+    mistakes += follow_configs(source.values, source.place) if not mistakes else []
     return _checked(source, mistakes)
 
 
@@ -172,7 +174,7 @@ def _fill_empty_sections(values: dict[str, Any]) -> None:
         around: Any = values
         for part in path[:-1]:
             around = around.get(part) if isinstance(around, dict) else None
-        is_section = entry.get("type") == "object" and not entry.get("nullable")
+        is_section = (entry.get("type") == "object" or "oneOf" in entry) and not entry.get("nullable")
         if is_section and isinstance(around, dict) and path[-1] in around and around[path[-1]] is None:
             around[path[-1]] = {}
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
 
 from .recipe import DataSection, Recipe, SyntheticData, to_plain
-from .recipe_detectors import ModelSection
+from .recipe_detectors import RetinaNetSection
 from .recipe_distillation import DistillationSection, MgdSection
-from .recipe_fields import FieldPath, accepted_values, field_schema, section_fields
+from .recipe_fields import FieldPath, accepted_values, as_written, field_schema, section_fields
 
 #: A header line for each section; its docstring is not written for users of a file.
 _HEADINGS: dict[FieldPath, str] = {
     ("data",): "where the pictures come from: 'synthetic' or 'path', the other one null",
     ("data", "synthetic"): "hot-rolled steel made on the spot; null where 'path' is given",
     ("input",): "what the networks see",
-    ("teacher",): "the large model that teaches, a RetinaNet",
+    ("teacher",): "the large model that teaches; each kind of detector has fields of its own",
     ("student",): "the small model, trained twice: alone, and taught by the teacher",
     ("teacher", "training"): "what differs from 'training' below for this model; null: nothing",
     ("student", "training"): "what differs from 'training' below for this model; null: nothing",
@@ -49,47 +50,55 @@ def starter_recipe(name: str) -> Recipe:
     return Recipe(
         name=name,
         data=DataSection(synthetic=SyntheticData()),
-        teacher=ModelSection.model_validate({"depth": 34, **small}),
-        student=ModelSection.model_validate({"depth": 18, **small}),
+        teacher=RetinaNetSection.model_validate({"depth": 34, **small}),
+        student=RetinaNetSection.model_validate({"depth": 18, **small}),
         # the paper's alpha belongs to its own, larger pictures
         distillation=DistillationSection(mgd=MgdSection(alpha=0.4, alpha_form="relative")),
     )
 
 
-def write_recipe(recipe: Recipe, file: str) -> str:
+def write_recipe(recipe: Recipe, file: str, notes: Sequence[str] = ()) -> str:
     """A recipe as YAML with a comment for every field.
 
     Args:
         recipe: what to write; reading the text gives an equal one.
         file: the name it will have, for its opening lines.
+        notes: what else the opening lines should say, one sentence each, without a full stop.
     """
     lines = _OPENING.format(file=file).splitlines()
+    lines += ["#", *(f"# Note: {note}." for note in notes)] if notes else []
     _section(to_plain(recipe), (), lines)
     return "\n".join(lines) + "\n"
 
 
 def _section(values: dict[str, Any], path: FieldPath, lines: list[str]) -> None:
-    for name in section_fields(Recipe, path):
+    """Lines for the fields of a section, sections in it last; ``path`` names the kind of a section that has several."""
+    written = as_written(Recipe, path)
+    indent = "  " * len(written)
+    names = section_fields(Recipe, path)
+    for name in sorted(names, key=lambda name: isinstance(values[name], dict)):
         inner, value = (*path, name), values[name]
-        indent = "  " * len(path)
         if isinstance(value, dict):
             if not path:
                 lines.append("")
             lines.append(f"{indent}{name}: # {_heading(inner)}")
-            _section(value, inner, lines)
+            has_kinds = "oneOf" in (field_schema(Recipe, inner) or {})
+            _section(value, (*inner, value["detector"]) if has_kinds else inner, lines)
         else:
             comment = _comment(inner)
             lines.append(f"{indent}{name}: {_scalar(value)}{' # ' if comment else ''}{comment}")
 
 
 def _heading(path: FieldPath) -> str:
-    return _HEADINGS.get(path) or str((field_schema(Recipe, path) or {}).get("description", path[-1]))
+    return _HEADINGS.get(as_written(Recipe, path)) or str(
+        (field_schema(Recipe, path) or {}).get("description", path[-1])
+    )
 
 
 def _comment(path: FieldPath) -> str:
     entry = field_schema(Recipe, path) or {}
-    if path in _HEADINGS:
-        return _HEADINGS[path]
+    if (heading := _HEADINGS.get(as_written(Recipe, path))) is not None:
+        return heading
     return "; ".join(part for part in (entry.get("description", ""), accepted_values(Recipe, path)) if part)
 
 

@@ -61,6 +61,11 @@ class TrainingSection(Section):
 class TrainingOverride(Section):
     """Fields of ``training`` that differ for one model; None keeps the shared value."""
 
-    epochs: int | None = Field(None, ge=1, le=10_000, description="instead of training.epochs")
+    epochs: int | None = Field(
+        None,
+        ge=0,
+        le=10_000,
+        description="instead of training.epochs; 0 takes the weights as they are, trained already",
+    )
     batch_size: int | None = Field(None, ge=1, le=4096, description="instead of training.batch_size")
     learning_rate: float | None = Field(None, gt=0, le=10, description="instead of training.learning_rate")

@@ -7,6 +7,7 @@ a weight file is made of (dictionaries, strings, numbers, NumPy arrays) and refu
 from __future__ import annotations
 
 import io
+import json
 import pickle
 from collections import OrderedDict
 from pathlib import Path
@@ -27,8 +28,10 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): lambda text, encoding="latin1": _latin1(text, encoding),
 }
+#: Under this name a trained model's class names stand in its file, as a JSON list.
+LABELS_KEY = "labels"
 #: A file larger than this is no detector of ours.
-_MAX_BYTES = 4 << 30
+MAX_BYTES = 4 << 30
 
 
 def load_weights(path: Path) -> Weights:
@@ -45,8 +48,8 @@ def load_weights(path: Path) -> Weights:
     """
     try:
         size = path.stat().st_size
-        if size > _MAX_BYTES:
-            raise TemperError(f"The weights {path} have {size:,} bytes; at most {_MAX_BYTES:,} are read.")
+        if size > MAX_BYTES:
+            raise TemperError(f"The weights {path} have {size:,} bytes; at most {MAX_BYTES:,} are read.")
         content = path.read_bytes()
     except OSError as error:
         raise TemperError(f"The weights {path} cannot be read: {error.strerror}.") from error
@@ -55,6 +58,20 @@ def load_weights(path: Path) -> Weights:
     if path.suffix == ".pdparams":
         return _from_pickle(content, path)
     raise TemperError(f"The weights {path} are neither .safetensors nor .pdparams.")
+
+
+def read_labels(path: Path) -> tuple[str, ...] | None:
+    """The classes that weights were trained on; None where the file does not say (a .pdparams never does)."""
+    if path.suffix != ".safetensors":
+        return None
+    import safetensors
+
+    try:
+        with safetensors.safe_open(str(path), framework="numpy") as file:
+            labels = json.loads((file.metadata() or {})[LABELS_KEY])
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError, RecursionError):
+        return None
+    return tuple(labels) if isinstance(labels, list) and all(isinstance(one, str) for one in labels) else None
 
 
 def save_weights(path: Path, weights: Weights, metadata: dict[str, str] | None = None) -> None:

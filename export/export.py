@@ -141,7 +141,7 @@ class _Work:
 
         self.job, self.folder, self.report = job, folder, report
         self.settings = job.export.decode_settings()
-        self.normalisation = normalisation_for(job.input.channels)
+        self.normalisation = normalisation_for(job.input.channels, job.detector.pixel_scale)
         rule = job.input.rule()
         self.validation: PictureStore = PictureStore(job.validation, rule, job.input.channels)
         self.calibration: PictureStore = PictureStore(job.calibration, rule, job.input.channels)
@@ -154,7 +154,7 @@ class _Work:
 
         job = self.job
         detector = build_detector(job.detector, job.labels, seed=0)
-        load_into(detector, job.weights, whole=True)
+        load_into(detector, job.weights, whole=True, labels=job.labels)
         graph = self._build(detector)
         self.paddle = paddle_answers(
             detector,

@@ -74,7 +74,7 @@ def _convert(detector: Detector, size: tuple[int, int], folder: Path) -> onnx.Mo
     class Network(layer):
         def __init__(self) -> None:
             super().__init__()
-            self.detector = detector
+            self.detector = detector.for_deployment()
 
         # to_static wants a first parameter called self
         def forward(self, image: Any) -> Any:

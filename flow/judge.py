@@ -61,8 +61,10 @@ def judge_models(path: Path, models: Sequence[str], split: str) -> list[Judgemen
     store = PictureStore(data, recipe.input.rule(), recipe.input.channels)
     judged = []
     for model in dict.fromkeys(wanted):
-        detector = build_detector(model_section(recipe, model), data.labels, recipe.seed)
-        load_into(detector, run.stage(model) / WEIGHTS_NAME, whole=True)
-        figures = evaluate_detector(detector, store, normalisation_for(recipe.input.channels), DecodeSettings())
+        section = model_section(recipe, model)
+        detector = build_detector(section, data.labels, recipe.seed)
+        load_into(detector, run.stage(model) / WEIGHTS_NAME, whole=True, labels=data.labels)
+        normalisation = normalisation_for(recipe.input.channels, section.pixel_scale)
+        figures = evaluate_detector(detector, store, normalisation, DecodeSettings())
         judged.append(Judgement(model, data.name, figures))
     return judged

@@ -16,6 +16,8 @@ from ..core.errors import TemperError
 from ..core.files import sha256_file, sha256_json
 from ..distill.recipe import Recipe
 from ..distill.recipe_detectors import ModelSection
+from ..distill.remote_weights import known_sha256, require_sha256
+from ..distill.weights_address import is_address
 from .folder import StageRecord
 
 MODELS = ("teacher", "student", "distilled")
@@ -110,28 +112,29 @@ def _reads(recipe: Recipe, stage: str, sources: Sources) -> Any:
         section = recipe.teacher if stage == "teacher" else recipe.student
         own = {
             **{part: plain[part] for part in ("seed", "device", "input")},
-            "model": _architecture(section),
+            "model": section.architecture(),
             "weights": sources.weights.get(name),
             "training": recipe.training_of(section).model_dump(mode="json", exclude=_COSMETIC),
         }
         if stage == "distilled":
-            own |= {"distillation": plain["distillation"], "teacher": _architecture(recipe.teacher)}
+            own |= {"distillation": plain["distillation"], "teacher": recipe.teacher.architecture()}
             own |= {"unlabelled": sources.unlabelled}
         return own
     if stage.startswith("export-"):
         section = recipe.teacher if stage == "export-teacher" else recipe.student
-        return [plain["name"], plain["export"], plain["input"], _architecture(section)]
+        return [plain["name"], plain["export"], plain["input"], section.architecture()]
     # the report prints the recipe as it is
     return plain["benchmark"] if stage == "benchmark" else plain
 
 
-def _architecture(section: ModelSection) -> dict[str, Any]:
-    return section.model_dump(mode="json", exclude={"training", "weights"})
-
-
 def _weights_hash(name: str, section: ModelSection) -> str:
+    if is_address(str(section.weights)):
+        # what is not fetched yet has no content that could be known
+        return section.weights_sha256 or known_sha256(str(section.weights)) or "not fetched"
     path = Path(str(section.weights))
     try:
+        if section.weights_sha256 is not None:
+            require_sha256(path, section.weights_sha256)
         return sha256_file(path)
     except OSError as error:
         raise TemperError(

@@ -13,9 +13,10 @@ from ..core.files import read_json, remove_partial, write_json
 from ..core.interruption import raise_if_interrupted
 from ..distill.recipe import Recipe, to_plain
 from .folder import RECIPE_NAME, RunFolder, StageRecord
-from .keys import MODELS, Sources, identity, read_sources, stage_key, stages_for
+from .keys import Sources, identity, read_sources, stage_key, stages_for
 from .requirements import require_packages
-from .stages import model_section, run_stage
+from .stages import run_stage
+from .weights import fetch_unpinned, require_weights
 
 Runner = Callable[[Recipe, RunFolder, str, Reporter], dict[str, Any]]
 
@@ -52,11 +53,12 @@ def run_recipe(
 
     folder = RunFolder(runs / recipe.name)
     folder.require_usable()
-    sources = read_sources(recipe)  # says what is missing before anything is written
     stages = stages_for(goals)
+    fetch_unpinned(recipe, stages, tell)
+    sources = read_sources(recipe)  # says what is missing before anything is written
     open_stages = stages[len(_standing(recipe, folder, stages, sources, again)) :]
     require_packages(open_stages)
-    _require_weights(recipe, open_stages)
+    require_weights(recipe, open_stages, tell)
     with folder.locked():
         remove_partial(folder.path)
         _write_recipe(recipe, folder)
@@ -73,15 +75,6 @@ def run_recipe(
                 tell(Event("stage_done", stage, {"seconds": record.seconds}))
             made[stage] = identity(stage, record)
     return folder
-
-
-def _require_weights(recipe: Recipe, stages: Collection[str]) -> None:
-    """Read the weights that trainings start from, before hours of work lead up to a file that is not one."""
-    from ..distill.weights import load_weights
-
-    sections = [model_section(recipe, model) for model in MODELS if model in stages]
-    for path in dict.fromkeys(section.weights for section in sections if section.weights is not None):
-        load_weights(Path(path))
 
 
 def _do(recipe: Recipe, folder: RunFolder, stage: str, key: str, report: Reporter, runner: Runner) -> StageRecord:

@@ -60,6 +60,7 @@ BASE_PARTS = (
     "commands/",
     "distill/recipe",
     "distill/data/",
+    "distill/paddledet/",
     "distill/synthetic/",
 )
 # loading any of these costs more than all of `temper --help` may take

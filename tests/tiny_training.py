@@ -10,7 +10,7 @@ from pathlib import Path
 
 from temper.detection.decode import DecodeSettings
 from temper.distill.recipe import InputSection
-from temper.distill.recipe_detectors import DetectorSection
+from temper.distill.recipe_detectors import RetinaNetSection
 from temper.distill.recipe_distillation import DistillationSection, MgdSection
 from temper.distill.recipe_training import TrainingSection
 from temper.distill.training.job import TrainingJob
@@ -39,7 +39,7 @@ def tiny_job(folder: Path, role: str = "student", *, norm: str = "group", teache
         "optimizer": "momentum",
     }
     section |= {"learning_rate": 0.01, "weight_decay": 1e-4, "checkpoint_seconds": 0}
-    detector = DetectorSection.model_validate(THIN | norms)
+    detector = RetinaNetSection.model_validate(THIN | norms)
     return TrainingJob(
         role=role,
         detector=detector,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,11 +38,16 @@ class Detector(ABC, paddle.nn.Layer):
         strides: of the neck's levels, ascending.
         neck_channels: channels of each level of the neck, in the order of the strides.
         classes: how many classes the head tells apart.
+        class_tensors: names of the tensors whose first axis grows with the number of classes, each with how many of its
+            rows do not: what a weight file's own number of classes is read from.
+        loss_terms: names of the terms of its own loss.
     """
 
     strides: tuple[int, ...]
     neck_channels: tuple[int, ...]
     classes: int
+    class_tensors: Mapping[str, int] = MappingProxyType({})
+    loss_terms: tuple[str, ...] = ("classification", "regression")
 
     @abstractmethod
     def neck_features(self, images: paddle.Tensor) -> list[paddle.Tensor]:
@@ -68,8 +75,14 @@ class Detector(ABC, paddle.nn.Layer):
         """What the head makes of the neck's features."""
 
     @abstractmethod
-    def losses(self, outputs: HeadOutputs, targets: Targets) -> dict[str, paddle.Tensor]:
-        """Named terms of the detector's own loss, scalars; their sum is what is minimised."""
+    def losses(self, outputs: HeadOutputs, targets: Targets, progress: float = 1.0) -> dict[str, paddle.Tensor]:
+        """Named terms of the detector's own loss, scalars; their sum is what is minimised.
+
+        Args:
+            outputs: of the head, for a batch.
+            targets: of the batch, as ``collate`` gave them.
+            progress: share of the training that is done, for losses that change on the way.
+        """
 
     def raw_predictions(self, features: list[paddle.Tensor]) -> tuple[paddle.Tensor, paddle.Tensor]:
         """Scores [B, A, classes] from 0 to 1 and regressions [B, A, 4]: what is exported and decoded."""
@@ -79,6 +92,10 @@ class Detector(ABC, paddle.nn.Layer):
     @abstractmethod
     def box_coding(self, size: tuple[int, int]) -> BoxCoding:
         """What the regressions mean for an input of ``size`` (width, height)."""
+
+    def for_deployment(self) -> Detector:
+        """What is exported: gives the numbers this detector gives in evaluation mode, perhaps in fewer steps."""
+        return self
 
     @abstractmethod
     def inheritable_prefixes(self) -> tuple[str, ...]:

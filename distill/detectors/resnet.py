@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from ..paddle_import import paddle
 from .ppdet_bridge import paddle_detection
+from .stem import accept_one_channel
 
 F = paddle.nn.functional
 
@@ -39,18 +38,8 @@ def build_resnet(depth: int, width: float, *, frozen_norm: bool, freeze_stages: 
             return_idx=[1, 2, 3],
             num_stages=4,
         )
-    stem = next(iter(backbone.conv1.children())).conv
-    stem.forward = partial(_stem_forward, stem)
+    accept_one_channel(next(iter(backbone.conv1.children())).conv)
     return backbone
-
-
-def _stem_forward(stem: paddle.nn.Conv2D, images: paddle.Tensor) -> paddle.Tensor:
-    """The first convolution; of a picture with one channel, what it would give for three equal ones.
-
-    Summing the weights instead of repeating the picture is the same number for a third of the work.
-    """
-    weight = stem.weight if images.shape[1] == 3 else stem.weight.sum(axis=1, keepdim=True)
-    return F.conv2d(images, weight, stride=stem._stride, padding=stem._padding)
 
 
 def thin_channels(width: float) -> tuple[int, ...]:

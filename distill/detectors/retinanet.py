@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from .ppdet_bridge import paddle_detection
 from .resnet import STRIDES, build_resnet, output_channels
 
 if TYPE_CHECKING:
-    from ..recipe_detectors import DetectorSection
+    from ..recipe_detectors import RetinaNetSection
 
 F = paddle.nn.functional
 
@@ -28,11 +29,12 @@ class RetinaNet(Detector):
     PaddleDetection's head gives; here it is one batched computation on targets the loader made.
     """
 
-    def __init__(self, section: DetectorSection, classes: int) -> None:
+    class_tensors = MappingProxyType({"head.retina_cls.weight": 0, "head.retina_cls.bias": 0})
+
+    def __init__(self, section: RetinaNetSection, classes: int) -> None:
         super().__init__()
         parts = paddle_detection()
-        self.strides = section.strides
-        self.neck_channels = (section.neck_channels,) * len(section.strides)
+        self.strides, self.neck_channels = section.neck()
         self.classes = classes
         self.anchor_scale = section.anchor_scale
         self.backbone = build_resnet(
@@ -94,7 +96,7 @@ class RetinaNet(Detector):
             "deltas": np.concatenate([t["deltas"] for t in targets]),
         }
 
-    def losses(self, outputs: HeadOutputs, targets: Targets) -> dict[str, paddle.Tensor]:
+    def losses(self, outputs: HeadOutputs, targets: Targets, progress: float = 1.0) -> dict[str, paddle.Tensor]:
         """Focal loss and L1 loss, each summed and divided by the number of positive anchors in the whole batch."""
         logits, regressions, _ = outputs
         labels = paddle.to_tensor(targets["labels"])
@@ -149,7 +151,7 @@ class LevelNormTower(paddle.nn.Layer):
         return outputs[0], outputs[1]
 
 
-def _tower(section: DetectorSection) -> Any:
+def _tower(section: RetinaNetSection) -> Any:
     if section.head_norm == "level_batch":
         return LevelNormTower(section.neck_channels, section.head_convs, len(section.strides))
     return paddle_detection().retina_feat(

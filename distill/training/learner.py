@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...core.errors import TemperError
 from ..detectors.build import build_detector, load_into
+from ..detectors.normalise import normalisation_for
 from ..paddle_import import paddle
+from ..remote_weights import local_weights
 from ..weights import Weights
 from .average import MovingAverage
 from .distiller import Distiller
@@ -30,15 +31,16 @@ class Learner:
         distiller: its teacher's side, if it has one.
         inherited: how many tensors it took over from its teacher.
         fresh: how many tensors the weight file it started from did not have.
+        other_classes: a sentence if that file tells other classes apart than the data has; else empty.
     """
 
     def __init__(self, job: TrainingJob) -> None:
         self.job = job
         labels = job.train.labels
         self.detector = build_detector(job.detector, labels, job.seed)
-        self.fresh = 0
+        self.fresh, self.other_classes = 0, ""
         if job.detector.weights is not None:
-            self.fresh = len(load_into(self.detector, Path(job.detector.weights), whole=False))
+            self._start_from(job.detector.weights)
         self.distiller = self._distiller(labels)
         self.inherited = 0
         if self.distiller is not None and job.distillation is not None and job.distillation.inherit:
@@ -51,13 +53,27 @@ class Learner:
         decay = job.training.ema_decay
         self.average = MovingAverage(self.detector, decay) if decay is not None else None
 
+    def _start_from(self, weights: str) -> None:
+        job = self.job
+        path = local_weights(weights, job.detector.weights_sha256, lambda message: None)
+        # without a single step the file has to hold all there is to know
+        as_it_is = job.training.epochs == 0
+        try:
+            found = load_into(self.detector, path, whole=as_it_is, labels=job.train.labels)
+        except TemperError as error:
+            if not as_it_is:
+                raise
+            raise TemperError(f"{error} Or train them for these classes: set {job.role}.training.epochs.") from error
+        self.fresh, self.other_classes = len(found.missing), found.other_classes
+
     def _distiller(self, labels: tuple[str, ...]) -> Distiller | None:
         job = self.job
         if job.distillation is None:
             return None
         if job.teacher is None or job.teacher_weights is None:
             raise ValueError("a job with distillation needs a teacher and its weights")
-        teacher = Teacher(job.teacher, job.teacher_weights, labels, job.seed)
+        ours, theirs = (normalisation_for(job.input.channels, s.pixel_scale) for s in (job.detector, job.teacher))
+        teacher = Teacher(job.teacher, job.teacher_weights, labels, job.seed, ours.rescaling_to(theirs))
         return Distiller(self.detector, job.distillation, teacher, job.seed)
 
     def _optimizer(self) -> Any:

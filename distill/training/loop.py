@@ -47,7 +47,7 @@ class TrainingLoop:
             self.stopping = EarlyStopping(section)
             self.held = self._store(job, held)
         self.job = job
-        self.normalisation = normalisation_for(job.input.channels)
+        self.normalisation = normalisation_for(job.input.channels, job.detector.pixel_scale)
         self.learner = Learner(job)
         self.val_store = self._store(job, job.val)
         self.loader = BatchLoader(
@@ -140,6 +140,8 @@ class TrainingLoop:
 
     def _introduce(self, first: int) -> None:
         learner, job = self.learner, self.job
+        if learner.other_classes and not first:
+            self._say("warning", message=f"{learner.other_classes} What tells them apart starts fresh.")
         if learner.fresh and not first:
             self._say("note", message=f"{learner.fresh} tensors are not in {job.detector.weights} and start fresh.")
         if learner.distiller is not None:

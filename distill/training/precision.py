@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ...core.errors import TemperError
-from ..detectors.base import HeadOutputs
 from ..paddle_import import paddle
 
 if TYPE_CHECKING:
@@ -112,8 +111,8 @@ def in_float32(value: Any) -> Any:
     """Head outputs, or whatever tensors are in ``extra``, with every floating tensor in float32, for the losses."""
     if isinstance(value, paddle.Tensor):
         return value.astype("float32") if value.is_floating_point() and value.dtype != paddle.float32 else value
-    if isinstance(value, HeadOutputs):
-        return HeadOutputs(*(in_float32(part) for part in value))
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(in_float32(part) for part in value))
     if isinstance(value, dict):
         return {name: in_float32(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):

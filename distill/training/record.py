@@ -11,7 +11,7 @@ import numpy as np
 from ...core.errors import TemperError
 from ...core.files import read_json, remove_tree, sha256_file, write_json
 from .. import ranks
-from ..weights import save_weights
+from ..weights import LABELS_KEY, save_weights
 from .job import CHECKPOINTS_NAME, RECORD_NAME, WEIGHTS_NAME, TrainingRecord
 from .learner import Learner
 from .step import StepLosses
@@ -49,12 +49,12 @@ def write_results(learner: Learner, out: Path, **facts: Any) -> TrainingRecord:
     """
     if ranks.rank() == 0:
         weights = out / WEIGHTS_NAME
-        save_weights(weights, learner.weights())
+        save_weights(weights, learner.weights(), {LABELS_KEY: json.dumps(learner.job.train.labels)})
         record = TrainingRecord(
             role=learner.job.role,
             parameters=sum(int(np.prod(p.shape)) for p in learner.detector.parameters()),
             weights_sha256=sha256_file(weights),
-            loss="classification + regression" + (f" + {learner.distiller}" if learner.distiller is not None else ""),
+            loss=" + ".join([*learner.detector.loss_terms, *([str(learner.distiller)] if learner.distiller else [])]),
             inherited=learner.inherited,
             **facts,
         )

@@ -104,7 +104,7 @@ class TrainingStep:
                 lessons = learner.distiller(batch, images, features, outputs, epoch, progress)
             if self.unlabelled is not None:
                 lessons = self.unlabelled.join(lessons, len(batch.samples), progress)
-        return learner.detector.losses(in_float32(outputs), batch.targets), lessons
+        return learner.detector.losses(in_float32(outputs), batch.targets, progress), lessons
 
     def rehearse(self, batch: Batch, epoch: int) -> None:
         """Forward and backward without moving anything: whether a batch of this size fits into memory.

@@ -12,6 +12,7 @@ from ..paddle_import import paddle
 
 if TYPE_CHECKING:
     from ..detectors.base import HeadOutputs
+    from ..detectors.normalise import Rescaling
     from ..recipe_detectors import DetectorSection
     from ..weights import Weights
     from .loader import Batch
@@ -38,11 +39,23 @@ class Teacher:
         weights: its trained weights.
         labels: class names.
         seed: of the weights it is built with before the trained ones are loaded.
+        rescaling: what makes the pictures it is shown into what it was trained on; None if they are that already.
+
+    Raises:
+        TemperError: if the weights are another detector's, or tell other classes apart.
     """
 
-    def __init__(self, section: DetectorSection, weights: Path, labels: Sequence[str], seed: int) -> None:
+    def __init__(
+        self,
+        section: DetectorSection,
+        weights: Path,
+        labels: Sequence[str],
+        seed: int,
+        rescaling: Rescaling | None = None,
+    ) -> None:
         self.detector = build_detector(section, labels, seed)
-        load_into(self.detector, weights, whole=True)
+        self.rescaling = rescaling
+        load_into(self.detector, weights, whole=True, labels=labels)
         self.detector.eval()
         for parameter in self.detector.parameters():
             parameter.stop_gradient = True
@@ -71,6 +84,8 @@ class Teacher:
             head: whether the head's answer is wanted too.
         """
         with paddle.no_grad():
+            if self.rescaling is not None:
+                images = self.rescaling.apply(images)
             features = self.detector.neck_features(images)
             outputs = self.detector.head_outputs(features) if head else None
         return TeacherAnswer([features[self.strides.index(s)] for s in strides], outputs)

@@ -13,7 +13,7 @@ from temper.core.files import sha256_file
 from temper.detection.dataset import DataSet
 from temper.detection.decode import DecodeSettings
 from temper.distill.recipe import ExportSection, InputSection
-from temper.distill.recipe_detectors import DetectorSection
+from temper.distill.recipe_detectors import RetinaNetSection
 from temper.export.evaluate import graph_detections
 from temper.export.parity import Differences, compare
 from toy_data import toy_data
@@ -34,7 +34,7 @@ from temper.export.trace import trace_network
 THIN = {"depth": 18, "width": 0.25, "neck_channels": 32, "head_convs": 1, "strides": (8, 16, 32)}
 
 
-def lively_detector(section: DetectorSection, labels: tuple[str, ...]):  # type: ignore[no-untyped-def]
+def lively_detector(section: RetinaNetSection, labels: tuple[str, ...]):  # type: ignore[no-untyped-def]
     """A detector with seeded weights whose scores spread from 0 to 1, so that there is something to compare.
 
     Norms get statistics and weights of their own, or folding them would prove nothing.
@@ -64,7 +64,7 @@ def toy_sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[DataSet, DataSet
 @pytest.fixture(scope="module")
 def job(toy_sets: tuple[DataSet, DataSet], tmp_path_factory: pytest.TempPathFactory) -> ExportJob:
     train, val = toy_sets
-    section = DetectorSection(**THIN, head_norm="level_batch")
+    section = RetinaNetSection(**THIN, head_norm="level_batch")
     weights = tmp_path_factory.mktemp("weights") / "weights.safetensors"
     save_weights(weights, lively_detector(section, train.labels)[1])
     return ExportJob(
@@ -140,7 +140,7 @@ def test_every_kind_of_head_and_picture(
     toy_sets: tuple[DataSet, DataSet], tmp_path: Path, head_norm: str, channels: str
 ) -> None:
     data = toy_sets[1]
-    detector, _ = lively_detector(DetectorSection(**THIN, head_norm=head_norm), data.labels)
+    detector, _ = lively_detector(RetinaNetSection(**THIN, head_norm=head_norm), data.labels)
     detector.train()
     settings, normalisation = DecodeSettings(), normalisation_for(channels)
     size = (64, 64)

@@ -11,7 +11,7 @@ from temper.detection.decode import BoxCoding  # noqa: E402
 from temper.distill.detectors.anchors import anchor_grid, assign, encode  # noqa: E402
 from temper.distill.detectors.build import build_detector  # noqa: E402
 from temper.distill.detectors.ppdet_bridge import paddle_detection  # noqa: E402
-from temper.distill.recipe_detectors import DetectorSection  # noqa: E402
+from temper.distill.recipe_detectors import RetinaNetSection  # noqa: E402
 
 LABELS = ("a", "b", "c")
 THIN = {"depth": 18, "width": 0.125, "neck_channels": 32, "head_convs": 1}
@@ -66,7 +66,7 @@ def test_encoding_is_undone_by_decoding(boxes):
 def test_loss_is_paddle_detections():
     """The same features, targets and weights give the number PaddleDetection's head gives."""
     parts = paddle_detection()
-    detector = build_detector(DetectorSection(**THIN, strides=(8, 16, 32)), LABELS, 3)
+    detector = build_detector(RetinaNetSection(**THIN, strides=(8, 16, 32)), LABELS, 3)
     detector.train()
     boxes = [np.array([[10, 12, 50, 60], [30, 5, 90, 40]], np.float32), np.array([[5, 50, 70, 90]], np.float32)]
     labels = [np.array([1, 2], np.int32), np.array([0], np.int32)]
@@ -87,7 +87,7 @@ def test_loss_is_paddle_detections():
 
 
 def test_picture_without_boxes_has_a_loss():
-    detector = build_detector(DetectorSection(**THIN, strides=(8, 16, 32)), LABELS, 3)
+    detector = build_detector(RetinaNetSection(**THIN, strides=(8, 16, 32)), LABELS, 3)
     features = detector.neck_features(paddle.randn([1, 3, 64, 64]))
     nothing = detector.targets(np.zeros((0, 4), np.float32), np.zeros(0, np.int32), (64, 64))
     terms = detector.losses(detector.head_outputs(features), detector.collate([nothing]))
@@ -99,7 +99,7 @@ def test_picture_without_boxes_has_a_loss():
 @pytest.mark.parametrize("width", [0.25, 1.0])
 @pytest.mark.parametrize("norm", ["none", "group", "level_batch"])
 def test_shapes_agree_for_every_kind(depth, width, norm):
-    section = DetectorSection(
+    section = RetinaNetSection(
         depth=depth, width=width, neck_channels=32, head_convs=1, head_norm=norm, strides=(8, 16, 32, 64)
     )
     detector = build_detector(section, LABELS, 0)
@@ -112,14 +112,14 @@ def test_shapes_agree_for_every_kind(depth, width, norm):
 
 
 def test_same_seed_same_weights():
-    first, second, other = (build_detector(DetectorSection(**THIN), LABELS, seed).state_dict() for seed in (1, 1, 2))
+    first, second, other = (build_detector(RetinaNetSection(**THIN), LABELS, seed).state_dict() for seed in (1, 1, 2))
     assert all(np.array_equal(first[n].numpy(), second[n].numpy()) for n in first)
     assert any(not np.array_equal(first[n].numpy(), other[n].numpy()) for n in first)
 
 
 def test_full_width_names_are_paddle_detections():
     """So that weight files of the model zoo fit."""
-    names = set(build_detector(DetectorSection(depth=50), LABELS, 0).state_dict())
+    names = set(build_detector(RetinaNetSection(depth=50), LABELS, 0).state_dict())
     assert {
         "backbone.res2.res2a.branch2a.conv.weight",
         "neck.fpn_inner_res5_sum.weight",
@@ -129,18 +129,18 @@ def test_full_width_names_are_paddle_detections():
 
 
 def test_frozen_stages_and_norms_do_not_train():
-    section = DetectorSection(**THIN | {"width": 1.0}, backbone_norm="frozen", freeze_stages=1)
+    section = RetinaNetSection(**THIN | {"width": 1.0}, backbone_norm="frozen", freeze_stages=1)
     detector = build_detector(section, LABELS, 0)
     frozen = {name for name, p in detector.named_parameters() if p.stop_gradient}
     assert any(name.startswith("backbone.res2") for name in frozen)
     assert all("norm" in name or name.startswith(("backbone.conv1", "backbone.res2")) for name in frozen)
-    thin = build_detector(DetectorSection(**THIN, backbone_norm="frozen", freeze_stages=1), LABELS, 0)
+    thin = build_detector(RetinaNetSection(**THIN, backbone_norm="frozen", freeze_stages=1), LABELS, 0)
     assert frozen == {name for name, p in thin.named_parameters() if p.stop_gradient}
 
 
 @pytest.mark.parametrize("width", [0.25, 1.0])
 def test_one_channel_is_three_equal_ones(width):
-    detector = build_detector(DetectorSection(**THIN | {"width": width}), LABELS, 0)
+    detector = build_detector(RetinaNetSection(**THIN | {"width": width}), LABELS, 0)
     detector.eval()
     one = paddle.randn([2, 1, 64, 64])
     grey, colour = detector.neck_features(one), detector.neck_features(one.expand([2, 3, 64, 64]))

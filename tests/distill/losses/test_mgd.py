@@ -19,9 +19,8 @@ from temper.distill.recipe_distillation import MgdSection  # noqa: E402
 
 
 def loss_layer(student: int, teacher: int, levels: int, **fields: object) -> MaskedGenerativeLoss:
-    return MaskedGenerativeLoss(
-        NeckPair((8, 16, 32)[:levels], (student,) * levels, (teacher,) * levels), MgdSection(**fields)
-    )
+    necks = NeckPair((8, 16, 32)[:levels], (student,) * levels, (teacher,) * levels)
+    return MaskedGenerativeLoss(necks, MgdSection(**fields))
 
 
 def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:

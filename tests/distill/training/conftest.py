@@ -6,7 +6,7 @@ import pytest
 from temper.detection.dataset import DataSet
 from temper.detection.decode import DecodeSettings
 from temper.distill.recipe import InputSection
-from temper.distill.recipe_detectors import DetectorSection
+from temper.distill.recipe_detectors import DetectorSection, RetinaNetSection
 from temper.distill.recipe_training import TrainingSection
 from toy_data import toy_data
 
@@ -20,11 +20,20 @@ def toy_sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[DataSet, DataSet
 
 @pytest.fixture
 def make_job(toy_sets: tuple[DataSet, DataSet]) -> Callable[..., object]:
-    """A very small training job; keyword arguments change fields of ``training`` or of the job itself."""
+    """A very small training job; keyword arguments change fields of ``training`` or of the job itself.
+
+    ``detector`` changes fields of a thin RetinaNet, or is another detector altogether.
+    """
     pytest.importorskip("paddle", reason="training needs PaddlePaddle")
     from temper.distill.training.job import TrainingJob
 
-    def make(role: str = "student", *, detector: dict | None = None, training: dict | None = None, **fields: object):
+    def make(
+        role: str = "student",
+        *,
+        detector: dict | DetectorSection | None = None,
+        training: dict | None = None,
+        **fields: object,
+    ):
         section = {
             "epochs": 3,
             "batch_size": 4,
@@ -43,7 +52,9 @@ def make_job(toy_sets: tuple[DataSet, DataSet]) -> Callable[..., object]:
         }
         values = {
             "role": role,
-            "detector": DetectorSection(**thin | (detector or {})),
+            "detector": detector
+            if isinstance(detector, DetectorSection)
+            else RetinaNetSection(**thin | (detector or {})),
             "training": TrainingSection(**section | (training or {})),
             "input": InputSection(width=64, height=64),
             "decode": DecodeSettings(),

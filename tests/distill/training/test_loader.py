@@ -15,13 +15,13 @@ paddle = pytest.importorskip("paddle", reason="the loader asks a detector for it
 
 from temper.distill.detectors.build import build_detector  # noqa: E402
 from temper.distill.detectors.normalise import GREY, IMAGENET  # noqa: E402
-from temper.distill.recipe_detectors import DetectorSection  # noqa: E402
+from temper.distill.recipe_detectors import RetinaNetSection  # noqa: E402
 from temper.distill.training.loader import BatchLoader, PictureStore  # noqa: E402
 
 
 @pytest.fixture
 def loader(toy_sets):
-    section = DetectorSection(depth=18, width=0.125, neck_channels=16, head_convs=0, strides=(8, 16, 32))
+    section = RetinaNetSection(depth=18, width=0.125, neck_channels=16, head_convs=0, strides=(8, 16, 32))
     detector = build_detector(section, toy_sets[0].labels, 0)
 
     def make(workers=0, seed=1, **fields):

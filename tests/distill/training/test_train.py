@@ -13,7 +13,7 @@ import pytest
 from temper.core.errors import TemperError
 from temper.core.events import Event, silent
 from temper.detection.dataset import DataSet
-from temper.distill.recipe_detectors import DetectorSection
+from temper.distill.recipe_detectors import RetinaNetSection
 from temper.distill.recipe_distillation import DistillationSection, MgdSection
 from temper.distill.weights import load_weights, save_weights
 
@@ -201,7 +201,7 @@ sys.path.insert(0, "{tests}")
 from temper.core.events import silent
 from temper.detection.decode import DecodeSettings
 from temper.distill.recipe import InputSection
-from temper.distill.recipe_detectors import DetectorSection
+from temper.distill.recipe_detectors import RetinaNetSection
 from temper.distill.recipe_training import TrainingSection
 from temper.distill.training.job import TrainingJob
 from temper.distill.training.train import train_model
@@ -209,7 +209,7 @@ from toy_data import toy_data
 
 job = TrainingJob(
     role="student",
-    detector=DetectorSection(
+    detector=RetinaNetSection(
         depth=18, width=0.125, neck_channels=16, head_convs=1, head_norm="level_batch", strides=(8, 16, 32)
     ),
     training=TrainingSection(epochs=3, batch_size=4, warmup_steps=4, workers=1, checkpoint_seconds=0, evaluate_every=2),
@@ -279,4 +279,4 @@ def test_strides_without_a_common_one():
     with pytest.raises(TemperError, match=r"none in common"):
         common_strides((8, 16), (32, 64))
     assert common_strides((8, 16, 32, 64), (8, 16, 32, 64, 128)) == (8, 16, 32, 64)
-    assert DetectorSection(strides=(8, 16, 32)).strides == (8, 16, 32)
+    assert RetinaNetSection(strides=(8, 16, 32)).strides == (8, 16, 32)

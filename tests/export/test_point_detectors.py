@@ -1,0 +1,68 @@
+"""PicoDet and PP-YOLOE through the whole export: the same network in Paddle and in ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("paddle", reason="export starts from PaddlePaddle")
+pytest.importorskip("paddle2onnx", reason="export goes through paddle2onnx")
+
+from onnx import numpy_helper
+from point_detectors import SMALL, lively
+from temper.detection.decode import DecodeSettings
+from temper.distill.detectors.normalise import normalisation_for
+from temper.distill.recipe import InputSection
+from temper.distill.training.loader import PictureStore
+from temper.export.evaluate import graph_detections
+from temper.export.graph import build_graph
+from temper.export.parity import (
+    MAX_BOX_DIFFERENCE_PX,
+    MAX_SCORE_DIFFERENCE,
+    Differences,
+    compare,
+    paddle_answers,
+)
+from temper.export.quantize import quantize_int8
+from temper.export.trace import trace_network
+from toy_data import toy_data
+
+#: Not square, and no multiple of PicoDet's largest stride.
+SIZE = (96, 64)
+
+
+@pytest.mark.parametrize(
+    ("kind", "channels"),
+    [("picodet", "grey"), ("picodet-esnet", "rgb"), ("ppyoloe", "rgb"), ("ppyoloe+", "grey")],
+)
+def test_graph_and_paddle_agree(kind: str, channels: str, tmp_path: Path) -> None:
+    data = toy_data(tmp_path / "toy", 6, 2)
+    section = SMALL[kind]
+    detector = lively(section, data.labels)
+    settings, normalisation = DecodeSettings(), normalisation_for(channels, section.pixel_scale)
+    network = trace_network(detector, SIZE)
+    assert not any(node.op_type == "BatchNormalization" for node in network.graph.node)
+    coding = detector.box_coding(SIZE)
+    model = build_graph(network, coding, 2, SIZE, channels, normalisation, settings, data.labels)
+    first = next(node for node in model.graph.node if node.op_type == "Conv")
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}[first.input[1]]
+    assert numpy_helper.to_array(weights).shape[1] == (1 if channels == "grey" else 3), "mean and spread are folded in"
+    graph = tmp_path / "fp32.onnx"
+    graph.write_bytes(model.SerializeToString())
+    store = PictureStore(data, InputSection(width=SIZE[0], height=SIZE[1]).rule(), channels)
+    in_paddle = paddle_answers(detector, store, normalisation, settings, list(range(len(data))))
+    in_graph = graph_detections(graph, store)
+    apart = sum(
+        (compare(a.detections, b, settings, a.candidates) for a, b in zip(in_paddle, in_graph, strict=True)),
+        Differences(),
+    )
+    assert apart.pairs > 20, "the test shows little on so few detections"
+    sides = [one.detections.boxes for one in in_paddle]
+    assert any(((boxes[:, :2] > 0) & (boxes[:, 2:] < 64)).all(axis=1).any() for boxes in sides), "all were clipped"
+    assert apart.unpaired == 0
+    assert apart.score < MAX_SCORE_DIFFERENCE
+    assert apart.box_px < MAX_BOX_DIFFERENCE_PX
+    report = quantize_int8(graph, (store.image(row) for row in range(4)), tmp_path / "int8.onnx")
+    assert report.quantised["Conv"] > 40
+    assert graph_detections(tmp_path / "int8.onnx", store)
