@@ -79,6 +79,10 @@ class _VisualLog:
             self._scalars("loss", {"total": entry["total"], **entry["losses"]}, step)
             self._scalars("distillation", entry["distillation"], step)
             self.writer.add_scalar("learning_rate", entry["learning_rate"], step)
+            if "gradient_norm" in entry:  # not in the log of a training that an older Temper began
+                self.writer.add_scalar("gradient_norm", entry["gradient_norm"], step)
+        elif entry["kind"] == "held_out":
+            self._scalars("accuracy", {"mAP on pictures set aside": entry["ap"]}, step)
         elif entry["kind"] == "evaluated":
             figures = {name.replace("ap", "AP", 1): value for name, value in entry.items() if name.startswith("ap")}
             self._scalars("accuracy", {"mAP": figures.pop("AP"), **figures}, step)
