@@ -8,6 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from temper.distill.recipe import Recipe
+from temper.distill.recipe_detectors import RetinaNetSection
 from temper.distill.recipe_fields import field_schema, walk_fields
 from temper.distill.recipe_file import read_recipe, shipped_recipes
 from temper.distill.recipe_template import starter_recipe, write_recipe
@@ -33,7 +34,11 @@ def test_every_field_stands_in_it_with_a_comment() -> None:
             around = around[part]
             if around is None:  # a section that is left out says in its comment what it takes
                 break
-        assert around is None or path[-1] in around, path
+        # of a model only the fields of its own kind
+        of_a_model = len(path) == 2 and path[0] in ("teacher", "student")
+        assert of_a_model or around is None or path[-1] in around, path
+    for model in ("teacher", "student"):
+        assert set(written[model]) == set(RetinaNetSection.model_fields)
 
 
 def test_other_readers_of_yaml_see_the_same_numbers() -> None:

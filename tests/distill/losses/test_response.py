@@ -14,7 +14,7 @@ from temper.distill.detectors.base import HeadOutputs  # noqa: E402
 from temper.distill.detectors.build import build_detector  # noqa: E402
 from temper.distill.losses.base import NeckPair  # noqa: E402
 from temper.distill.losses.response import ResponseLoss  # noqa: E402
-from temper.distill.recipe_detectors import DetectorSection  # noqa: E402
+from temper.distill.recipe_detectors import RetinaNetSection  # noqa: E402
 from temper.distill.recipe_distillation import ResponseSection  # noqa: E402
 from temper.distill.recipe_file import recipe_from_plain  # noqa: E402
 
@@ -151,7 +151,7 @@ def test_boxes_inside_out_stay_finite():
 
 
 def detector(labels=LABELS, **fields: object):
-    return build_detector(DetectorSection(**THIN | fields), labels, 0)
+    return build_detector(RetinaNetSection(**THIN | fields), labels, 0)
 
 
 def test_same_places_are_accepted_whatever_the_backbone():

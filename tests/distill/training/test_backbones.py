@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from temper.distill.recipe_detectors import DetectorSection
+from temper.distill.recipe_detectors import RetinaNetSection
 
 paddle = pytest.importorskip("paddle", reason="detectors are built on PaddlePaddle")
 
@@ -13,7 +13,7 @@ THIN = {"depth": 18, "neck_channels": 16, "head_convs": 0, "strides": (8, 16, 32
 
 
 def detector(**fields: object):
-    return build_detector(DetectorSection(**THIN | fields), ("a", "b"), 0)
+    return build_detector(RetinaNetSection(**THIN | fields), ("a", "b"), 0)
 
 
 @pytest.mark.parametrize(("width", "channels"), [(0.25, (32, 64, 128)), (1.0, (128, 256, 512))])
