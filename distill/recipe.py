@@ -144,6 +144,15 @@ class Recipe(Section):
             raise ValueError("student.training.epochs is 0, so there is nothing a teacher could do; give at least 1")
         return self
 
+    @model_validator(mode="after")
+    def _precision_fits_device(self) -> Recipe:
+        if self.training.precision != "fp32" and self.device == "cpu":
+            raise ValueError(
+                f"training.precision is {self.training.precision}, and Paddle mixes precisions on GPUs only; set "
+                "training.precision: fp32, or device: gpu"
+            )
+        return self
+
     def training_of(self, model: ModelSection) -> TrainingSection:
         """The shared training section with the model's own fields in it."""
         own = {k: v for k, v in model.training.model_dump().items() if v is not None}

@@ -123,13 +123,15 @@ def model_section(recipe: Recipe, model: str) -> ModelSection:
 
 
 def _train(recipe: Recipe, run: RunFolder, model: str, report: Reporter, devices: Devices) -> dict[str, Any]:
-    from ..distill.training.train import require_gpus, train_model
-
     if devices.count > 1:
         if devices.gpus:
+            from ..distill.training.train import require_gpus
+
             require_gpus(devices.gpus)
         record = train_together(run, model, devices, report)
     else:
+        from ..distill.training.train import train_model
+
         record = train_model(training_job(recipe, run, model), run.stage(model), report)
     if model == "distilled":
         _warn_of_weak_teacher(run, report)

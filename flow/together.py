@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import TemperError, UsageError
 from ..core.events import Event, Reporter
-from ..core.files import read_json
+from ..core.files import PARTIAL_SUFFIX, read_json
 from .folder import RunFolder
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def train_together(run: RunFolder, model: str, devices: Devices, report: Reporte
     """
     from ..distill.training.job import RECORD_NAME, TrainingRecord
 
-    with tempfile.TemporaryDirectory(prefix="temper-ranks-") as name:
+    # in the run's folder, where the next start clears it away should this process be killed; for this user's eyes alone
+    with tempfile.TemporaryDirectory(dir=run.path, prefix=".ranks.", suffix=PARTIAL_SUFFIX) as name:
         talk = Path(name)
         events = _Events(talk / EVENTS_NAME, report)
         with _launched(run, model, devices, talk) as launcher:

@@ -80,6 +80,8 @@ class _VisualLog:
             self._scalars("distillation", entry["distillation"], step)
             rates = {name: entry.get(name) for name in ("learning_rate", "gradient_norm")}
             self._scalars("step", rates, step)
+        elif entry["kind"] == "held_out":
+            self._scalars("accuracy", {"mAP on pictures set aside": entry["ap"]}, step)
         elif entry["kind"] == "evaluated":
             figures = {name.replace("ap", "AP", 1): value for name, value in entry.items() if name.startswith("ap")}
             self._scalars("accuracy", {"mAP": figures.pop("AP"), **figures}, step)
