@@ -127,9 +127,8 @@ def _crc32(flat: Weights) -> int:
     """A checksum over the tensors: the format has none of its own, and a flipped bit is still a number."""
     value = 0
     for name in sorted(flat):
-        value = zlib.crc32(
-            np.ascontiguousarray(flat[name]).reshape(-1).view(np.uint8).data, zlib.crc32(name.encode(), value)
-        )
+        value = zlib.crc32(name.encode(), value)
+        value = zlib.crc32(flat[name].tobytes(), value)
     return value
 
 
