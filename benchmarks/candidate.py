@@ -9,6 +9,7 @@ from pathlib import Path
 from ..bundle.loader import Bundle, open_bundle
 from ..bundle.manifest import Variant
 from ..core.errors import TemperError, UsageError
+from ..deploy.runtimes.load import runtime_kind
 from ..detection.dataset import DataSet
 from .measurement import Subject
 
@@ -55,7 +56,7 @@ def list_candidates(
     batch_sizes: Sequence[int] = (1,),
     threads: int | None = None,
 ) -> list[Candidate]:
-    """Every combination of bundles, their variants, runtimes and batch sizes.
+    """Every combination of bundles, their variants, runtimes and batch sizes, but for variants made for other runtimes.
 
     Args:
         bundles: folders or zips.
@@ -65,18 +66,22 @@ def list_candidates(
         threads: of the runtime; None lets it choose.
 
     Raises:
+        UsageError: if there is no such runtime, or a bundle has nothing asked for that it runs.
         TemperError: if a bundle is missing or damaged, or lacks a variant asked for.
     """
     candidates = []
     for path in bundles:
         bundle = open_bundle(path)
-        names = [bundle.variant(p).name for p in precisions] or [v.name for v in bundle.manifest.variants]
-        candidates += [
-            Candidate(path, name, runtime, batch, threads)
-            for name in dict.fromkeys(names)
-            for runtime in runtimes
-            for batch in batch_sizes
-        ]
+        variants = [bundle.variant(p) for p in precisions] or bundle.manifest.variants
+        for runtime in runtimes:
+            targets = runtime_kind(runtime).targets
+            names = dict.fromkeys(variant.name for variant in variants if variant.target in targets)
+            if not names:
+                raise UsageError(
+                    f"{runtime} runs variants made for {' or '.join(targets)}; of {path.name} there are only "
+                    f"{', '.join(f'{variant.name} for {variant.target}' for variant in variants)}."
+                )
+            candidates += [Candidate(path, name, runtime, batch, threads) for name in names for batch in batch_sizes]
     return candidates
 
 

@@ -23,11 +23,14 @@ import psutil
 
 from ..core.errors import TemperError
 from ..core.events import Event, Reporter
+from ..deploy.runtimes.load import runtime_kind
 from .candidate import Entrant
 from .machine import LoadWatch, OutsideLoad
 from .measurement import STAGES, BenchmarkSettings, FootprintRow, LatencyRow, summarise
 
 STAGE = "benchmark"
+#: The longest that a runtime may build an engine while it loads.
+BUILD_SECONDS = 3600.0
 
 
 class WorkerProcess:
@@ -205,9 +208,13 @@ def _measure_group(
         for entrant in entrants:
             worker = stack.enter_context(WorkerProcess(entrant.title, settings.answer_seconds))
             candidate = entrant.candidate
+            builds = runtime_kind(candidate.runtime).builds
+            # a zip has been unpacked already; but an engine lies beside the zip
+            path = entrant.bundle.path if builds else entrant.bundle.folder
             loaded = worker.ask(
                 "load",
-                bundle=str(entrant.bundle.folder.resolve()),  # a zip has been unpacked already
+                BUILD_SECONDS if builds else 0.0,
+                bundle=str(path.resolve()),
                 variant=candidate.variant,
                 runtime=candidate.runtime,
                 batch=candidate.batch,

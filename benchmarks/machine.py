@@ -32,7 +32,17 @@ CPU_FEATURES = (
     "bf16",
     "sve",
 )
-PACKAGES = ("temper", "numpy", "opencv-python-headless", "onnxruntime", "openvino", "faster-coco-eval")
+PACKAGES = (
+    "temper",
+    "numpy",
+    "opencv-python-headless",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "tensorrt",
+    "cuda-python",
+    "faster-coco-eval",
+)
 
 #: Shares of all cores above which somebody else's work is worth a warning.
 OTHER_LOAD_LIMIT = 0.10

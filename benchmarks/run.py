@@ -9,7 +9,7 @@ from .. import __version__
 from ..core.errors import TemperError
 from ..core.events import Event, Reporter
 from ..core.files import PARTIAL_SUFFIX, atomic_folder, read_json, remove_tree, sha256_json, write_json
-from ..deploy.runtimes.load import load_runtime
+from ..deploy.runtimes.load import load_runtime, prepare_runtime
 from ..detection.dataset import DataSet, from_coco, to_coco
 from .accuracy import measure_accuracy, save_detections
 from .candidate import Candidate, Entrant, open_candidates
@@ -56,6 +56,8 @@ def run_benchmark(
         TemperError: if a bundle, the data or a runtime does not fit, or the results cannot be written.
     """
     entrants = open_candidates(candidates, data)
+    for entrant in entrants:
+        prepare_runtime(entrant.subject.runtime, entrant.bundle, entrant.variant, entrant.candidate.batch, report)
     started_at = now()
     _clear(out)
     before = machine_state()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .options import RUNTIME_NAMES
+
 if TYPE_CHECKING:
     from ..benchmarks.measurement import Measurements
 
@@ -25,7 +27,10 @@ def bench() -> None:
 @click.option("--split", default="val", show_default=True, help="Split of the data set to measure on.")
 @click.option("--out", required=True, type=FOLDER, help="Folder for the results; older results in it are replaced.")
 @click.option(
-    "--runtime", "runtimes", multiple=True, help="Runtime; may be given several times.  [default: onnxruntime]"
+    "--runtime",
+    "runtimes",
+    multiple=True,
+    help=f"{', '.join(RUNTIME_NAMES)}; several times for several.  [default: onnxruntime]",
 )
 @click.option(
     "--precision",
@@ -127,11 +132,14 @@ def _overview(measured: Measurements) -> list[str]:
     """The figures that matter most, one line per candidate."""
     from ..benchmarks.report.results import collect_results
 
-    lines = [f"{'model':<28} {'graph':<8} {'batch':>5} {'mAP':>6} {'p50 ms':>9} {'images/s':>9}  (measured)"]
+    lines = [
+        f"{'model':<28} {'graph':<8} {'runtime':<12} {'batch':>5} {'mAP':>6} {'p50 ms':>9} {'images/s':>9}  (measured)"
+    ]
     for result in collect_results(measured):
         ap = result.figures.ap if result.figures else None
         lines.append(
-            f"{result.subject.model:<28} {result.subject.variant:<8} {result.batch:>5} "
+            f"{result.subject.model:<28} {result.subject.variant:<8} {result.subject.runtime:<12} "
+            f"{result.batch:>5} "
             f"{'-' if ap is None else format(ap, '.1f'):>6} {result.latency.stages['end_to_end'].p50_ms:>9.2f} "
             f"{result.latency.images_per_second:>9.1f}"
         )

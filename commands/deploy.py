@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from .options import RUNTIME_NAMES
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from ..deploy.run import RunSummary
     from ..deploy.store import FrameResult
 
+#: The events of an engine that is built first; of the rest the run is the only stage.
+ENGINE_STAGE = "engine"
 #: Between two lines of progress where there is no terminal.
 PLAIN_PROGRESS_SECONDS = 5.0
 
@@ -35,7 +39,7 @@ def deploy() -> None:
     "--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Folder of the results."
 )
 @click.option("--variant", help="Which graph: a precision or a name. [default: fp32 if there is one]")
-@click.option("--runtime", default="onnxruntime", show_default=True, help="What runs it.")
+@click.option("--runtime", default="onnxruntime", show_default=True, help=f"What runs it: {', '.join(RUNTIME_NAMES)}.")
 @click.option("--threads", type=click.IntRange(min=1), help="Of the runtime. [default: it chooses]")
 @click.option(
     "--pictures",
@@ -73,8 +77,8 @@ def run(
     require_apart(source, out, recursive=recursive)
     with open_bundle(bundle) as opened, stop_on_signals() as stop:
         frames = open_source(source, opened.manifest.input.channels, recursive=recursive)
-        detector = open_detector(opened, variant, runtime, threads)
         with _display(as_json, list(opened.manifest.labels)) as display:
+            detector = open_detector(opened, variant, runtime, threads, display.report)
             settings = RunSettings(out, pictures, limit)
             summary = run_detector(detector, frames, settings, report=display.report, announce=display.frame, stop=stop)
         display.summary(summary)
@@ -93,8 +97,10 @@ class _JsonDisplay(AbstractContextManager["_JsonDisplay"]):
         return None
 
     def report(self, event: Event) -> None:
-        if event.kind == "warning":
-            self._write({"kind": "warning", **event.data})
+        if event.kind in ("warning", "note"):
+            self._write({"kind": event.kind, **event.data})
+        elif event.kind == "step" and event.stage == ENGINE_STAGE:
+            self._write({"kind": "engine", "percent": event.data["done"]})
 
     def frame(self, result: FrameResult) -> None:
         defects = result.verdict.defects
@@ -139,9 +145,11 @@ class _PlainDisplay(AbstractContextManager["_PlainDisplay"]):
 
         if event.kind == "warning":
             self._line(f"warning: {event.data['message']}")
+        elif event.kind == "note":
+            self._line(event.data["message"])
         elif event.kind == "step" and time.monotonic() >= self._next_progress:
             self._next_progress = time.monotonic() + PLAIN_PROGRESS_SECONDS
-            self._line(progress_text(event.data))
+            self._line(progress_text(event.data) if event.stage != ENGINE_STAGE else engine_text(event.data))
 
     def frame(self, result: FrameResult) -> None:
         if text := frame_text(result, self._labels):
@@ -183,9 +191,8 @@ class _LiveDisplay(_PlainDisplay):
     def report(self, event: Event) -> None:
         if event.kind == "step":
             data = event.data
-            self._progress.update(
-                self._task, completed=data["done"], total=data["total"] or None, told=counts_text(data)
-            )
+            told = counts_text(data) if event.stage != ENGINE_STAGE else engine_text(data)
+            self._progress.update(self._task, completed=data["done"], total=data["total"] or None, told=told)
         else:
             super().report(event)
 
@@ -213,6 +220,11 @@ def counts_text(data: dict[str, Any]) -> str:
         f"{data['frames_per_second']:.1f} frames/s · {data['ok']} ok · {data['defect']} defect · "
         f"{data['not_inspected']} not inspected"
     )
+
+
+def engine_text(data: dict[str, Any]) -> str:
+    """How far the engine is that has to be built before the run."""
+    return f"engine {data['done']} {data['unit']}"
 
 
 def progress_text(data: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .devices import chosen_devices, devices_options
 from .options import (
     Choice,
     device_option,
@@ -37,36 +38,30 @@ def distill() -> None:
 
 
 def _training_options(command: Callable[..., None]) -> Callable[..., None]:
-    for option in (events_option, vdl_option, device_option, runs_option, overrides_option):
+    for option in (events_option, vdl_option, devices_options, device_option, runs_option, overrides_option):
         command = option(command)
     return click.argument("recipe", type=click.Path(path_type=Path))(command)
 
 
 @distill.command()
 @_training_options
-def teacher(
-    recipe: Path, overrides: tuple[str, ...], runs: Path, device: str | None, vdl: bool | None, as_json: bool
-) -> None:
+def teacher(recipe: Path, **options: Any) -> None:
     """Train the teacher of RECIPE."""
-    _train("teacher", recipe, with_vdl(with_device(overrides, device), vdl), runs, as_json)
+    _train("teacher", recipe, **options)
 
 
 @distill.command()
 @_training_options
-def student(
-    recipe: Path, overrides: tuple[str, ...], runs: Path, device: str | None, vdl: bool | None, as_json: bool
-) -> None:
+def student(recipe: Path, **options: Any) -> None:
     """Train the student of RECIPE alone, for comparison."""
-    _train("student", recipe, with_vdl(with_device(overrides, device), vdl), runs, as_json)
+    _train("student", recipe, **options)
 
 
 @distill.command()
 @_training_options
-def mgd(
-    recipe: Path, overrides: tuple[str, ...], runs: Path, device: str | None, vdl: bool | None, as_json: bool
-) -> None:
+def mgd(recipe: Path, **options: Any) -> None:
     """Train the student of RECIPE under its teacher, by Masked Generative Distillation."""
-    _train("distilled", recipe, with_vdl(with_device(overrides, device), vdl), runs, as_json)
+    _train("distilled", recipe, **options)
 
 
 @distill.command()
@@ -95,10 +90,38 @@ def evaluate(run: Path, models: tuple[str, ...], split: str, runs: Path, as_json
 distill.add_command(sweep)
 
 
-def _train(model: str, recipe: Path, overrides: tuple[str, ...], runs: Path, as_json: bool) -> None:
+@distill.command(hidden=True)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("model", type=Choice(MODELS))
+@click.option("--talk", type=click.Path(path_type=Path), required=True)
+def rank(run: Path, model: str, talk: Path) -> None:
+    """Take part in a training: what --gpus and --processes start."""
+    from ..distill.cpu import prepare_cpu
+
+    prepare_cpu()
+    from ..flow.folder import RunFolder
+    from ..flow.rank import train_as_rank
+
+    train_as_rank(RunFolder(run), model, talk)
+
+
+def _train(
+    model: str,
+    recipe: Path,
+    *,
+    overrides: tuple[str, ...],
+    runs: Path,
+    device: str | None,
+    gpus: tuple[int, ...] | None,
+    processes: int,
+    vdl: bool | None,
+    as_json: bool,
+) -> None:
     from .run_recipe import run_to
 
-    _, folder = run_to([model], recipe, overrides, runs, as_json)
+    devices, device = chosen_devices(gpus, processes, device)
+    overrides = with_vdl(with_device(overrides, device), vdl)
+    _, folder = run_to([model], recipe, overrides, runs, as_json, devices=devices)
     from ..flow.progress import points, write_json_event
 
     record = folder.record(model)
@@ -117,9 +140,7 @@ def _print_figures(judged: Sequence[Judgement]) -> None:
 
     from ..flow.progress import TITLES
 
-    table = Table(
-        title=f"{judged[0].data}, {judged[0].figures.images} pictures; points from 0 to 100", title_justify="left"
-    )
+    table = Table()
     table.add_column("")
     for one in judged:
         table.add_column(TITLES[one.model], justify="right")
@@ -128,4 +149,5 @@ def _print_figures(judged: Sequence[Judgement]) -> None:
     for name, values in rows.items():
         title = name.replace("ap", "AP", 1).replace("_", " ") if name in _FIGURES else name
         table.add_row(title, *("-" if value is None else f"{value:.1f}" for value in values))
+    click.echo(f"{judged[0].data}, {judged[0].figures.images} pictures; points from 0 to 100")
     Console(highlight=False).print(table)

@@ -1,21 +1,31 @@
-"""``temper export``: a recipe's trained models as bundles."""
+"""``temper export``: a recipe's trained models as bundles, and a bundle's graphs as engines of this machine."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from .options import Choice, device_option, events_option, overrides_option, runs_option, with_device
 
+if TYPE_CHECKING:
+    from ..deploy.engines.options import HardwareCompatibility
+
 MODELS = ("teacher", "student", "distilled")
+_HARDWARE: dict[str, HardwareCompatibility] = {
+    "this": "none",
+    "same-capability": "same_compute_capability",
+    "ampere-plus": "ampere_plus",
+}
 
 
 @click.group()
 def export() -> None:
-    """Export a recipe's trained models to bundles.
+    """Export a recipe's trained models to bundles, and a bundle's graphs to TensorRT.
 
-    The same stages as in 'temper run', in the same folders: what is done here is not done again there.
+    'onnx' does the same stages as 'temper run', in the same folders: what is done here is not done again there.
+    'trt' needs nothing but a bundle.
     """
 
 
@@ -52,3 +62,93 @@ def onnx(
         write_json_event("run_done", run=str(folder.path), bundles=bundles)
     else:
         click.echo("\n".join(bundles))
+
+
+@export.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    help="Precision or name; several times for several.  [default: all that TensorRT takes]",
+)
+@click.option(
+    "--batch",
+    "batches",
+    multiple=True,
+    metavar="N|LEAST:USUAL:MOST",
+    help="Pictures per call; several times for several profiles.  [default: 1:1:8]",
+)
+@click.option(
+    "--size",
+    "sizes",
+    multiple=True,
+    metavar="WxH|LEAST:USUAL:MOST",
+    help="For a graph whose size may vary; several times for several profiles.  [default: the bundle's]",
+)
+@click.option("--workspace", type=click.IntRange(1, 1 << 20), help="MiB a layer may use.  [default: all the GPU has]")
+@click.option("--level", type=click.IntRange(0, 5), help="How long to search for fast kernels.  [default: TensorRT's]")
+@click.option(
+    "--tf32", is_flag=True, help="Let fp32 convolutions round to TF32: faster, and no longer the same numbers."
+)
+@click.option("--version-compatible", is_flag=True, help="Let later TensorRTs of the same major version load it.")
+@click.option(
+    "--hardware",
+    type=Choice(["this", "same-capability", "ampere-plus"]),
+    default="this",
+    show_default=True,
+    help="Which GPUs may load it.",
+)
+@click.option("--dla", type=click.IntRange(0, 15), help="Core of the deep learning accelerator (Jetson).")
+@click.option("--with", "builder", type=Choice(["python", "trtexec"]), help="Builder.  [default: what is there]")
+@click.option("--force", is_flag=True, help="Build even if there is an engine that fits.")
+@events_option
+def trt(
+    bundle: Path,
+    variants: tuple[str, ...],
+    batches: tuple[str, ...],
+    sizes: tuple[str, ...],
+    workspace: int | None,
+    level: int | None,
+    tf32: bool,
+    version_compatible: bool,
+    hardware: str,
+    dla: int | None,
+    builder: Literal["python", "trtexec"] | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Build TensorRT engines from BUNDLE's graphs, for the machine this runs on.
+
+    The engines lie beside the bundle, in NAME.engines/, each with a record of the GPU, the TensorRT and the graph it is
+    for. One that still fits is kept.
+    """
+    from ..bundle.loader import open_bundle
+    from ..deploy.engines.build import choose_variants, ensure_engine
+    from ..deploy.engines.options import build_options, parse_batch, parse_size
+    from ..flow.progress import choose_style, progress, write_json_event
+
+    with open_bundle(bundle) as opened, progress(choose_style(as_json)) as reporter:
+        rule = opened.manifest.input
+        options = build_options(
+            (rule.width, rule.height),
+            batches=tuple(map(parse_batch, batches)),
+            sizes=tuple(map(parse_size, sizes)),
+            workspace_mib=workspace,
+            optimization_level=level,
+            tf32=tf32,
+            version_compatible=version_compatible,
+            hardware_compatibility=_HARDWARE[hardware],
+            dla_core=dla,
+        )
+        engines = [
+            ensure_engine(opened, variant, options, builder=builder, force=force, report=reporter)
+            for variant in choose_variants(opened, variants)
+        ]
+    for engine in engines:
+        path, record = str(engine.place.engine), engine.record
+        if as_json:
+            write_json_event("engine", path=path, built=engine.built, record=record.model_dump(mode="json"))
+        else:
+            took = f"built in {record.build_seconds:.0f} s" if engine.built else "fits, kept"
+            click.echo(f"{path}  {record.gpu}, TensorRT {record.tensorrt}, {took}")

@@ -20,6 +20,8 @@ STAGES = (
     "benchmark",
     "report",
 )
+#: The names of ``deploy.runtimes.load.RUNTIMES``, which is not imported for a help text.
+RUNTIME_NAMES = ("onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino", "tensorrt")
 
 
 class Choice(click.Choice[str]):

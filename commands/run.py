@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from .devices import chosen_devices, devices_options
 from .options import (
     STAGES,
     Choice,
@@ -24,6 +25,7 @@ from .options import (
 @overrides_option
 @runs_option
 @device_option
+@devices_options
 @vdl_option
 @click.option(
     "--again",
@@ -38,6 +40,8 @@ def run(
     overrides: tuple[str, ...],
     runs: Path,
     device: str | None,
+    gpus: tuple[int, ...] | None,
+    processes: int,
     vdl: bool | None,
     again: tuple[str, ...],
     as_json: bool,
@@ -49,7 +53,9 @@ def run(
     """
     from .run_recipe import run_to
 
-    _, folder = run_to(["report"], recipe, with_vdl(with_device(overrides, device), vdl), runs, as_json, again)
+    devices, device = chosen_devices(gpus, processes, device)
+    overrides = with_vdl(with_device(overrides, device), vdl)
+    _, folder = run_to(["report"], recipe, overrides, runs, as_json, again, devices)
     from ..flow.progress import write_json_event
     from ..flow.stages import report_path
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +13,18 @@ import click
 if TYPE_CHECKING:
     from ..distill.recipe import Recipe
     from ..flow.folder import RunFolder
+    from ..flow.run import Runner
+    from ..flow.together import Devices
 
 
 def run_to(
-    goals: Sequence[str], recipe: Path, overrides: tuple[str, ...], runs: Path, as_json: bool, again: Sequence[str] = ()
+    goals: Sequence[str],
+    recipe: Path,
+    overrides: tuple[str, ...],
+    runs: Path,
+    as_json: bool,
+    again: Sequence[str] = (),
+    devices: Devices | None = None,
 ) -> tuple[Recipe, RunFolder]:
     """Run a recipe up to each of the stages ``goals``, with the display the user asked for.
 
@@ -25,25 +35,48 @@ def run_to(
         runs: folder of all runs.
         as_json: one JSON object a line instead of a display.
         again: stages to do even if they are done.
+        devices: what trainings are spread over; None for one process.
 
     Returns:
         The checked recipe and the run's folder.
 
     Raises:
         UsageError: if the recipe has mistakes, or the run's folder another name than the run.
+        click.exceptions.Exit: in a process that only takes part in another one's trainings, when these are done.
     """
     checked, runs = checked_recipe(recipe, overrides, runs)
+    from ..distill.launched import launched_rank
     from ..flow.progress import choose_style, progress, write_json_event
     from ..flow.run import run_recipe
 
+    if launched_rank() > 0:
+        from ..flow.launched import follow
+
+        follow(checked, runs)
+        raise click.exceptions.Exit(0)
     style = choose_style(as_json)
     if style == "json":
         write_json_event("run_started", run=str(runs / checked.name))
     else:
         click.echo(f"Run '{checked.name}' in {runs / checked.name}")
-    with progress(style) as report:
-        folder = run_recipe(checked, runs, report, goals, again)
+    with progress(style) as report, _way_of_training(checked, devices) as runner:
+        folder = run_recipe(checked, runs, report, goals, again, runner)
     return checked, folder
+
+
+@contextlib.contextmanager
+def _way_of_training(recipe: Recipe, devices: Devices | None) -> Iterator[Runner]:
+    """What does a stage: this process, those it starts for a training, or those Paddle's launcher started beside it."""
+    from ..distill.launched import launched_size
+    from ..flow.stages import run_stage
+
+    if launched_size() > 1:
+        from ..flow.launched import leading
+
+        with leading(recipe) as leader:
+            yield leader
+    else:
+        yield run_stage if devices is None else partial(run_stage, devices=devices)
 
 
 def checked_recipe(recipe: Path, overrides: tuple[str, ...], runs: Path) -> tuple[Recipe, Path]:

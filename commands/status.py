@@ -39,7 +39,7 @@ def _print_table(folder: Path, stages: list[StageStatus]) -> None:
 
     from ..flow.progress import TITLES, duration
 
-    table = Table(title=f"Run {folder}", title_justify="left", title_style="bold")
+    table = Table()
     for column in ("stage", "state", "time", "epoch", "loss", "mAP"):
         table.add_column(column, justify="left" if column in ("stage", "state") else "right")
     for stage in stages:
@@ -51,4 +51,5 @@ def _print_table(folder: Path, stages: list[StageStatus]) -> None:
             f"{stage.loss:.3f}" if stage.loss is not None else "",
             f"{stage.map:.1f}" if stage.map is not None else "",
         )
+    click.echo(f"Run {folder}")
     Console(highlight=False).print(table)

@@ -17,7 +17,9 @@ EventKind = Literal[
     # {"done": int, "total": int, "unit": str, optional "epoch", "epochs", "loss", "seconds_left", and what the loss is
     # made of: "losses" and "distillation", each {name: float}}
     "step",
-    "evaluated",  # {"epoch": int, "map": float | None, "figures": {name: points}}: points from 0 to 100
+    # {"epoch": int, "map": float | None, "figures": {name: points}, "final": bool}: points from 0 to 100; final are the
+    # figures of the weights that are kept
+    "evaluated",
     "note",  # {"message": str}
     "warning",  # {"message": str}
 ]

@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 from ..bundle.loader import Bundle
 from ..bundle.manifest import Manifest, Variant
 from ..core.errors import TemperError
+from ..core.events import Reporter, silent
 from .runtimes.base import RawOutput, Runtime
 from .runtimes.contract import image_shape
-from .runtimes.load import RUNTIMES, load_runtime
+from .runtimes.load import DEFAULT_RUNTIME, RUNTIMES, absences, load_runtime, runtime_kind
 
 #: A picture in a batch of two must give what it gives alone, but for the order of floating-point sums.
 SCORE_TOLERANCE = 1e-4
 BOX_TOLERANCE_PX = 0.05
-#: Targets of variants that each runtime is meant for.
-TARGETS = {"onnxruntime": ("any", "cpu")}
 
 
 @dataclass(frozen=True)
@@ -42,26 +41,44 @@ class VariantCheck:
         return self.fault is None
 
 
-def check_bundle(bundle: Bundle, *, threads: int | None = None) -> Iterator[VariantCheck]:
-    """Try every variant on every runtime of this machine; hashes were checked when the bundle was opened.
+def check_bundle(
+    bundle: Bundle, *, runtimes: Sequence[str] = (), threads: int | None = None, report: Reporter = silent
+) -> Iterator[VariantCheck]:
+    """Try every variant on runtimes of this machine; hashes were checked when the bundle was opened.
 
     Args:
         bundle: opened.
+        runtimes: which; none given takes all that this machine has, but those that would build an engine first.
         threads: of the runtimes; None lets them choose.
+        report: hears of an engine that has to be built first.
 
     Yields:
         One result per variant and runtime, as it is known.
+
+    Raises:
+        UsageError: if there is no such runtime.
     """
+    kinds = {name: runtime_kind(name) for name in runtimes or runtimes_here()}
     for variant in bundle.manifest.variants:
-        for name in RUNTIMES:
-            if variant.target not in TARGETS[name]:
+        for name, kind in kinds.items():
+            if variant.target not in kind.targets:
                 yield VariantCheck(variant.name, name, skipped=f"made for {variant.target}")
                 continue
+            if kind.builds and not runtimes:
+                skipped = f"it builds an engine first; ask for it with --runtime {name}"
+                yield VariantCheck(variant.name, name, skipped=skipped)
+                continue
             try:
-                fault = _variant_fault(bundle, variant, name, threads)
+                fault = _variant_fault(bundle, variant, name, threads, report)
             except TemperError as error:
                 fault = str(error)
             yield VariantCheck(variant.name, name, fault)
+
+
+def runtimes_here() -> list[str]:
+    """The runtimes that this machine has, by name; ONNX Runtime in any case, so that its absence is told."""
+    there = absences()
+    return [name for name in RUNTIMES if there[name] is None or name == DEFAULT_RUNTIME]
 
 
 def check_pictures(manifest: Manifest) -> NDArray[np.uint8]:
@@ -116,10 +133,10 @@ def same_answer(first: RawOutput, second: RawOutput, score_floor: float) -> bool
     return _found_in(first, second, cut) and _found_in(second, first, cut)
 
 
-def _variant_fault(bundle: Bundle, variant: Variant, name: str, threads: int | None) -> str | None:
+def _variant_fault(bundle: Bundle, variant: Variant, name: str, threads: int | None, report: Reporter) -> str | None:
     manifest = bundle.manifest
     pictures = check_pictures(manifest)
-    runtime: Runtime = load_runtime(name, bundle, variant, threads=threads)
+    runtime: Runtime = load_runtime(name, bundle, variant, threads=threads, report=report)
     try:
         both = runtime.infer(pictures)
         faults = answer_faults(both, manifest)

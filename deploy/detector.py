@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from ..bundle.loader import Bundle
 from ..bundle.manifest import Variant
+from ..core.events import Reporter, silent
 from ..detection.detections import Detections, Status
 from ..detection.images import ResizeRule, decode_image
 from .runtimes.base import RawOutput, Runtime
 from .runtimes.contract import image_shape
-from .runtimes.load import load_runtime
+from .runtimes.load import DEFAULT_RUNTIME, load_runtime
 
 #: Where the time of a call went: milliseconds by stage (``decode``, ``preprocess``, ``infer``, ``postprocess``, and
 #: ``end_to_end``, which is the whole call, timed on its own).
@@ -90,13 +91,13 @@ class BundleDetector:
         timer = {} if timer is None else timer
         with _timed(timer, "end_to_end"):
             with _timed(timer, "preprocess"):
-                stacked = np.stack([self._to_input(image) for image in images])
+                stacked = np.stack([self.to_input(image) for image in images])
             with _timed(timer, "infer"):
                 answer = self.runtime.infer(stacked)
             with _timed(timer, "postprocess"):
                 names = sources or [""] * len(images)
                 return [
-                    self._to_detections(answer, row, image, source)
+                    self.to_detections(answer, row, image, source)
                     for row, (image, source) in enumerate(zip(images, names, strict=True))
                 ]
 
@@ -129,7 +130,12 @@ class BundleDetector:
         """Run one black picture, so that the first real one does not pay for what runtimes do once."""
         self.runtime.infer(np.zeros((1, *image_shape(self.bundle.manifest)), np.uint8))
 
-    def _to_input(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def to_input(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A picture of any size at the graph's size, by the bundle's rule.
+
+        Raises:
+            ValueError: if it is not uint8 or has the wrong channels.
+        """
         grey = self.channels == "grey"
         fits = image.ndim == 2 if grey else image.ndim == 3 and image.shape[2] == 3
         if not fits or image.dtype != np.uint8 or not image.size:
@@ -139,7 +145,8 @@ class BundleDetector:
             )
         return self.rule.apply(image)
 
-    def _to_detections(self, answer: RawOutput, row: int, image: NDArray[np.uint8], source: str) -> Detections:
+    def to_detections(self, answer: RawOutput, row: int, image: NDArray[np.uint8], source: str) -> Detections:
+        """One row of the graph's answer, in pixels of the picture it was asked about."""
         count = int(answer.count[row])
         size = (image.shape[1], image.shape[0])
         boxes = self.rule.boxes_to_image(answer.boxes[row, :count], size)
@@ -147,7 +154,11 @@ class BundleDetector:
 
 
 def open_detector(
-    bundle: Bundle, variant: str | None = None, runtime: str = "onnxruntime", threads: int | None = None
+    bundle: Bundle,
+    variant: str | None = None,
+    runtime: str = DEFAULT_RUNTIME,
+    threads: int | None = None,
+    report: Reporter = silent,
 ) -> BundleDetector:
     """Load one graph of an opened bundle.
 
@@ -156,6 +167,7 @@ def open_detector(
         variant: name or precision; None takes fp32 if the bundle has it, otherwise the first.
         runtime: name in the runtimes' registry.
         threads: of the runtime; None lets it choose.
+        report: hears of an engine that has to be built first.
 
     Raises:
         UsageError: if there is no such variant or runtime.
@@ -166,7 +178,7 @@ def open_detector(
         chosen = bundle.variant("fp32") if any(v.precision == "fp32" for v in there) else there[0]
     else:
         chosen = bundle.variant(variant)
-    return BundleDetector(bundle, chosen, load_runtime(runtime, bundle, chosen, threads=threads))
+    return BundleDetector(bundle, chosen, load_runtime(runtime, bundle, chosen, threads=threads, report=report))
 
 
 @contextlib.contextmanager

@@ -31,6 +31,9 @@ class DataSection(Section):
 
     synthetic: SyntheticData | None = Field(None, description="pictures made on the spot")
     path: str | None = Field(None, description="folder or archive: Pascal VOC, COCO or a Temper data set")
+    unlabelled: str | None = Field(
+        None, description="folder of pictures without boxes that the student is distilled on too; 'path' has the others"
+    )
     split_ratio: tuple[Share, Share, Share] = Field(
         (7, 2, 1), description="train:val:test, where the data brings no split"
     )
@@ -92,8 +95,9 @@ class ExportSection(Section):
 class BenchmarkSection(Section):
     """What is measured of the exported models."""
 
-    runtimes: tuple[Literal["onnxruntime"], ...] = Field(
-        ("onnxruntime",), min_length=1, description="what runs the graphs"
+    # the names of deploy.runtimes.load.RUNTIMES
+    runtimes: tuple[Literal["onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino", "tensorrt"], ...] = (
+        Field(("onnxruntime",), min_length=1, description="what runs the graphs")
     )
     batch_sizes: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(
         (1,), min_length=1, description="pictures per call"
@@ -126,10 +130,28 @@ class Recipe(Section):
             raise ValueError("student.training.epochs is 0, so there is nothing a teacher could do; give at least 1")
         return self
 
+    @model_validator(mode="after")
+    def _comparable_heads(self) -> Recipe:
+        """Known before the teacher has been trained for hours; the loss itself looks closer."""
+        if self.distillation.response is not None:
+            for name in ("detector", "strides", "anchor_scale"):
+                own, wanted = (getattr(model, name, None) for model in (self.student, self.teacher))
+                if own != wanted:
+                    raise ValueError(
+                        f"distillation.response compares the heads place by place, so teacher and student need the "
+                        f"same {name}, and these are {_shown(wanted)} and {_shown(own)}; make them the same, or set "
+                        "distillation.response to null"
+                    )
+        return self
+
     def training_of(self, model: ModelSection) -> TrainingSection:
         """The shared training section with the model's own fields in it."""
         own = {k: v for k, v in model.training.model_dump().items() if v is not None}
         return self.training.model_copy(update=own)
+
+
+def _shown(value: Any) -> str:
+    return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
 def to_plain(recipe: Recipe) -> dict[str, Any]:

@@ -22,6 +22,7 @@ MAX_BYTES = 256 << 10
 #: The fields that name files: ``~`` and ``${VAR}`` in them are replaced.
 PATH_FIELDS: tuple[FieldPath, ...] = (
     ("data", "path"),
+    ("data", "unlabelled"),
     *((model, field) for model in ("teacher", "student") for field in ("weights", "config")),
     ("distillation", "config"),
 )

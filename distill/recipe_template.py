@@ -25,6 +25,10 @@ _HEADINGS: dict[FieldPath, str] = {
     ("training", "augment"): "changes of a training picture that leave steel steel",
     ("distillation",): "how the teacher teaches",
     ("distillation", "mgd"): "Masked Generative Distillation (arXiv 2205.01529)",
+    ("distillation", "mgd_backbone"): "the same on the backbones' outputs; {} switches it on, null off",
+    ("distillation", "cwd"): "Channel-wise Distillation (arXiv 2011.13256); {} switches it on, null off",
+    ("distillation", "fgd"): "Focal and Global Distillation (arXiv 2111.11837); {} switches it on, null off",
+    ("distillation", "response"): "the teacher's answers as targets, same heads only; {} switches it on, null off",
     ("export",): "what becomes of the trained models: one ONNX graph per precision",
     ("benchmark",): "what is measured of the graphs",
 }
@@ -49,7 +53,7 @@ def starter_recipe(name: str) -> Recipe:
         teacher=RetinaNetSection.model_validate({"depth": 34, **small}),
         student=RetinaNetSection.model_validate({"depth": 18, **small}),
         # the paper's alpha belongs to its own, larger pictures
-        distillation=DistillationSection(mgd=MgdSection(alpha=1, alpha_form="mean")),
+        distillation=DistillationSection(mgd=MgdSection(alpha=0.4, alpha_form="relative")),
     )
 
 
@@ -77,12 +81,17 @@ def _section(values: dict[str, Any], path: FieldPath, lines: list[str]) -> None:
         if isinstance(value, dict):
             if not path:
                 lines.append("")
-            lines.append(f"{indent}{name}: # {_HEADINGS[(*written, name)]}")
+            lines.append(f"{indent}{name}: # {_heading(inner)}")
             has_kinds = "oneOf" in (field_schema(Recipe, inner) or {})
             _section(value, (*inner, value["detector"]) if has_kinds else inner, lines)
         else:
             comment = _comment(inner)
             lines.append(f"{indent}{name}: {_scalar(value)}{' # ' if comment else ''}{comment}")
+
+
+def _heading(path: FieldPath) -> str:
+    heading = _HEADINGS.get(as_written(Recipe, path))
+    return heading or str((field_schema(Recipe, path) or {}).get("description", path[-1]))
 
 
 def _comment(path: FieldPath) -> str:

@@ -123,6 +123,8 @@ class _Exported:
         return Variant(
             name=self.precision,
             precision=self.precision,
+            # its asymmetric uint8 activations are for processors: TensorRT takes symmetric int8 alone
+            target="cpu" if self.precision == "int8" else "any",
             file=f"graphs/{self.precision}.onnx",
             sha256=sha256_file(self.graph),
             bytes=self.graph.stat().st_size,

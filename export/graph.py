@@ -164,18 +164,17 @@ def _input_nodes(
     equal = len(set(normalisation.mean)) == 1 and len(set(normalisation.std)) == 1
     mean = np.array(normalisation.mean, np.float32).reshape(1, 3, 1, 1)
     std = np.array(normalisation.std, np.float32).reshape(1, 3, 1, 1)
-    image = "image"
+    # first of all: TensorRT lets bytes into nothing but a cast
+    values = builder.op("Cast", "to_float", "image", to=TensorProto.FLOAT)
     if channels == "rgb":
-        image = builder.op("Transpose", "to_channels_first", image, perm=[0, 3, 1, 2])
+        values = builder.op("Transpose", "to_channels_first", values, perm=[0, 3, 1, 2])
     else:
-        image = builder.op("Unsqueeze", "to_one_channel", image, builder.constant("channel_axis", int64(1)))
+        values = builder.op("Unsqueeze", "to_one_channel", values, builder.constant("channel_axis", int64(1)))
         if equal:
             mean = mean[:, :1]
         else:
-            image = builder.op("Concat", "to_three_channels", image, image, image, axis=1)
-    values = builder.op("Cast", "to_float", image, to=TensorProto.FLOAT)
-    folds = first is not None
-    folds_channels = channels == "grey" and equal and folds
+            values = builder.op("Concat", "to_three_channels", values, values, values, axis=1)
+    folds_channels = channels == "grey" and equal and first is not None
     centred = builder.op("Sub", "subtract_mean", values, builder.constant("mean", mean))
     if first is not None:
         _fold_first_convolution(network, first, std, sum_channels=folds_channels)

@@ -68,6 +68,7 @@ def examine() -> list[Finding]:
         lambda: _onnxruntime(machine),
         lambda: [_openvino()],
         lambda: _tensorrt(machine),
+        lambda: [_runtimes()],
         _cameras,
     ]
     with ThreadPoolExecutor(2) as pool:
@@ -225,7 +226,8 @@ def _onnxruntime(machine: Machine) -> list[Finding]:
 
 def _openvino() -> Finding:
     said = probe(
-        "import json, openvino as o; c = o.Core(); "
+        # without the telemetry that its import would send
+        "import json, sys; sys.modules['openvino_telemetry'] = None; import openvino as o; c = o.Core(); "
         "print(json.dumps({'version': o.__version__, 'devices': c.available_devices}))"
     )
     if "error" in said:
@@ -252,14 +254,21 @@ def _tensorrt(machine: Machine) -> list[Finding]:
     return [found, Finding("trtexec", trtexec is not None, trtexec or "not in PATH", advice)]
 
 
+def _runtimes() -> Finding:
+    said = probe("import json; from temper.deploy.runtimes.load import absences; print(json.dumps(absences()))")
+    there = [name for name, absence in said.items() if absence is None]
+    return Finding("Runtimes", bool(there), ", ".join(there) or str(said.get("error", "none")))
+
+
 def _tensorrt_advice(machine: Machine) -> str:
     if machine.jetson:
         return (
             "It comes with JetPack (sudo apt install nvidia-jetpack); an environment sees it when it is made with "
-            "python3 -m venv --system-site-packages .venv"
+            f"python3 -m venv --system-site-packages .venv; then {pip('install', 'cuda-python>=12.6,<13')}"
         )
     if machine.gpus:
-        return f"{pip('install', 'tensorrt-cu12>=10.8')} (fetches NVIDIA's libraries from NVIDIA's own index)"
+        packages = "tensorrt-cu12>=10.8", "cuda-python>=12.6,<13"
+        return f"{pip('install', *packages)} (fetches NVIDIA's libraries from NVIDIA's own index)"
     return ""  # without an NVIDIA GPU there is nothing to run it on
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..core.errors import TemperError
 from ..core.files import sha256_file, sha256_json
-from ..distill.recipe import DataSection, Recipe
+from ..distill.recipe import Recipe
 from ..distill.recipe_detectors import ModelSection
 from ..distill.remote_weights import known_sha256, require_sha256
 from ..distill.weights_address import is_address
@@ -47,10 +47,12 @@ class Sources:
 
     Attributes:
         data: changes when the files behind ``data.path`` do; None for synthetic data.
+        unlabelled: changes when the files behind ``data.unlabelled`` do; None where there are none.
         weights: the SHA-256 of the weight files that models start from, by the model's section.
     """
 
     data: str | None = None
+    unlabelled: str | None = None
     weights: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -74,7 +76,8 @@ def read_sources(recipe: Recipe) -> Sources:
     """
     sections = {"teacher": recipe.teacher, "student": recipe.student}
     weights = {name: _weights_hash(name, section) for name, section in sections.items() if section.weights}
-    return Sources(_fingerprint(recipe.data), weights)
+    unlabelled = _fingerprint("data.unlabelled", recipe.data.unlabelled)
+    return Sources(_fingerprint("data.path", recipe.data.path), unlabelled, weights)
 
 
 def stage_key(recipe: Recipe, stage: str, sources: Sources, made: Mapping[str, str]) -> str:
@@ -102,7 +105,8 @@ def _reads(recipe: Recipe, stage: str, sources: Sources) -> Any:
     plain = recipe.model_dump(mode="json")
     if stage == "data":
         # where the files lie is not in it, only what they are
-        return [{name: value for name, value in plain["data"].items() if name != "path"}, sources.data]
+        outside = {"path", "unlabelled"}
+        return [{name: value for name, value in plain["data"].items() if name not in outside}, sources.data]
     if stage in MODELS:
         name = "teacher" if stage == "teacher" else "student"
         section = recipe.teacher if stage == "teacher" else recipe.student
@@ -114,6 +118,7 @@ def _reads(recipe: Recipe, stage: str, sources: Sources) -> Any:
         }
         if stage == "distilled":
             own |= {"distillation": plain["distillation"], "teacher": recipe.teacher.architecture()}
+            own |= {"unlabelled": sources.unlabelled}
         return own
     if stage.startswith("export-"):
         section = recipe.teacher if stage == "export-teacher" else recipe.student
@@ -138,15 +143,16 @@ def _weights_hash(name: str, section: ModelSection) -> str:
         ) from error
 
 
-def _fingerprint(data: DataSection) -> str | None:
-    """Changes when the files behind ``data.path`` do: names, sizes and times of change, not their content."""
-    if data.path is None:
+def _fingerprint(field_name: str, value: str | None) -> str | None:
+    """Changes when the files behind a path do: names, sizes and times of change, not their content."""
+    if value is None:
         return None
-    path = Path(data.path)
+    path = Path(value)
     if not path.exists():
+        what = "folder or archive of your data set" if field_name == "data.path" else "folder of your pictures"
         raise TemperError(
-            f"The recipe's data.path is '{data.path}', and there is nothing at {path.absolute()}. Give the folder or "
-            "archive of your data set, for example with --set data.path=FOLDER."
+            f"The recipe's {field_name} is '{value}', and there is nothing at {path.absolute()}. Give the {what}, for "
+            f"example with --set {field_name}=FOLDER."
         )
     if path.is_file():
         return sha256_json(_file_state(path, path.name))

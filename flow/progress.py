@@ -27,6 +27,7 @@ TITLES = {
     "export-teacher": "Export teacher",
     "export-student": "Export student",
     "export-distilled": "Export MGD student",
+    "engine": "TensorRT engine",
     "benchmark": "Benchmark",
     "report": "Report",
 }
@@ -151,12 +152,17 @@ class _Live:
         self.display = display
         self.task: TaskID | None = None
         self.measured = ""
+        # of a command without numbered stages: the stage that has the bar
+        self.unnumbered = ""
 
     def report(self, event: Event) -> None:
         """Show the event."""
         if event.kind in ("stage_started", "stage_skipped"):
             self.task = self.display.add_task(_numbered(event), total=None, figures="")
             self.measured = ""
+        elif event.kind == "step" and (self.task is None or self.unnumbered not in ("", event.stage)):
+            self.unnumbered = event.stage
+            self.task = self.display.add_task(TITLES.get(event.stage, event.stage), total=None, figures="")
         if event.kind == "evaluated":
             self.measured = points(event.data.get("map"))
         elif event.kind in ("note", "warning"):

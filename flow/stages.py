@@ -16,6 +16,7 @@ from ..distill.recipe import Recipe, to_plain
 from ..distill.recipe_detectors import ModelSection
 from .folder import RunFolder
 from .keys import MODELS
+from .together import Devices, train_together
 
 if TYPE_CHECKING:
     from ..distill.training.job import TrainingJob
@@ -27,7 +28,9 @@ DATA_NAME = "set"
 VISUAL_LOG_NAME = "visualdl"
 
 
-def run_stage(recipe: Recipe, run: RunFolder, stage: str, report: Reporter) -> dict[str, Any]:
+def run_stage(
+    recipe: Recipe, run: RunFolder, stage: str, report: Reporter, devices: Devices | None = None
+) -> dict[str, Any]:
     """Do one stage in its folder and return its small facts.
 
     Args:
@@ -35,6 +38,7 @@ def run_stage(recipe: Recipe, run: RunFolder, stage: str, report: Reporter) -> d
         run: its folder; the stages this one reads are done.
         stage: one of ``keys.STAGES``.
         report: hears of the progress.
+        devices: what a training is spread over; None for one process.
 
     Raises:
         TemperError: what could not be done.
@@ -42,7 +46,7 @@ def run_stage(recipe: Recipe, run: RunFolder, stage: str, report: Reporter) -> d
     if stage == "data":
         return _data(recipe, run, report)
     if stage in MODELS:
-        return _train(recipe, run, stage, report)
+        return _train(recipe, run, stage, report, devices or Devices())
     if stage.startswith("export-"):
         return _export(recipe, run, stage.removeprefix("export-"), report)
     return _benchmark(recipe, run, report) if stage == "benchmark" else _report(recipe, run)
@@ -118,10 +122,15 @@ def model_section(recipe: Recipe, model: str) -> ModelSection:
     return recipe.teacher if model == "teacher" else recipe.student
 
 
-def _train(recipe: Recipe, run: RunFolder, model: str, report: Reporter) -> dict[str, Any]:
-    from ..distill.training.train import train_model
+def _train(recipe: Recipe, run: RunFolder, model: str, report: Reporter, devices: Devices) -> dict[str, Any]:
+    from ..distill.training.train import require_gpus, train_model
 
-    record = train_model(training_job(recipe, run, model), run.stage(model), report)
+    if devices.count > 1:
+        if devices.gpus:
+            require_gpus(devices.gpus)
+        record = train_together(run, model, devices, report)
+    else:
+        record = train_model(training_job(recipe, run, model), run.stage(model), report)
     if model == "distilled":
         _warn_of_weak_teacher(run, report)
     return record.to_dict()
@@ -148,6 +157,7 @@ def training_job(recipe: Recipe, run: RunFolder, model: str) -> TrainingJob:
         teacher=recipe.teacher if distils else None,
         teacher_weights=run.stage("teacher") / WEIGHTS_NAME if distils else None,
         visual_log=run.path / VISUAL_LOG_NAME / model if recipe.training.visualdl else None,
+        unlabelled=Path(recipe.data.unlabelled) if distils and recipe.data.unlabelled else None,
     )
 
 

@@ -46,6 +46,10 @@ class Runtime(Protocol):
     def version(self) -> str:
         """The version of the library behind it."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth knowing of how it runs here, a sentence each."""
+
     def infer(self, images: NDArray[np.uint8]) -> RawOutput:
         """Run the graph.
 

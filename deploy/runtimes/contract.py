@@ -39,6 +39,11 @@ class CheckedRuntime:
         """The version of the library behind it."""
         return self._backend.version
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth knowing of how it runs here, a sentence each."""
+        return self._backend.notes
+
     def infer(self, images: NDArray[np.uint8]) -> RawOutput:
         """Run the graph; see :class:`~.base.Runtime`.
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the processor."""
+"""ONNX Runtime: on the processor, and on an NVIDIA GPU where its build can."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...bundle.manifest import Precision
 from ...core.errors import MissingDependencyError, TemperError
 from .base import RawOutput, TensorInfo
+from .onnxruntime_providers import CPU, providers, require_provider
 
 _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int64)": "int64"}
 _OUTPUTS = ("boxes", "scores", "labels", "count")
@@ -23,21 +25,28 @@ class OnnxRuntime:
         path: the ONNX file.
         threads: how many threads one call uses; None leaves it to ONNX Runtime (the physical cores), unless this
             process may use only some of the machine's cores: then all it may use.
+        name: which of :data:`~.onnxruntime_providers.PROVIDERS`.
+        precision: of the graph; TensorRT's provider must be told.
+        timing_cache: folder for what TensorRT's provider measures.
 
     Raises:
-        MissingDependencyError: if onnxruntime is not installed.
-        TemperError: if the file cannot be loaded.
+        MissingDependencyError: if onnxruntime is not installed, or its build has not the provider.
+        TemperError: if the file cannot be loaded, or the provider's libraries.
     """
 
-    name = "onnxruntime"
+    notes: tuple[str, ...] = ()
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingDependencyError(
-                f"ONNX Runtime cannot be imported ({error}). Install it with 'pip install onnxruntime'."
-            ) from error
+    def __init__(
+        self,
+        path: Path,
+        threads: int | None = None,
+        name: str = "onnxruntime",
+        precision: Precision = "fp32",
+        timing_cache: Path | None = None,
+    ) -> None:
+        onnxruntime = import_onnxruntime()
+        require_provider(name, onnxruntime.get_available_providers())
+        self.name = name
         self.version: str = onnxruntime.__version__
         self._path = path
         options = onnxruntime.SessionOptions()
@@ -46,13 +55,22 @@ class OnnxRuntime:
         options.inter_op_num_threads = 1
         options.intra_op_num_threads = threads if threads is not None else _default_threads()
         options.log_severity_level = 4  # its warnings speak of nodes; what fails is raised
+        chosen = providers(name, precision, timing_cache)
+        if chosen[0][0] != CPU and hasattr(onnxruntime, "preload_dlls"):
+            onnxruntime.preload_dlls()  # CUDA's libraries, where pip brought them
         try:
-            self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=chosen)
         except Exception as error:  # ONNX Runtime has a class of its own for every way a file can be wrong
             raise TemperError(
                 f"ONNX Runtime {self.version} cannot load {path}: {_first_line(error)}. "
                 "Export the bundle again, or install the ONNX Runtime it was made with."
             ) from error
+        if chosen[0][0] not in self._session.get_providers():
+            # it falls back to the processor without a word
+            raise TemperError(
+                f"ONNX Runtime {self.version} has {chosen[0][0]}, but its libraries do not load here. Install the CUDA "
+                "and cuDNN (for '-tensorrt' also the TensorRT) that this ONNX Runtime was built for."
+            )
         self.inputs = tuple(_describe(tensor) for tensor in self._session.get_inputs())
         self.outputs = tuple(_describe(tensor) for tensor in self._session.get_outputs())
 
@@ -69,6 +87,21 @@ class OnnxRuntime:
     def close(self) -> None:
         """Free the session."""
         self._session = None
+
+
+def import_onnxruntime() -> Any:
+    """The module ``onnxruntime``.
+
+    Raises:
+        MissingDependencyError: if it is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"ONNX Runtime cannot be imported ({error}). Install it with 'pip install onnxruntime'."
+        ) from error
+    return onnxruntime
 
 
 def _default_threads() -> int:

@@ -8,6 +8,7 @@ scale of float16's gradients; with early stopping, what it has seen and the best
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,7 @@ def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
 
     flat = {f"{group}/{name}": value for group, tensors in checkpoint.groups.items() for name, value in tensors.items()}
     told = {"step": checkpoint.step, "seconds": checkpoint.seconds, "stopping": checkpoint.stopping}
+    told["crc32"] = _crc32(flat)
     flat[_PROGRESS] = np.frombuffer(json.dumps(told).encode(), np.uint8)
     return bytes(safetensors.numpy.save({name: np.ascontiguousarray(flat[name]) for name in sorted(flat)}))
 
@@ -68,6 +70,8 @@ def parse_checkpoint(content: bytes, source: str) -> Checkpoint:
     try:
         flat = safetensors.numpy.load(content)
         told = json.loads(flat.pop(_PROGRESS).tobytes())
+        if told["crc32"] != _crc32(flat):
+            raise ValueError("its checksum does not agree")
         groups: dict[str, Weights] = {}
         for name, value in flat.items():
             group, _, rest = name.partition("/")
@@ -117,6 +121,16 @@ def latest_checkpoint(
             continue
         return found, warnings
     return None, warnings
+
+
+def _crc32(flat: Weights) -> int:
+    """A checksum over the tensors: the format has none of its own, and a flipped bit is still a number."""
+    value = 0
+    for name in sorted(flat):
+        value = zlib.crc32(
+            np.ascontiguousarray(flat[name]).reshape(-1).view(np.uint8).data, zlib.crc32(name.encode(), value)
+        )
+    return value
 
 
 def _files(folder: Path) -> list[Path]:

@@ -40,6 +40,7 @@ class TrainingJob:
         teacher: description of the teacher.
         teacher_weights: the teacher's trained weights.
         visual_log: folder for a VisualDL log of the training; None for no such log.
+        unlabelled: folder of pictures without boxes to distil on besides.
     """
 
     role: Role
@@ -55,6 +56,7 @@ class TrainingJob:
     teacher: DetectorSection | None = None
     teacher_weights: Path | None = None
     visual_log: Path | None = None
+    unlabelled: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -121,8 +121,8 @@ class Learner:
             _check_group(name, own.get(name, {}), groups.get(name, {}))
         shapes = {p.name: p.shape for p in self.parameters}
         for name, value in groups.get("optimizer", {}).items():
-            # the optimizer's tensors are called after the parameters they belong to; some are single numbers
-            owners = [shape for parameter, shape in shapes.items() if name.startswith(f"{parameter}_")]
+            # the optimizer's tensors have the name of their parameter in theirs; some are single numbers
+            owners = [shape for parameter, shape in shapes.items() if f"{parameter}_" in name]
             if not any(list(value.shape) == shape or value.size == 1 for shape in owners):
                 raise TemperError(f"its optimizer's '{name}' belongs to no parameter of this training")
         if ("scaler" in groups) != (self.precision.scaler is not None):

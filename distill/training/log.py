@@ -72,17 +72,20 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The entries of a ``metrics.jsonl``; a torn last line is left out, a missing file is empty."""
-    entries = []
+    """The entries of a ``metrics.jsonl`` up to the first damaged or torn line; a missing file is empty."""
+    entries: list[dict[str, Any]] = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return []
     for line in lines:
         try:
-            entries.append(json.loads(line))
+            entry = json.loads(line)
         except json.JSONDecodeError:
             break
+        if not (isinstance(entry, dict) and {"kind", "step"} <= entry.keys()):
+            break
+        entries.append(entry)
     return entries
 
 

@@ -27,6 +27,7 @@ from .record import step_entry, write_results
 from .schedule import learning_rate
 from .step import NotFiniteError, StepLosses, TrainingStep
 from .stopping import EarlyStopping, set_aside
+from .unlabelled import UnlabelledLessons
 
 
 class TrainingLoop:
@@ -61,12 +62,26 @@ class TrainingLoop:
             rank=ranks.rank(),
             ranks=ranks.size(),
         )
-        self.step = TrainingStep(self.learner, job.training.clip_norm, job.seed)
+        self.unlabelled = self._unlabelled()
+        self.step = TrainingStep(self.learner, job.training.clip_norm, job.seed, self.unlabelled)
         self.total = job.training.epochs * self.loader.steps_per_epoch
 
     @staticmethod
     def _store(job: TrainingJob, data: DataSet) -> PictureStore:
         return PictureStore(data, job.input.rule(), job.input.channels, CACHE_BYTES // ranks.size())
+
+    def _unlabelled(self) -> UnlabelledLessons | None:
+        if self.learner.distiller is None or self.job.unlabelled is None:
+            return None
+        judged = [self.job.val] if self.held is None else [self.job.val, self.held.data]
+        return UnlabelledLessons(
+            self.job,
+            self.learner.detector,
+            self.learner.distiller,
+            self.normalisation,
+            judged=judged,
+            warn=lambda text: self._say("warning", message=text),
+        )
 
     def run(self) -> TrainingRecord:
         """Train from the last checkpoint to the end and write the results."""
@@ -74,6 +89,8 @@ class TrainingLoop:
         self._introduce(first)
         self.log = TrainingLog(self.out, first, self.listener) if self.writes else None
         self.watch = LossWatch(e["total"] for e in self._past() if e["kind"] == "step")
+        if self.unlabelled is not None:
+            self.unlabelled.start(first, self.total)
         began = saved = time.monotonic()
         self.learner.detector.train()
         done = first
@@ -129,6 +146,8 @@ class TrainingLoop:
             self._say("note", message=f"{learner.fresh} tensors are not in {job.detector.weights} and start fresh.")
         if learner.distiller is not None:
             self._say("note", message=f"Distillation loss: {learner.distiller}; {learner.inherited} tensors inherited.")
+        if self.unlabelled is not None:
+            self._say("note", message=f"Distilling on {len(self.unlabelled.store.data)} unlabelled pictures as well.")
         if ranks.size() > 1:
             each = f"{self.loader.share} of the {self.loader.batch_size} pictures of a batch each"
             self._say("note", message=f"{ranks.size()} processes train together, {each}.")
@@ -138,7 +157,7 @@ class TrainingLoop:
         rate, epoch = learning_rate(section, step, spe), step // spe
         trouble: NotFiniteError | MemoryError
         try:
-            losses = self.step(step, batch, rate=rate, epoch=epoch)
+            losses = self.step(step, batch, rate=rate, epoch=epoch, progress=step / self.total)
         except (NotFiniteError, MemoryError) as error:
             # the traceback holds all that the step had computed; without it, that memory is free again
             trouble = error.with_traceback(None)

@@ -12,6 +12,7 @@ from ..paddle_import import paddle
 from .learner import Learner
 from .loader import Batch
 from .precision import in_float32
+from .unlabelled import UnlabelledLessons
 
 # keeps what Paddle draws apart from the streams of the loader
 _STEP_SEED = 7_919
@@ -49,13 +50,16 @@ class TrainingStep:
         learner: is moved.
         clip_norm: largest norm of the gradient; None for any.
         seed: of the run.
+        unlabelled: adds what its pictures say to the distillation losses, if there are such.
     """
 
-    def __init__(self, learner: Learner, clip_norm: float | None, seed: int) -> None:
-        self.learner, self.seed = learner, seed
+    def __init__(
+        self, learner: Learner, clip_norm: float | None, seed: int, unlabelled: UnlabelledLessons | None = None
+    ) -> None:
+        self.learner, self.seed, self.unlabelled = learner, seed, unlabelled
         self.clip_norm = math.inf if clip_norm is None else clip_norm
 
-    def __call__(self, step: int, batch: Batch, *, rate: float, epoch: int) -> StepLosses:
+    def __call__(self, step: int, batch: Batch, *, rate: float, epoch: int, progress: float = 0.0) -> StepLosses:
         """Do one step.
 
         Args:
@@ -63,6 +67,7 @@ class TrainingStep:
             batch: this rank's share.
             rate: the learning rate.
             epoch: counted from 0.
+            progress: share of the training that is done.
 
         Raises:
             NotFiniteError: if the loss or its gradient is not finite, on any rank.
@@ -72,7 +77,7 @@ class TrainingStep:
         # whatever Paddle draws depends on the step alone, so that nothing of it need be kept
         paddle.seed(self.seed * _STEP_SEED + step)
         learner.optimizer.set_lr(rate)
-        terms, lessons = self.forward(batch, epoch)
+        terms, lessons = self.forward(batch, epoch, progress)
         losses = _over_ranks(terms, lessons)
         if not math.isfinite(losses.total):
             raise NotFiniteError("training loss", losses)
@@ -85,7 +90,9 @@ class TrainingStep:
             learner.average.update(step)
         return losses
 
-    def forward(self, batch: Batch, epoch: int) -> tuple[dict[str, paddle.Tensor], dict[str, paddle.Tensor]]:
+    def forward(
+        self, batch: Batch, epoch: int, progress: float = 0.0
+    ) -> tuple[dict[str, paddle.Tensor], dict[str, paddle.Tensor]]:
         """The detector's own losses and the distillation losses of a batch, by name."""
         learner = self.learner
         images = paddle.to_tensor(batch.images)
@@ -94,8 +101,9 @@ class TrainingStep:
             outputs = learner.detector.head_outputs(features)
             lessons = {}
             if learner.distiller is not None:
-                lessons = learner.distiller(batch, images, features, outputs, epoch)
-        progress = epoch / max(1, learner.job.training.epochs)
+                lessons = learner.distiller(batch, images, features, outputs, epoch, progress)
+            if self.unlabelled is not None:
+                lessons = self.unlabelled.join(lessons, len(batch.samples), progress)
         return learner.detector.losses(in_float32(outputs), batch.targets, progress), lessons
 
     def rehearse(self, batch: Batch, epoch: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...core.errors import TemperError
@@ -60,6 +61,20 @@ def use_device(device: str) -> None:
             "GPU build."
         )
     paddle.set_device(device)
+
+
+def require_gpus(numbers: Sequence[int]) -> None:
+    """Refuse GPUs that are not there.
+
+    Raises:
+        TemperError: if Paddle sees no GPU, or too few.
+    """
+    use_device("gpu")
+    there = paddle.device.cuda.device_count()
+    missing = [str(number) for number in numbers if number >= there]
+    if missing:
+        known = "0" if there == 1 else f"0 to {there - 1}"
+        raise TemperError(f"There is no GPU {', '.join(missing)} here: Paddle sees those with the numbers {known}.")
 
 
 def _check(job: TrainingJob) -> None:

@@ -78,11 +78,14 @@ class _VisualLog:
         if entry["kind"] == "step":
             self._scalars("loss", {"total": entry["total"], **entry["losses"]}, step)
             self._scalars("distillation", entry["distillation"], step)
-            self.writer.add_scalar("learning_rate", entry["learning_rate"], step)
+            rates = {name: entry.get(name) for name in ("learning_rate", "gradient_norm")}
+            self._scalars("step", rates, step)
         elif entry["kind"] == "evaluated":
             figures = {name.replace("ap", "AP", 1): value for name, value in entry.items() if name.startswith("ap")}
             self._scalars("accuracy", {"mAP": figures.pop("AP"), **figures}, step)
             self._scalars("mAP of class", entry["per_class"], step)
+        elif entry["kind"] == "held_out":
+            self._scalars("accuracy", {"mAP on pictures set aside": entry["ap"]}, step)
         elif entry["kind"] == "examples" and self._is_time_to_draw(int(entry["epoch"])):
             for number, picture in enumerate(entry["pictures"], start=1):
                 drawn = self._draw(picture)

@@ -191,10 +191,9 @@ class _Sweeping:
         """Try values until there are enough trials."""
         trials = self.sweep.trials
         self.study.begin({field.path: self._own_value(field.path) for field in self.sweep.space}, trials)
-        combinations = len(self.study.combinations(trials))
-        if combinations:
-            trials = combinations
-            self._say("note", f"{combinations} combinations are all there are, and each is tried once.")
+        if self.study.size() <= trials:
+            trials = int(self.study.size())
+            self._say("note", f"{trials} combinations are all there are, and each is tried once.")
         if self.study.retry_interrupted():
             self._say("note", "Going on with the trial that was interrupted.")
         results = self.study.results()
@@ -224,7 +223,7 @@ class _Sweeping:
             self.report(event)
             if event.kind == "evaluated":
                 epoch, score = int(event.data["epoch"]), event.data["figures"][self.sweep.metric]
-                if trial.falls_behind(epoch, score or 0.0) and epoch < self.epochs:
+                if trial.falls_behind(epoch, score or 0.0) and not event.data["final"]:
                     raise _Pruned
 
         def ended(outcome: Literal["pruned", "failed"], why: str = "") -> TrialResult:

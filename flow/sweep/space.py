@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,14 @@ class SweptField(ABC):
         """Values that must be fit for a recipe so that all are: the ends of a range, every choice."""
 
     @abstractmethod
+    def count(self) -> float:
+        """How many values there are; infinitely many where any number will do."""
+
+    @abstractmethod
+    def parameters(self) -> list[Any]:
+        """What Optuna calls each of finitely many values."""
+
+    @abstractmethod
     def parameter(self, value: Any) -> Any:
         """What Optuna calls ``value``; None if the sweep does not reach it."""
 
@@ -83,6 +92,16 @@ class Range(SweptField):
         """Both ends."""
         return (self.low, self.high)
 
+    def count(self) -> float:
+        """Infinite, but for whole numbers."""
+        return math.inf if self.step is None else 1 + (self.high - self.low) // self.step
+
+    def parameters(self) -> list[Any]:
+        """The whole numbers of the range."""
+        if self.step is None:
+            raise ValueError(f"{self.name} has infinitely many values")
+        return list(range(int(self.low), int(self.high) + 1, self.step))
+
     def parameter(self, value: Any) -> Any:
         """The value itself where the range reaches it."""
         if not isinstance(value, int | float) or not self.low <= value <= self.high:
@@ -107,6 +126,14 @@ class Choices(SweptField):
     def samples(self) -> tuple[Any, ...]:
         """Every choice."""
         return self.values
+
+    def count(self) -> float:
+        """How many choices there are."""
+        return len(self.values)
+
+    def parameters(self) -> list[Any]:
+        """Every choice's label."""
+        return list(map(_label, self.values))
 
     def parameter(self, value: Any) -> Any:
         """The value's label where it is among the choices."""

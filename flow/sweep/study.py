@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +19,7 @@ import numpy as np
 from ...core.errors import MissingDependencyError, TemperError
 from ...distill.recipe_fields import FieldPath
 from ..requirements import is_installed, training_install_hint
-from .space import Choices, SweptField
+from .space import SweptField
 
 if TYPE_CHECKING:
     import optuna
@@ -29,8 +30,8 @@ Outcome = Literal["done", "pruned", "failed"]
 
 # what is kept of a trial beside Optuna's own columns
 _RESULT, _REPEATED, _RETRIES, _EVALUATIONS = "result", "repeated", "retries", "evaluations"
-#: After so many suggestions that were tried before, there is nothing left to try.
-_MOST_REPEATS = 50
+#: Combinations that are looked through for one that was not tried; among more, the sampler seldom comes back to one.
+_MOST_LISTED = 100_000
 
 
 @dataclass(frozen=True)
@@ -159,18 +160,18 @@ class Study:
         own = {one.name: one.parameter(first[one.path]) for one in self.space}
         if None not in own.values():
             self._study.enqueue_trial(own)
-        for values in self.combinations(trials):
-            if values != own:
-                self._study.enqueue_trial(values)
+        if self.size() <= trials:
+            for values in self._combinations():
+                if values != own:
+                    self._study.enqueue_trial(values)
 
-    def combinations(self, trials: int) -> list[dict[str, Any]]:
-        """All that the sweep can try, if that is no more than ``trials``; else nothing."""
-        if not all(isinstance(one, Choices) for one in self.space):
-            return []
-        labels = [[one.parameter(value) for value in one.samples()] for one in self.space]
-        if np.prod([len(one) for one in labels]) > trials:
-            return []
-        return [dict(zip((one.name for one in self.space), row, strict=True)) for row in itertools.product(*labels)]
+    def size(self) -> float:
+        """How many combinations the sweep can try; often infinite."""
+        return math.prod(one.count() for one in self.space)
+
+    def _combinations(self) -> Iterator[dict[str, Any]]:
+        for row in itertools.product(*(one.parameters() for one in self.space)):
+            yield dict(zip((one.name for one in self.space), row, strict=True))
 
     def retry_interrupted(self) -> int:
         """Line up again what was at work when the sweep was killed; returns how many trials that are."""
@@ -195,27 +196,33 @@ class Study:
 
     def next(self) -> OpenTrial:
         """The next trial; suggestions that were tried before are passed over."""
-        for _ in range(_MOST_REPEATS):
+        while True:
             over = [t for t in self._study.get_trials(deepcopy=False) if {_RESULT, _REPEATED} & set(t.user_attrs)]
+            finished = [old for old in over if _RESULT in old.user_attrs]
             # as if from the beginning each time: what comes next depends on the seed and the finished trials alone
+            words = np.random.SeedSequence([self.seed, len(over)]).generate_state(1)
             self._study.sampler = self._optuna.samplers.TPESampler(
-                n_startup_trials=2 + 2 * len(self.space),
-                seed=int(np.random.SeedSequence([self.seed, len(over)]).generate_state(1)[0]),
-                constant_liar=False,
+                n_startup_trials=2 + 2 * len(self.space), seed=int(words[0]), constant_liar=False
             )
             trial = self._study.ask()
             values = {one.path: one.suggest(trial) for one in self.space}
-            finished = [old for old in over if _RESULT in old.user_attrs]
             if all(old.params != trial.params for old in finished):
                 break
             trial.set_user_attr(_REPEATED, True)
             self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
-        else:
-            raise TemperError(f"All {len(finished)} combinations that the sweep can reach have been tried.")
+            if self.size() <= _MOST_LISTED:
+                self._line_up_another(finished, int(words[0]))
         known = {int(epoch): score for epoch, score in trial.user_attrs.get(_EVALUATIONS, {}).items()}
         for epoch, score in sorted(known.items()):
             trial.report(score, epoch)
         return OpenTrial(trial, len(finished) + 1, values, known)
+
+    def _line_up_another(self, finished: Sequence[optuna.trial.FrozenTrial], seed: int) -> None:
+        """The sampler is sure of the best: a combination at random is worth more than the same one again."""
+        left = [values for values in self._combinations() if all(old.params != values for old in finished)]
+        if not left:
+            raise TemperError(f"All {len(finished)} combinations that the sweep can reach have been tried.")
+        self._study.enqueue_trial(left[seed % len(left)])
 
     def tell(self, trial: OpenTrial, result: TrialResult) -> None:
         """Keep what came of a trial."""

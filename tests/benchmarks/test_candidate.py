@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from temper.benchmarks.candidate import Candidate, list_candidates, open_candidates
 from temper.core.errors import TemperError, UsageError
+from temper.core.files import read_json, write_json
 from temper.detection.dataset import DataSet
 from tiny_bundle import make_tiny_bundle
 
@@ -23,6 +24,30 @@ def test_every_combination_is_listed(bundles: dict[str, Path]) -> None:
 def test_an_absent_precision_lists_those_there_are(bundles: dict[str, Path]) -> None:
     with pytest.raises(UsageError, match="no variant 'int8'; it has fp32"):
         list_candidates([bundles["student"]], precisions=("int8",))
+
+
+def test_a_runtime_takes_the_variants_made_for_it(tmp_path: Path) -> None:
+    path = make_tiny_bundle(tmp_path)
+    manifest = read_json(path / "manifest.json")
+    (variant,) = manifest["variants"]
+    for name, target in (("int8", "cpu"), ("int8-trt", "tensorrt")):
+        manifest["variants"].append({**variant, "name": name, "precision": "int8", "target": target})
+    write_json(path / "manifest.json", manifest)
+    listed = list_candidates([path], runtimes=("onnxruntime", "openvino", "onnxruntime-tensorrt", "tensorrt"))
+    assert [(c.runtime, c.variant) for c in listed] == [
+        ("onnxruntime", "fp32"),
+        ("onnxruntime", "int8"),
+        ("openvino", "fp32"),
+        ("openvino", "int8"),
+        ("onnxruntime-tensorrt", "fp32"),
+        ("onnxruntime-tensorrt", "int8-trt"),
+        ("tensorrt", "fp32"),
+        ("tensorrt", "int8-trt"),
+    ]
+    with pytest.raises(
+        UsageError, match=r"openvino runs variants made for any or cpu; of tiny.temper there are only int8-"
+    ):
+        list_candidates([path], precisions=("int8-trt",), runtimes=("openvino",))
 
 
 def test_opened_candidates_know_their_subject(bundles: dict[str, Path], data: DataSet) -> None:

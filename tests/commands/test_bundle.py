@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from temper.bundle.manifest import Accuracy, Manifest, Parity
 from temper.commands.bundle import bundle, describe
 from temper.core.errors import TemperError
 from temper.core.files import read_json, sha256_file, write_json
-from tiny_bundle import make_tiny_bundle
+from temper.detection.dataset import save_split
+from tiny_bundle import LABELS, make_tiny_bundle
+from toy_data import toy_data
 
 
 @pytest.fixture
@@ -76,17 +79,51 @@ def test_describe_needs_no_versions(tiny: Path) -> None:
 def test_check_passes_a_good_bundle(tiny: Path) -> None:
     result = invoke("check", tiny, "--threads", 1)
     assert result.exit_code == 0, result.exception
-    assert result.output.splitlines() == ["manifest and hashes  ok (1 graph)", "fp32 on onnxruntime  ok"]
+    assert result.output.splitlines() == [
+        "manifest and hashes  ok (1 graph)",
+        "fp32 on onnxruntime  ok",
+        "fp32 on openvino  ok",
+    ]
 
 
 def test_check_as_json(tiny: Path) -> None:
     result = invoke("check", tiny, "--json")
-    assert json.loads(result.output) == {
-        "variant": "fp32",
-        "runtime": "onnxruntime",
-        "fault": None,
-        "skipped": None,
-    }
+    assert [json.loads(line) for line in result.output.splitlines()] == [
+        {"variant": "fp32", "runtime": runtime, "fault": None, "skipped": None}
+        for runtime in ("onnxruntime", "openvino")
+    ]
+
+
+def test_check_on_a_runtime_writes_what_may_be_passed_on(tiny: Path) -> None:
+    result = invoke("check", tiny, "--runtime", "openvino", "--threads", 1)
+    assert result.exit_code == 0, result.exception
+    path = tiny.parent / "tiny.check-openvino.json"
+    lines = result.output.splitlines()
+    assert lines[0] == "manifest and hashes  ok (1 graph)"
+    assert lines[-2].startswith(
+        "fp32 on openvino  ok: 8 pictures, 100.0% of the detections found again, scores off by "
+    )
+    assert lines[-1] == f"Written, to be passed on: {path}"
+    assert read_json(path)["passed"] is True
+
+
+def test_check_with_data_measures_on_every_runtime_that_builds_nothing(tiny: Path, tmp_path: Path) -> None:
+    data = replace(toy_data(tmp_path / "data" / "images", 4), labels=LABELS)
+    save_split(data, tmp_path / "data", "test")
+    words = ("check", tiny, "--data", tmp_path / "data", "--split", "test", "--limit", 3, "--threads", 1, "--json")
+    result = invoke(*words)
+    assert result.exit_code == 0, result.exception
+    said = [json.loads(line) for line in result.output.splitlines() if '"variant"' in line]
+    assert [(line["runtime"], line["faults"]) for line in said] == [("onnxruntime", []), ("openvino", [])]
+    (checked,) = read_json(tmp_path / "tiny.check-openvino.json")["variants"]
+    assert checked["accuracy"]["runtime"]["images"] == 3
+
+
+def test_check_on_a_runtime_that_is_not_here_is_one_sentence(tiny: Path) -> None:
+    result = invoke("check", tiny, "--runtime", "tensorrt")
+    assert isinstance(result.exception, TemperError)
+    assert "no NVIDIA driver" in str(result.exception)
+    assert not (tiny.parent / "tiny.check-tensorrt.json").exists()
 
 
 def test_check_finds_a_changed_graph(tiny: Path) -> None:
@@ -106,7 +143,7 @@ def test_check_finds_a_graph_that_does_not_run(tiny: Path) -> None:
     change(tiny, variants=[{**variant, "sha256": sha256_file(graph), "bytes": graph.stat().st_size}])
     result = invoke("check", tiny)
     assert isinstance(result.exception, TemperError)
-    assert "does not work on this machine: 1 of its graphs failed" in str(result.exception)
+    assert "does not work on this machine: 2 of its graphs failed" in str(result.exception)
     assert "cannot load" in result.output
 
 

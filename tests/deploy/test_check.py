@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from standin import use_tensorrt
 from temper.bundle.loader import Bundle, open_bundle
 from temper.bundle.manifest import Manifest
 from temper.deploy.check import answer_faults, check_bundle, check_pictures, same_answer
@@ -29,9 +30,10 @@ def answer(bundle_path: Path) -> RawOutput:
 @pytest.mark.parametrize("channels", ["grey", "rgb"])
 def test_a_good_bundle_passes(tmp_path: Path, channels: str) -> None:
     bundle = open_bundle(make_tiny_bundle(tmp_path, channels, (96, 64)))  # type: ignore[arg-type]
-    (result,) = check_bundle(bundle, threads=1)
-    assert result
-    assert (result.variant, result.runtime, result.fault, result.skipped) == ("fp32", "onnxruntime", None, None)
+    results = list(check_bundle(bundle, threads=1))
+    assert all(results)
+    assert [(result.variant, result.runtime) for result in results] == [("fp32", "onnxruntime"), ("fp32", "openvino")]
+    assert not any(result.fault or result.skipped for result in results)
 
 
 def test_the_pictures_differ_and_are_found_something_on(manifest: Manifest, answer: RawOutput) -> None:
@@ -46,15 +48,32 @@ def test_a_variant_for_another_machine_is_not_tried(bundle_path: Path) -> None:
     whole = open_bundle(bundle_path)
     variant = whole.manifest.variants[0].model_copy(update={"target": "tensorrt"})
     bundle = Bundle(whole.path, whole.folder, whole.manifest.model_copy(update={"variants": [variant]}))
-    (result,) = check_bundle(bundle)
+    (result,) = check_bundle(bundle, runtimes=["onnxruntime"])
     assert result
     assert result.skipped == "made for tensorrt"
+
+
+def test_what_builds_an_engine_first_is_tried_only_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_tensorrt(monkeypatch, "10.16")
+    bundle = open_bundle(make_tiny_bundle(tmp_path))
+    said = {result.runtime: result.skipped for result in check_bundle(bundle, threads=1)}
+    assert said == {
+        "onnxruntime": None,
+        "openvino": None,
+        "tensorrt": "it builds an engine first; ask for it with --runtime tensorrt",
+    }
+    assert not (tmp_path / "tiny.engines").exists()
+    (result,) = check_bundle(bundle, runtimes=["tensorrt"])
+    assert result and result.skipped is None
+    assert (tmp_path / "tiny.engines").exists()
 
 
 def test_a_graph_that_does_not_keep_to_the_manifest_is_found(bundle_path: Path) -> None:
     whole = open_bundle(bundle_path)
     manifest = whole.manifest.model_copy(update={"max_detections": 50})
-    (result,) = check_bundle(Bundle(whole.path, whole.folder, manifest), threads=1)
+    (result,) = check_bundle(Bundle(whole.path, whole.folder, manifest), runtimes=["onnxruntime"], threads=1)
     assert not result
     assert result.fault is not None
     assert "by the manifest it should be float32 [B, 50, 4]" in result.fault
@@ -63,7 +82,7 @@ def test_a_graph_that_does_not_keep_to_the_manifest_is_found(bundle_path: Path) 
 def test_a_score_below_the_floor_is_found(bundle_path: Path) -> None:
     whole = open_bundle(bundle_path)
     manifest = whole.manifest.model_copy(update={"score_floor": 0.2})
-    (result,) = check_bundle(Bundle(whole.path, whole.folder, manifest), threads=1)
+    (result,) = check_bundle(Bundle(whole.path, whole.folder, manifest), runtimes=["onnxruntime"], threads=1)
     assert result.fault is not None
     assert "Variant 'fp32' breaks the contract on onnxruntime: scores go from" in result.fault
 

@@ -92,7 +92,7 @@ def test_from_weights_to_bundle(job: ExportJob, tmp_path: Path, capfd: pytest.Ca
 
     bundle = open_bundle(target)
     assert bundle.manifest == manifest
-    assert [v.name for v in manifest.variants] == ["fp32", "int8"]
+    assert [(v.name, v.target) for v in manifest.variants] == [("fp32", "any"), ("int8", "cpu")]
     assert (manifest.input.width, manifest.input.height, manifest.input.channels) == (96, 64, "grey")
     assert set(manifest.thresholds) == set(job.labels)
     assert manifest.made_by.weights_sha256 == sha256_file(job.weights)

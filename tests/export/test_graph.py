@@ -71,6 +71,15 @@ def test_everything_inside_is_what_it_was_outside(channels: str, normalisation: 
     assert (count[3:] > 2).all(), "the test shows little on so few detections"
 
 
+@pytest.mark.parametrize(
+    ("channels", "normalisation"), [("grey", GREY), ("rgb", IMAGENET), ("grey", IMAGENET), ("rgb", GREY)]
+)
+def test_bytes_go_into_a_cast_and_nowhere_else(channels: str, normalisation: Normalisation) -> None:
+    # TensorRT refuses any other layer on uint8, even one that only moves data
+    graph = tiny_graph(channels, SIZE, normalisation=normalisation).graph
+    assert [node.op_type for node in graph.node if "image" in node.input] == ["Cast"]
+
+
 def _with_identity_first(network: onnx.ModelProto) -> onnx.ModelProto:
     """The same network with a node before its first convolution, so that nothing can be folded into it."""
     network.graph.node.insert(0, helper.make_node("Identity", ["image"], ["first"]))

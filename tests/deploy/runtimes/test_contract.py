@@ -41,6 +41,7 @@ class FixedBackend:
 
     name = "fixed"
     version = "1"
+    notes = ()
     inputs = INPUTS
 
     def __init__(self, answer: RawOutput, outputs: tuple[TensorInfo, ...] = OUTPUTS) -> None:

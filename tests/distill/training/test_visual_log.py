@@ -50,7 +50,7 @@ def test_a_killed_and_resumed_training_has_every_step_once(make_job, tmp_path):
     train_model(broken, tmp_path / "broken", silent)
     logs = [read_log(tmp_path / "vdl" / name) for name in ("whole", "broken")]
     tags = set(logs[0].get_tags()["scalar"])
-    assert {"loss/total", "loss/classification", "learning_rate", "accuracy/mAP", "mAP of class/dark"} <= tags
+    assert {"loss/total", "loss/classification", "step/learning_rate", "accuracy/mAP", "mAP of class/dark"} <= tags
     assert set(logs[1].get_tags()["scalar"]) == tags
     for tag in tags:
         assert points(logs[0], tag) == points(logs[1], tag)

@@ -133,8 +133,7 @@ def test_a_killed_process_between_result_and_storage_loses_nothing(tmp_path: Pat
 def test_few_combinations_are_each_tried_once(tmp_path: Path) -> None:
     space = parse_space([], ["distillation.inherit=true,false", "distillation.mgd.alpha=1,2,3"])
     study = Study(tmp_path, "steel", space, 0, "none", EPOCHS)
-    assert len(study.combinations(6)) == 6
-    assert study.combinations(5) == []
+    assert study.size() == 6
     study.begin({INHERIT: False, ALPHA: 2}, 6)
     for _ in range(6):
         carry_out(study, study.next())
@@ -143,6 +142,19 @@ def test_few_combinations_are_each_tried_once(tmp_path: Path) -> None:
     assert len(set(tried)) == 6
     with pytest.raises(TemperError, match="All 6 combinations"):
         study.next()
+
+
+def test_the_sampler_does_not_try_the_same_again(tmp_path: Path) -> None:
+    space = parse_space(["student.training.epochs=1:7"], [])
+    epochs = ("student", "training", "epochs")
+    study = Study(tmp_path, "steel", space, 0, "none", EPOCHS)
+    study.begin({epochs: 3}, 5)
+    assert study.size() == 7
+    for _ in range(7):
+        trial = study.next()
+        value = trial.values[epochs]
+        study.tell(trial, TrialResult(trial.place, "f", {"student.training.epochs": value}, "done", value, 1, 1.0))
+    assert sorted(one.values["student.training.epochs"] for one in study.results()) == [1, 2, 3, 4, 5, 6, 7]
 
 
 def test_a_storage_that_is_none_is_told(tmp_path: Path) -> None:

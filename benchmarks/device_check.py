@@ -1,0 +1,328 @@
+"""Does a bundle detect on this device what it should? Parity and accuracy on one runtime, written down to be shared.
+
+Every graph runs on the runtime in question and, as the reference, on ONNX Runtime on the processor: the same pictures,
+one at a time, as on the line. Without a data set the pictures are made up, and there is no mAP.
+
+The result lies beside the bundle as ``NAME.check-RUNTIME.json``. It holds figures, versions and hashes; no picture, no
+path and no name of a person or a host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import __version__
+from ..bundle.loader import Bundle
+from ..bundle.manifest import BUNDLE_SUFFIX, Variant
+from ..core.errors import MissingDependencyError, TemperError, UsageError
+from ..core.events import Event, Reporter
+from ..core.files import sha256_json, write_json
+from ..deploy.check import answer_faults, check_pictures, same_answer
+from ..deploy.compare import TOLERANCES, Comparison, tolerance_dict
+from ..deploy.detector import BundleDetector
+from ..deploy.engines.build import ensure_engine
+from ..deploy.runtimes.base import RawOutput, Runtime
+from ..deploy.runtimes.load import DEFAULT_RUNTIME, load_runtime, runtime_kind
+from ..deploy.runtimes.tensorrt import TensorRt
+from ..detection.dataset import DataSet
+from ..detection.detections import Detections
+from ..detection.images import read_image
+from ..detection.metrics import AccuracyFigures, evaluate
+from .candidate import require_same_labels
+from .machine import machine_state, now
+
+STAGE = "check"
+SCHEMA_VERSION = 1
+#: Pictures made up where there is no data set, and pictures in the batch that must equal them one by one.
+MADE_UP = 8
+BATCH = 8
+_PROGRESS_STEP = 10
+_MOST_FAULTS = 3
+
+
+@dataclass(frozen=True)
+class VariantResult:
+    """How one graph did on the runtime.
+
+    Attributes:
+        variant: its name.
+        faults: what is wrong, a clause each; none means that it passed, or was not tried.
+        skipped: why it was not tried; None if it was.
+        record: the figures, as plain JSON values.
+    """
+
+    variant: str
+    faults: tuple[str, ...]
+    skipped: str | None
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DeviceCheck:
+    """The check of a bundle on one runtime: its results, and the file they were written to."""
+
+    results: tuple[VariantResult, ...]
+    path: Path
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was tried and nothing was wrong."""
+        tried = [result for result in self.results if result.skipped is None]
+        return bool(tried) and not any(result.faults for result in tried)
+
+
+def check_on_device(
+    bundle: Bundle,
+    runtime: str,
+    data: DataSet | None,
+    report: Reporter,
+    *,
+    threads: int | None = None,
+) -> DeviceCheck:
+    """Check every graph of a bundle that a runtime is meant for, and write the result beside the bundle.
+
+    Args:
+        bundle: opened, so its hashes are checked.
+        runtime: a name in the runtimes' registry.
+        data: pictures and truth; None makes pictures up, and leaves mAP out.
+        report: hears of the progress, under the stage ``check``.
+        threads: of the runtime; None lets it choose.
+
+    Raises:
+        UsageError: if there is no such runtime.
+        MissingDependencyError: if it is not on this machine.
+        TemperError: if the data does not fit the bundle, a picture cannot be read, or the result cannot be written.
+    """
+    kind = runtime_kind(runtime)
+    absence = kind.absence()
+    if absence:
+        raise MissingDependencyError(absence)
+    if data is not None:
+        require_same_labels(bundle, data)
+        if not len(data):
+            raise UsageError(f"The data set {data.name} has no pictures, so nothing can be checked on it.")
+    machine = machine_state(sample_seconds=0)
+    results = []
+    for variant in bundle.manifest.variants:
+        if variant.target not in kind.targets:
+            results.append(VariantResult(variant.name, (), f"made for {variant.target}", _identity(variant)))
+            continue
+        check = _Check(bundle, variant, runtime, threads, data, report)
+        results.append(check.run())
+    path = result_path(bundle, runtime)
+    done = DeviceCheck(tuple(results), path)
+    write_json(
+        path,
+        {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "measured",
+            "temper": __version__,
+            "checked_at": now(),
+            "passed": done.passed,
+            "runtime": runtime,
+            "reference": DEFAULT_RUNTIME,
+            "bundle": {
+                "name": bundle.manifest.name,
+                "manifest_sha256": sha256_json(bundle.manifest.model_dump(mode="json")),
+            },
+            "data_sha256": None if data is None else data.content_hash(),
+            "machine": asdict(machine),
+            "variants": [
+                {
+                    **result.record,
+                    "passed": not result.faults and result.skipped is None,
+                    "skipped": result.skipped,
+                    "faults": list(result.faults),
+                }
+                for result in results
+            ],
+        },
+    )
+    return done
+
+
+def result_path(bundle: Bundle, runtime: str) -> Path:
+    """Where the result of a check lies: beside the bundle."""
+    whole = bundle.path.resolve()
+    name = whole.name.removesuffix(".zip").removesuffix(BUNDLE_SUFFIX)
+    return whole.parent / f"{name}.check-{runtime}.json"
+
+
+@dataclass(frozen=True)
+class _Check:
+    """One graph on one runtime."""
+
+    bundle: Bundle
+    variant: Variant
+    runtime: str
+    threads: int | None
+    data: DataSet | None
+    report: Reporter
+
+    def run(self) -> VariantResult:
+        record = _identity(self.variant)
+        try:
+            faults = self._measure(record)
+        except TemperError as error:
+            faults = [str(error).rstrip(".")]
+        return VariantResult(self.variant.name, tuple(faults), None, record)
+
+    def _measure(self, record: dict[str, Any]) -> list[str]:
+        """Fill the record; gives what is wrong."""
+        if self.runtime == TensorRt.name:
+            engine = ensure_engine(self.bundle, self.variant, report=self.report)
+            record["engine"] = engine.record.model_dump(mode="json")
+        with contextlib.ExitStack() as stack:
+            tested = self._load(self.runtime, stack)
+            record["runtime_version"] = tested.version
+            # on the reference itself there is nothing to compare with
+            reference = None if self.runtime == DEFAULT_RUNTIME else self._load(DEFAULT_RUNTIME, stack)
+            record["reference_version"] = None if reference is None else reference.version
+            faults = self._run_pictures(BundleDetector(self.bundle, self.variant, tested), reference, record)
+            faults += self._check_batch(BundleDetector(self.bundle, self.variant, tested), record)
+            record["notes"] = list(tested.notes)
+        return faults
+
+    def _load(self, name: str, stack: contextlib.ExitStack) -> Runtime:
+        runtime = load_runtime(name, self.bundle, self.variant, threads=self.threads, report=self.report)
+        stack.callback(runtime.close)
+        return runtime
+
+    def _run_pictures(self, detector: BundleDetector, reference: Runtime | None, record: dict[str, Any]) -> list[str]:
+        comparison = Comparison(self.bundle.manifest.score_floor)
+        faults: list[str] = []
+        found: dict[str, list[Detections]] = {"runtime": [], "reference": []}
+        total = MADE_UP if self.data is None else len(self.data)
+        for index in range(total):
+            image = self._image(index)
+            picture = detector.to_input(image)[np.newaxis]
+            ours = detector.runtime.infer(picture)
+            faults += answer_faults(ours, self.bundle.manifest)
+            found["runtime"].append(detector.to_detections(ours, 0, image, ""))
+            if reference is not None:
+                theirs = reference.infer(picture)
+                comparison.add(theirs, ours)
+                found["reference"].append(detector.to_detections(theirs, 0, image, ""))
+            if (index + 1) % _PROGRESS_STEP == 0 or index + 1 == total:
+                self.report(Event("step", STAGE, {"done": index + 1, "total": total, "unit": "pictures"}))
+        faults = _first_few(list(dict.fromkeys(faults)))
+        record["pictures"] = total
+        record["tolerance"] = tolerance_dict(self.variant.precision)
+        record["comparison"] = None if reference is None else comparison.to_dict()
+        least = TOLERANCES[self.variant.precision].matched_share
+        if comparison.matched_share < least:
+            faults.append(
+                f"{comparison.matched_share:.1%} of the detections have a partner in the reference's, at least "
+                f"{least:.0%} should"
+            )
+        if self.data is not None:
+            figures = {name: evaluate(self.data, detections) for name, detections in found.items() if detections}
+            faults += self._judge_accuracy(figures, record)
+        return faults
+
+    def _judge_accuracy(self, figures: dict[str, AccuracyFigures], record: dict[str, Any]) -> list[str]:
+        at_export = self.variant.accuracy
+        record["accuracy"] = {name: one.to_dict() for name, one in figures.items()}
+        record["accuracy"]["ap_at_export"] = None if at_export is None else at_export.ap
+        ours, theirs = (figures[name].ap if name in figures else None for name in ("runtime", "reference"))
+        most = TOLERANCES[self.variant.precision].map_points
+        if ours is not None and theirs is not None and abs(ours - theirs) > most:
+            return [f"mAP is {ours:.1f} and the reference's {theirs:.1f}, further apart than {most:g} points"]
+        return []
+
+    def _check_batch(self, detector: BundleDetector, record: dict[str, Any]) -> list[str]:
+        """Whether pictures in a batch get the answers they get alone."""
+        count = MADE_UP if self.data is None else len(self.data)
+        images = np.stack([detector.to_input(self._image(index % count)) for index in range(BATCH)])
+        try:
+            together = detector.runtime.infer(images)
+        except UsageError as error:
+            record["batch"] = {"size": BATCH, "same": None, "not_tried": str(error)}
+            return []
+        floor = self.bundle.manifest.score_floor
+        different = sum(
+            not same_answer(detector.runtime.infer(image[np.newaxis]), _row(together, index), floor)
+            for index, image in enumerate(images)
+        )
+        record["batch"] = {"size": BATCH, "same": not different, "not_tried": None}
+        return [f"{different} of {BATCH} pictures get another answer in a batch than alone"] if different else []
+
+    @functools.cached_property
+    def _made_up(self) -> NDArray[np.uint8]:
+        return made_up_pictures(self.bundle)
+
+    def _image(self, index: int) -> NDArray[np.uint8]:
+        if self.data is None:
+            return self._made_up[index]
+        return read_image(self.data.image_path(self.data.samples[index]), self.bundle.manifest.input.channels)
+
+
+def made_up_pictures(bundle: Bundle) -> NDArray[np.uint8]:
+    """Pictures at the graph's size, the same on every machine: those of the quick check, mirrored and dimmed.
+
+    Returns:
+        uint8 [8, H, W] or [8, H, W, 3].
+    """
+    two = check_pictures(bundle.manifest)
+    dimmed = (two // 2 + 20).astype(np.uint8)
+    return np.concatenate([two, two[:, :, ::-1], dimmed, dimmed[:, ::-1]])
+
+
+def summary_line(result: VariantResult, runtime: str) -> str:
+    """What the check of one graph came to, in a line."""
+    title = f"{result.variant} on {runtime}"
+    if result.skipped:
+        return f"{title}  not tried: {result.skipped}"
+    if result.faults:
+        return f"{title}  failed: {'; '.join(result.faults)}"
+    words = [f"{result.record['pictures']} pictures"]
+    comparison = result.record["comparison"]
+    if comparison is not None:
+        words.append(f"{comparison['matched_share']:.1%} of the detections found again")
+        scores, boxes = (comparison[name]["largest"] for name in ("scores_of_matched", "box_edges_of_matched_px"))
+        if scores is not None:
+            words.append(f"scores off by {scores:.1e}, boxes by {boxes:.1e} px")
+    accuracy = result.record.get("accuracy", {})
+    for name, who in (("runtime", "here"), ("reference", f"on {DEFAULT_RUNTIME}"), ("at_export", "at export")):
+        ap = accuracy["ap_at_export"] if name == "at_export" and accuracy else accuracy.get(name, {}).get("ap")
+        if ap is not None:
+            words.append(f"mAP {ap:.2f} {who}")
+    return f"{title}  ok: {', '.join(words)}"
+
+
+def _first_few(faults: list[str]) -> list[str]:
+    """The first of many: every picture may word the same fault with other numbers."""
+    return (
+        faults
+        if len(faults) <= _MOST_FAULTS
+        else [*faults[:_MOST_FAULTS], f"{len(faults) - _MOST_FAULTS} more like these"]
+    )
+
+
+def _identity(variant: Variant) -> dict[str, Any]:
+    return {"variant": variant.name, "precision": variant.precision, "graph_sha256": variant.sha256}
+
+
+def _row(answer: RawOutput, row: int) -> RawOutput:
+    part = slice(row, row + 1)
+    return RawOutput(answer.boxes[part], answer.scores[part], answer.labels[part], answer.count[part])
+
+
+def limited(data: DataSet, limit: int | None) -> DataSet:
+    """At most ``limit`` pictures of a data set, evenly spread over it."""
+    if limit is None or limit >= len(data):
+        return data
+    return data.subset(index * len(data) // limit for index in range(limit))
+
+
+def runtimes_to_check(named: Sequence[str], there: Sequence[str]) -> list[str]:
+    """The runtimes asked for; without any, those of this machine that build nothing first."""
+    return list(dict.fromkeys(named)) or [name for name in there if not runtime_kind(name).builds]

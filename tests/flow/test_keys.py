@@ -1,0 +1,149 @@
+"""Which stages a change touches. Each row names the stages that are done again; all others are left alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_stages import FakeStages, make_recipe
+from temper.core.errors import TemperError
+from temper.core.events import silent
+from temper.distill.recipe import Recipe
+from temper.flow.keys import NEEDS, STAGES, read_sources, stages_for
+from temper.flow.run import run_recipe
+
+EXPORTS = ["export-teacher", "export-student", "export-distilled"]
+AFTER = ["benchmark", "report"]
+MODELS = ["teacher", "student", "distilled"]
+
+
+def redone(runs: Path, before: Recipe, after: Recipe) -> list[str]:
+    """The stages that a second run does after a change."""
+    run_recipe(before, runs, silent, runner=FakeStages())
+    stages = FakeStages()
+    run_recipe(after, runs, silent, runner=stages)
+    return stages.done
+
+
+TEACHERS = ["teacher", "distilled", "export-teacher", "export-distilled", *AFTER]
+STUDENTS = ["student", "distilled", "export-student", "export-distilled", *AFTER]
+
+
+@pytest.mark.parametrize(
+    ("change", "stages"),
+    [
+        ({}, []),
+        ({"seed": 2}, [*MODELS, *EXPORTS, *AFTER]),
+        ({"data__synthetic": {"train": 9, "val": 4}}, list(STAGES)),
+        # the pictures come out the same, so all that was learnt from them stands
+        ({"data__split_seed": 1}, ["data", "report"]),
+        ({"input__width": 192}, [*MODELS, *EXPORTS, *AFTER]),
+        ({"teacher__depth": 34}, TEACHERS),
+        ({"teacher__training__epochs": 3}, TEACHERS),
+        ({"student__depth": 34}, STUDENTS),
+        ({"student__training__batch_size": 2}, STUDENTS),
+        ({"training__epochs": 3}, [*MODELS, *EXPORTS, *AFTER]),
+        ({"training__augment__contrast": 0.2}, [*MODELS, *EXPORTS, *AFTER]),
+        ({"distillation__inherit": False}, ["distilled", "export-distilled", *AFTER]),
+        ({"export__nms_iou": 0.6}, [*EXPORTS, *AFTER]),
+        ({"export__precisions": ["fp32"]}, [*EXPORTS, *AFTER]),
+        ({"benchmark__min_seconds": 1.0}, AFTER),
+        ({"benchmark__batch_sizes": [1, 8]}, AFTER),
+        # how a training is done, not what comes of it; the report prints the recipe
+        ({"training__workers": 0}, ["report"]),
+        ({"training__checkpoint_seconds": 1.0}, ["report"]),
+        ({"training__evaluate_every": 2}, ["report"]),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
+)
+def test_a_changed_recipe_redoes_what_the_change_touches(
+    tmp_path: Path, change: dict[str, Any], stages: list[str]
+) -> None:
+    assert redone(tmp_path, make_recipe(), make_recipe(**change)) == [stage for stage in STAGES if stage in stages]
+
+
+def test_every_section_of_a_recipe_is_read_by_some_stage(tmp_path: Path) -> None:
+    """The table above knows all sections: a new one needs its row."""
+    sections = {"seed", "data", "input", "teacher", "student", "training", "distillation", "export", "benchmark"}
+    assert set(Recipe.model_fields) == sections | {"name", "device"}
+    # the device changes the numbers a little
+    assert redone(tmp_path, make_recipe(), make_recipe(device="gpu"))[0] == "teacher"
+
+
+def test_goals_bring_what_leads_to_them() -> None:
+    assert stages_for(["report"]) == STAGES
+    assert stages_for(["distilled"]) == ("data", "teacher", "distilled")
+    assert stages_for(["export-student", "teacher"]) == ("data", "teacher", "student", "export-student")
+    assert list(NEEDS) == list(STAGES)
+    assert all(STAGES.index(need) < STAGES.index(stage) for stage, needs in NEEDS.items() for need in needs)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"a")
+    (folder / "b.png").write_bytes(b"b")
+    return folder
+
+
+def from_folder(folder: Path) -> Recipe:
+    return make_recipe(data__synthetic=None, data__path=str(folder))
+
+
+def test_changed_files_bring_the_data_and_what_was_learnt_from_it(tmp_path: Path, pictures: Path) -> None:
+    recipe = from_folder(pictures)
+    assert redone(tmp_path / "runs", recipe, recipe) == []
+    (pictures / "b.png").write_bytes(b"c")
+    stages = FakeStages()
+    run_recipe(recipe, tmp_path / "runs", silent, runner=stages)
+    assert stages.done == list(STAGES)
+
+
+def test_data_that_is_only_touched_or_moved_leaves_the_models_standing(tmp_path: Path, pictures: Path) -> None:
+    runs = tmp_path / "runs"
+    run_recipe(from_folder(pictures), runs, silent, runner=FakeStages())
+    os.utime(pictures / "a.png", (1, 1))
+    stages = FakeStages()
+    run_recipe(from_folder(pictures), runs, silent, runner=stages)
+    assert stages.done == ["data"]
+    moved = pictures.rename(tmp_path / "moved")
+    stages = FakeStages()
+    run_recipe(from_folder(moved), runs, silent, runner=stages)
+    assert stages.done == ["report"]
+
+
+def test_a_broken_link_and_a_strange_name_are_no_trouble(pictures: Path) -> None:
+    (pictures / "gone.png").symlink_to("nowhere")
+    (pictures / os.fsdecode(b"\xff\n.png")).write_bytes(b"x")
+    first = read_sources(from_folder(pictures)).data
+    assert first == read_sources(from_folder(pictures)).data
+    (pictures / "gone.png").unlink()
+    assert read_sources(from_folder(pictures)).data != first
+
+
+def test_an_archive_is_known_by_its_state(pictures: Path) -> None:
+    file = pictures / "a.png"
+    first = read_sources(from_folder(file)).data
+    file.write_bytes(b"longer")
+    assert read_sources(from_folder(file)).data != first
+
+
+def test_missing_data_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(TemperError, match=r"data.path is '.*none', and there is nothing at .*--set data.path=FOLDER"):
+        read_sources(from_folder(tmp_path / "none"))
+
+
+def test_weights_count_by_their_content(tmp_path: Path) -> None:
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(b"one")
+    first = read_sources(make_recipe(student__weights=str(weights))).weights
+    assert list(first) == ["student"]
+    other = weights.rename(tmp_path / "other.safetensors")
+    assert read_sources(make_recipe(student__weights=str(other))).weights == first
+    other.write_bytes(b"two")
+    assert read_sources(make_recipe(student__weights=str(other))).weights != first
+    with pytest.raises(TemperError, match=r"teacher.weights is '.*', which cannot be read: No such file.*weights=null"):
+        read_sources(make_recipe(teacher__weights=str(weights)))
