@@ -41,7 +41,7 @@ def _resolve(model: type[BaseModel], entry: Mapping[str, Any]) -> dict[str, Any]
             options = [option for option in merged.pop("anyOf") if option.get("type") != "null"]
             merged = {**options[0], **merged, "nullable": True}
         else:
-            return merged
+            return {"type": "object", **merged} if "oneOf" in merged else merged
 
 
 def _kinds(model: type[BaseModel], entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -174,7 +174,7 @@ def _fill_empty_sections(values: dict[str, Any]) -> None:
         around: Any = values
         for part in path[:-1]:
             around = around.get(part) if isinstance(around, dict) else None
-        is_section = (entry.get("type") == "object" or "oneOf" in entry) and not entry.get("nullable")
+        is_section = entry.get("type") == "object" and not entry.get("nullable")
         if is_section and isinstance(around, dict) and path[-1] in around and around[path[-1]] is None:
             around[path[-1]] = {}
 

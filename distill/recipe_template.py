@@ -90,9 +90,8 @@ def _section(values: dict[str, Any], path: FieldPath, lines: list[str]) -> None:
 
 
 def _heading(path: FieldPath) -> str:
-    return _HEADINGS.get(as_written(Recipe, path)) or str(
-        (field_schema(Recipe, path) or {}).get("description", path[-1])
-    )
+    heading = _HEADINGS.get(as_written(Recipe, path))
+    return heading or str((field_schema(Recipe, path) or {}).get("description", path[-1]))
 
 
 def _comment(path: FieldPath) -> str:

@@ -76,5 +76,18 @@ def _mgd(loss: Component) -> Values:
     return {"mgd": {"alpha": alpha, "mask_ratio": ratio, "alpha_form": "sum"}}
 
 
+def _fgd(loss: Component) -> Values:
+    loss.expect("normalize", False, False)
+    loss.expect("loss_weight", 1.0, 1.0)
+    weights = (("foreground", "alpha", 1e-3), ("background", "beta", 5e-4), ("attention", "gamma", 1e-3))
+    section = {
+        ours: loss.number(f"{theirs}_fgd", usual) for ours, theirs, usual in (*weights, ("relation", "lambda", 5e-6))
+    }
+    section["temperature"] = loss.number("temp", 0.5)
+    loss.ignore(("student_channels", "teacher_channels", "name", "distill_loss_name"))
+    loss.finish()
+    return {"mgd": None, "fgd": {**section, "form": "sum"}}
+
+
 #: The methods of distillation that are translated, under PaddleDetection's names.
-_METHODS: dict[str, Callable[[Component], Values]] = {"MGD": _mgd}
+_METHODS: dict[str, Callable[[Component], Values]] = {"MGD": _mgd, "FGD": _fgd}

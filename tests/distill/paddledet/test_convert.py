@@ -157,6 +157,16 @@ def test_a_recipe_without_a_teacher(configs: Path) -> None:
     assert larger == RetinaNetSection(depth=101), "fresh weights are not frozen"
 
 
+def test_another_distillation(configs: Path) -> None:
+    path = configs / "slim/mgd.yml"
+    text = path.read_text().replace("MGD", "FGD").replace("alpha_mgd: 0.00002", "alpha_fgd: 0.002\n  temp: 0.4")
+    path.write_text(text.replace("lambda_mgd: 0.65", "lambda_fgd: 0.000004"))
+    found = translate("steel", configs / "retinanet/r50.yml", path, None).recipe.distillation
+    assert found.mgd is None and found.fgd is not None
+    assert found.fgd.weights() == (0.002, 5e-4, 1e-3, 4e-6)
+    assert (found.fgd.form, found.fgd.temperature) == ("sum", 0.4)
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
@@ -168,7 +178,7 @@ def test_a_recipe_without_a_teacher(configs: Path) -> None:
         ),
         ("slim/mgd.yml", "'neck_f_4', ", "", r"distill_loss_name is .*neck_f_0 to neck_f_4"),
         ("slim/mgd.yml", "lambda_mgd", "lamda_mgd", r"MGDFeatureLoss\.lamda_mgd is 0\.65, which Temper cannot do"),
-        ("slim/mgd.yml", "slim_method: MGD", "slim_method: LD", "slim_method is LD; Temper translates MGD"),
+        ("slim/mgd.yml", "slim_method: MGD", "slim_method: LD", "slim_method is LD; Temper translates MGD, FGD"),
         ("slim/mgd.yml", "slim: Distill", "slim: QAT", "does not distil"),
         ("slim/mgd.yml", "distill_loss: MGDFeatureLoss", "distill_loss: Other", "no fields under that name"),
         ("slim/mgd.yml", "slim: Distill", "num_classes: 80\nslim: Distill", "is for 6 classes and .* for 80"),
