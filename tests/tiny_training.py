@@ -19,7 +19,26 @@ from toy_data import toy_data
 THIN = {"depth": 18, "width": 0.125, "neck_channels": 32, "head_convs": 1, "strides": (8, 16, 32)}
 
 
-def tiny_job(folder: Path, role: str = "student", *, norm: str = "group", teacher: Path | None = None, **training):
+#: Every loss there is, with all options, on unlabelled pictures too.
+EVERYTHING = {
+    "mgd": {"alpha": 0.4, "alpha_form": "relative", "alpha_end": 0.1, "mask_focus": 0.5, "box_weight": 3},
+    "mgd_backbone": {"alpha": 0.4, "alpha_form": "relative"},
+    "cwd": {},
+    "fgd": {},
+    "response": {},
+    "unlabelled_ratio": 0.5,
+}
+
+
+def tiny_job(
+    folder: Path,
+    role: str = "student",
+    *,
+    norm: str = "group",
+    teacher: Path | None = None,
+    everything: bool = False,
+    **training,
+):
     """A job on toy data below ``folder``, which is written on the first call.
 
     Args:
@@ -27,6 +46,7 @@ def tiny_job(folder: Path, role: str = "student", *, norm: str = "group", teache
         role: as in the job.
         norm: "group" (nothing in it depends on what else is in the batch) or "batch".
         teacher: its weights, for a distilled student.
+        everything: distil with :data:`EVERYTHING`, not with MGD alone.
         training: fields of the recipe's section.
     """
     norms = {"head_norm": "group", "backbone_norm": "frozen"} if norm == "group" else {"head_norm": "level_batch"}
@@ -40,6 +60,8 @@ def tiny_job(folder: Path, role: str = "student", *, norm: str = "group", teache
     }
     section |= {"learning_rate": 0.01, "weight_decay": 1e-4, "checkpoint_seconds": 0}
     detector = RetinaNetSection.model_validate(THIN | norms)
+    mgd = DistillationSection(mgd=MgdSection(alpha=0.5, alpha_form="mean"))
+    every = DistillationSection.model_validate(EVERYTHING)
     return TrainingJob(
         role=role,
         detector=detector,
@@ -49,9 +71,10 @@ def tiny_job(folder: Path, role: str = "student", *, norm: str = "group", teache
         train=toy_data(folder / "train", 24, 1),
         val=toy_data(folder / "val", 20, 2),
         seed=5,
-        distillation=DistillationSection(mgd=MgdSection(alpha=0.5, alpha_form="mean")) if teacher else None,
+        distillation=(every if everything else mgd) if teacher else None,
         teacher=detector if teacher else None,
         teacher_weights=teacher,
+        unlabelled=folder if teacher and everything else None,
     )
 
 

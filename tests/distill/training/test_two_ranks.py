@@ -62,6 +62,7 @@ except TemperError as error:
     seen["uneven"] = str(error)
 teacher = folder / "together/momentum/weights.safetensors"
 train_model(tiny_job(folder / "data", "distilled", teacher=teacher), out / "distilled", silent)
+train_model(tiny_job(folder / "data", "distilled", teacher=teacher, everything=True), out / "everything", silent)
 (folder / f"seen-{ranks.rank()}.json").write_text(json.dumps(seen))
 """
 
@@ -100,10 +101,12 @@ def test_two_processes_are_one_with_the_same_batch(together, tmp_path, case):
     same_within_rounding(together / "together" / case, tmp_path / "alone")
 
 
-def test_two_processes_distil_as_one_does(together, tmp_path):
+@pytest.mark.parametrize(("name", "everything"), [("distilled", False), ("everything", True)])
+def test_two_processes_distil_as_one_does(together, tmp_path, name, everything):
     teacher = together / "together/momentum/weights.safetensors"
-    train_model(tiny_job(together / "data", "distilled", teacher=teacher), tmp_path / "alone", silent)
-    same_within_rounding(together / "together/distilled", tmp_path / "alone")
+    job = tiny_job(together / "data", "distilled", teacher=teacher, everything=everything)
+    train_model(job, tmp_path / "alone", silent)
+    same_within_rounding(together / "together" / name, tmp_path / "alone")
 
 
 def same_within_rounding(together: Path, alone: Path) -> None:
