@@ -183,7 +183,9 @@ class UnlabelledLessons:
             labelled: how many these are.
             progress: share of the training that is done.
         """
-        batch = next(self._batches)
+        batch = next(self._batches, None)
+        if batch is None:  # a step after the last one, done to see whether a smaller batch fits into memory
+            return lessons
         # their numbers go on where those of the training set end
         batch = replace(batch, samples=tuple(self._first + sample for sample in batch.samples))
         self._tell()
