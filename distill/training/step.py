@@ -115,6 +115,9 @@ class TrainingStep:
         # what the optimizer will keep of every parameter counts too, where it has not been made yet
         moments = 0 if self.learner.optimizer.state_dict() else 2
         kept = [paddle.zeros(p.shape) for p in self.learner.parameters for _ in range(moments)]
+        if self.unlabelled is not None:
+            # any will do, and the next ones may be the last
+            self.unlabelled.start(0, 1)
         terms, lessons = self.forward(batch, epoch)
         self.learner.precision.backward(_total(terms, lessons))
         self.forget()
