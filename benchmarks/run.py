@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import __version__
-from ..core.errors import TemperError
+from ..core.errors import TemperError, UsageError
 from ..core.events import Event, Reporter
 from ..core.files import PARTIAL_SUFFIX, atomic_folder, read_json, remove_tree, sha256_json, write_json
 from ..deploy.runtimes.load import load_runtime, prepare_runtime
@@ -55,11 +55,14 @@ def run_benchmark(
     Raises:
         TemperError: if a bundle, the data or a runtime does not fit, or the results cannot be written.
     """
+    _require_ours(out)
     entrants = open_candidates(candidates, data)
     for entrant in entrants:
         prepare_runtime(entrant.subject.runtime, entrant.bundle, entrant.variant, entrant.candidate.batch, report)
     started_at = now()
     _clear(out)
+    # first, as the mark that what else lies here is a benchmark's
+    write_json(out / TRUTH_NAME, to_coco(data))
     before = machine_state()
     for warning in machine_warnings(before):
         report(Event("warning", STAGE, {"message": warning}))
@@ -83,7 +86,6 @@ def run_benchmark(
     )
     for warning in warnings[len(machine_warnings(before)) :]:
         report(Event("warning", STAGE, {"message": warning}))
-    write_json(out / TRUTH_NAME, to_coco(data))
     write_rows(out / MEASUREMENTS_NAME, [benchmark, *accuracy, *latency, *footprint])
     return read_rows(out / MEASUREMENTS_NAME)
 
@@ -99,6 +101,19 @@ def load_truth(folder: Path, benchmark: BenchmarkRow) -> DataSet:
     if data.content_hash() != benchmark.data_sha256:
         raise TemperError(f"{path} is not the data that was measured on. Measure again with 'temper bench run'.")
     return data
+
+
+def _require_ours(out: Path) -> None:
+    """Refuse a folder whose ``detections`` somebody else made.
+
+    Raises:
+        UsageError: if it is there without measurements beside it.
+    """
+    if (out / DETECTIONS_FOLDER).exists() and not (out / TRUTH_NAME).is_file():
+        raise UsageError(
+            f"{out} has a folder '{DETECTIONS_FOLDER}' that is not of a benchmark, and it would be replaced. Choose "
+            "another folder with --out."
+        )
 
 
 def _clear(out: Path) -> None:

@@ -7,6 +7,7 @@ disk and renamed; a reader meets the old content or the new, also after a power 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import hashlib
 import json
@@ -18,9 +19,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from .errors import TemperError
+from .interruption import held_back
 
 #: Marks what is still being written. Whatever carries it after a crash is rubbish and may be removed.
 PARTIAL_SUFFIX = ".partial"
+# of Linux's renameat2
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 @contextlib.contextmanager
@@ -125,12 +129,39 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             for file in temporary.rglob("*"):
                 if file.is_file():
                     _sync_file(file)
-            remove_tree(path)
-            os.replace(temporary, path)
+            if path.is_symlink() or path.is_file():
+                path.unlink()
+            with held_back():
+                _put_in_place(temporary, path)
             sync_folder(path.parent)
-        except BaseException:
+        finally:
+            # what is left under this name: an unfinished folder, or the one that was replaced
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put_in_place(folder: Path, path: Path) -> None:
+    """Rename ``folder`` to ``path``; a folder that stood there takes the other name. At no moment is there neither."""
+    if not path.exists():
+        os.replace(folder, path)
+    elif not _exchange(folder, path):
+        # a file system that cannot swap two names: the old folder steps aside for an instant
+        aside = folder.with_name(f"{folder.name}.aside")
+        os.replace(path, aside)
+        try:
+            os.replace(folder, path)
+        except OSError:
+            os.replace(aside, path)
             raise
+        os.replace(aside, folder)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two names in one step (Linux's renameat2); False where that cannot be done."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    done: int = rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE)
+    return done == 0
 
 
 def remove_tree(path: Path) -> None:

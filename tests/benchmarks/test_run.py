@@ -9,7 +9,7 @@ from temper.benchmarks.accuracy import load_detections
 from temper.benchmarks.candidate import Candidate
 from temper.benchmarks.measurement import MEASUREMENTS_NAME, BenchmarkSettings, Measurements
 from temper.benchmarks.run import load_truth, run_benchmark
-from temper.core.errors import TemperError
+from temper.core.errors import TemperError, UsageError
 from temper.core.events import Event, silent
 from temper.core.files import sha256_json
 from temper.detection.dataset import DataSet
@@ -93,7 +93,7 @@ def test_nothing_half_written_is_left(bundles: dict[str, Path], data: DataSet, t
         (images / sample.file_name).write_bytes(data.image_path(sample).read_bytes())
     with pytest.raises(TemperError, match="cannot be read"):
         run_benchmark([Candidate(bundles["student"], "fp32")], replace(data, image_folder=images), QUICK, out, silent)
-    assert [path.name for path in out.iterdir()] == ["mine.txt"]
+    assert sorted(path.name for path in out.iterdir()) == ["mine.txt", "truth.json"]
 
 
 def test_pictures_without_defects_have_no_accuracy(bundles: dict[str, Path], data: DataSet, tmp_path: Path) -> None:
@@ -111,3 +111,11 @@ def test_a_zipped_bundle_is_measured_like_a_folder(bundles: dict[str, Path], dat
     zipped = Path(shutil.make_archive(str(tmp_path / "small"), "zip", folder.parent, folder.name))
     rows = run_benchmark([Candidate(zipped, "fp32", threads=1)], data.subset([0]), QUICK, tmp_path / "out", silent)
     assert rows.latency[0].subject.model == "small"
+
+
+def test_a_folder_of_somebody_elses_is_not_replaced(bundles: dict[str, Path], data: DataSet, tmp_path: Path) -> None:
+    (tmp_path / "detections").mkdir()
+    (tmp_path / "detections/mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match="not of a benchmark"):
+        run_benchmark([], data, BenchmarkSettings(), tmp_path, silent)
+    assert (tmp_path / "detections/mine.txt").read_text() == "mine"
