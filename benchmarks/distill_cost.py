@@ -147,7 +147,7 @@ def _train_with_temper(case: Case, work: Path, gate: _Gate, *, distilled: bool) 
     from ..detection.dataset import load_split
     from ..detection.decode import DecodeSettings
     from ..distill.recipe import InputSection
-    from ..distill.recipe_detectors import DetectorSection
+    from ..distill.recipe_detectors import RetinaNetSection
     from ..distill.recipe_distillation import DistillationSection
     from ..distill.recipe_training import TrainingSection
     from ..distill.training.job import TrainingJob
@@ -160,7 +160,7 @@ def _train_with_temper(case: Case, work: Path, gate: _Gate, *, distilled: bool) 
     endless = {"epochs": 10_000, "evaluate_every": 0, "checkpoint_seconds": 1e9}
     job = TrainingJob(
         role="distilled" if distilled else "student",
-        detector=DetectorSection.model_validate(case.student),
+        detector=RetinaNetSection.model_validate(case.student),
         training=TrainingSection.model_validate({**case.training, **endless}),
         input=InputSection.model_validate({"width": case.size, "height": case.size, "channels": case.channels}),
         decode=DecodeSettings(),
@@ -172,7 +172,7 @@ def _train_with_temper(case: Case, work: Path, gate: _Gate, *, distilled: bool) 
         train_model(job, work / "a", report)
         return
     section = DistillationSection.model_validate({"features": "cached", "mgd": dict(case.mgd)})
-    teacher = DetectorSection.model_validate(case.teacher)
+    teacher = RetinaNetSection.model_validate(case.teacher)
     weights = _teacher_weights(teacher, work)
     fields = {**vars(job), "distillation": section, "teacher": teacher, "teacher_weights": weights}
     train_model(TrainingJob(**fields), work / "c", report)
