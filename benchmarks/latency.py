@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -39,24 +39,34 @@ class WorkerProcess:
     Args:
         title: what it measures, for messages.
         answer_seconds: how long it may be silent beyond its task.
+        module: what it runs, and with which arguments; it reads and answers as ``worker`` does.
+        environment: of the child, this process's own if None.
     """
 
-    def __init__(self, title: str, answer_seconds: float) -> None:
+    def __init__(
+        self,
+        title: str,
+        answer_seconds: float,
+        module: Sequence[str] = ("temper.benchmarks.worker",),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._title = title
         self._answer_seconds = answer_seconds
+        self._module = module
+        self._environment = os.environ if environment is None else environment
         self._buffer = b""
 
     def __enter__(self) -> WorkerProcess:
         self._words = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "temper.benchmarks.worker"],
+            [sys.executable, "-m", *self._module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._words,
             # Ctrl-C is for the parent, which then ends its children
             start_new_session=True,
             # the folder one happens to stand in must not shadow installed packages
-            env={**os.environ, "PYTHONSAFEPATH": "1"},
+            env={**self._environment, "PYTHONSAFEPATH": "1"},
         )
         return self
 

@@ -12,11 +12,13 @@ import click
 from .devices import chosen_devices, devices_options
 from .options import (
     Choice,
+    cache_option,
     device_option,
     events_option,
     overrides_option,
     runs_option,
     vdl_option,
+    with_cache,
     with_device,
     with_vdl,
 )
@@ -59,8 +61,10 @@ def student(recipe: Path, **options: Any) -> None:
 
 @distill.command()
 @_training_options
-def mgd(recipe: Path, **options: Any) -> None:
+@cache_option
+def mgd(recipe: Path, cache: Path | None, **options: Any) -> None:
     """Train the student of RECIPE under its teacher, by Masked Generative Distillation."""
+    options["overrides"] = with_cache(options["overrides"], cache)
     _train("distilled", recipe, **options)
 
 

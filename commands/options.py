@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -56,7 +57,18 @@ vdl_option = click.option(
     default=None,
     help="Keep a log of each training for VisualDL in the run's folder; overrides the recipe's training.visualdl.",
 )
+cache_option = click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder that keeps the teacher's features for other runs; overrides the recipe.",
+)
 events_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line for every event.")
+
+
+def with_cache(overrides: tuple[str, ...], cache: Path | None) -> tuple[str, ...]:
+    """The overrides, ``--cache`` among them as the last word."""
+    # a JSON text is a YAML text, whatever is in the path
+    return overrides if cache is None else (*overrides, f"distillation.cache={json.dumps(str(cache))}")
 
 
 def with_device(overrides: tuple[str, ...], device: str | None) -> tuple[str, ...]:

@@ -10,11 +10,13 @@ from .devices import chosen_devices, devices_options
 from .options import (
     STAGES,
     Choice,
+    cache_option,
     device_option,
     events_option,
     overrides_option,
     runs_option,
     vdl_option,
+    with_cache,
     with_device,
     with_vdl,
 )
@@ -27,6 +29,7 @@ from .options import (
 @device_option
 @devices_options
 @vdl_option
+@cache_option
 @click.option(
     "--again",
     multiple=True,
@@ -43,6 +46,7 @@ def run(
     gpus: tuple[int, ...] | None,
     processes: int,
     vdl: bool | None,
+    cache: Path | None,
     again: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -54,7 +58,7 @@ def run(
     from .run_recipe import run_to
 
     devices, device = chosen_devices(gpus, processes, device)
-    overrides = with_vdl(with_device(overrides, device), vdl)
+    overrides = with_cache(with_vdl(with_device(overrides, device), vdl), cache)
     _, folder = run_to(["report"], recipe, overrides, runs, as_json, again, devices)
     from ..flow.progress import write_json_event
     from ..flow.stages import report_path

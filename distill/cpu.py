@@ -58,20 +58,27 @@ def mkl_cpu_type(cpuinfo: str) -> int | None:
     return 5 if {"avx2", "fma"} <= flags else None
 
 
+def cpu_variables() -> dict[str, str]:
+    """The environment variables that make Paddle fast on this processor."""
+    # processes that train together on this machine share its cores
+    variables = {"OMP_NUM_THREADS": str(max(1, available_cores() // launched_here()))}
+    try:
+        path = mkl_cpu_type(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        path = None
+    return variables if path is None else {**variables, "MKL_DEBUG_CPU_TYPE": str(path)}
+
+
 def prepare_cpu() -> CpuSettings:
     """Set the environment for Paddle; what the user has set already is left alone.
 
     Call it before Paddle (and NumPy, whose threads read the same variable) is imported.
     """
-    # processes that train together on this machine share its cores
-    threads = max(1, available_cores() // launched_here())
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    try:
-        path = mkl_cpu_type(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
-    except OSError:
-        path = None
-    if path is not None:
-        os.environ.setdefault("MKL_DEBUG_CPU_TYPE", str(path))
+    variables = cpu_variables()
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
     # a warning Paddle prints at every start where the compiler cache is missing; it builds nothing here
     os.environ.setdefault("GLOG_minloglevel", "2")
-    return CpuSettings(int(os.environ["OMP_NUM_THREADS"]), path, "paddle" not in sys.modules)
+    path = variables.get("MKL_DEBUG_CPU_TYPE")
+    in_time = "paddle" not in sys.modules
+    return CpuSettings(int(os.environ["OMP_NUM_THREADS"]), None if path is None else int(path), in_time)

@@ -110,6 +110,14 @@ class DistillationSection(Section):
 
     config: str | None = Field(None, description="a YAML file of PaddleDetection (slim: Distill) that says the loss")
     inherit: bool = Field(True, description="start from the teacher's neck and head where shapes match")
+    features: Literal["auto", "cached", "live"] = Field(
+        "auto",
+        description="the teacher's: 'cached' computes them once and keeps them on disk, 'live' in every step, 'auto' "
+        "chooses",
+    )
+    cache: str | None = Field(
+        None, description="folder that keeps them for other runs; null: in the run's folder, removed at the end"
+    )
     unlabelled_ratio: float = Field(
         1.0, gt=0, le=64, description="unlabelled pictures per labelled one in a step, where data.unlabelled has some"
     )
@@ -125,7 +133,7 @@ class DistillationSection(Section):
             raise ValueError("config is followed where a recipe's file is read, and this section comes from elsewhere")
         if not self.losses():
             unused = [name for name in type(self).model_fields if getattr(self, name) is None]
-            names = ", ".join(name for name in unused if name != "config")
+            names = ", ".join(name for name in unused if name not in ("config", "cache"))
             raise ValueError(f"every distillation loss is null; give one of {names}")
         return self
 

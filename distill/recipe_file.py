@@ -25,6 +25,7 @@ PATH_FIELDS: tuple[FieldPath, ...] = (
     ("data", "unlabelled"),
     *((model, field) for model in ("teacher", "student") for field in ("weights", "config")),
     ("distillation", "config"),
+    ("distillation", "cache"),
 )
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 

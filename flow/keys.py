@@ -39,6 +39,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
 VERSIONS = {**dict.fromkeys(STAGES, 1), "report": 2}
 #: How a training reaches its result, not what the result is.
 _COSMETIC = {"workers", "checkpoint_seconds", "evaluate_every", "visualdl"}
+_COSMETIC_IN_DISTILLATION = {"cache"}
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,8 @@ def _reads(recipe: Recipe, stage: str, sources: Sources) -> Any:
             "training": recipe.training_of(section).model_dump(mode="json", exclude=_COSMETIC),
         }
         if stage == "distilled":
-            own |= {"distillation": plain["distillation"], "teacher": recipe.teacher.architecture()}
+            distillation = recipe.distillation.model_dump(mode="json", exclude=_COSMETIC_IN_DISTILLATION)
+            own |= {"distillation": distillation, "teacher": recipe.teacher.architecture()}
             own |= {"unlabelled": sources.unlabelled}
         return own
     if stage.startswith("export-"):

@@ -15,6 +15,7 @@ from .teacher import Teacher
 if TYPE_CHECKING:
     from ..detectors.base import Detector, HeadOutputs
     from ..recipe_distillation import DistillationSection
+    from .cached_teacher import CachedTeacher
     from .loader import Batch
 
 
@@ -26,6 +27,7 @@ class Distiller:
         strides: that both necks have.
         needs_head: whether a loss reads the heads' outputs.
         needs_live: whether a loss reads more of the teacher than its neck's features, so that it has to be run.
+        cached: answers instead of the teacher, if its features are on disk.
     """
 
     def __init__(self, student: Detector, section: DistillationSection, teacher: Teacher, seed: int) -> None:
@@ -44,6 +46,7 @@ class Distiller:
         self.layers = paddle.nn.LayerDict(self.losses)
         self.needs_head = any(loss.needs_head for loss in self.losses.values())
         self.needs_live = self.needs_head or self._backbones is not None
+        self.cached: CachedTeacher | None = None
 
     def inherit(self, student: Detector) -> int:
         """Give the student the teacher's neck and head where names and shapes match; returns how many tensors."""
@@ -71,7 +74,9 @@ class Distiller:
         ``outputs`` may be None where no loss ``needs_head``; ``epoch`` is counted from 0; ``progress`` is the share of
         the training that is done.
         """
-        answer = self.teacher.answer(batch, images, self.strides, head=self.needs_head)
+        # pictures that are not the training set's come without features
+        teacher = self.teacher if self.cached is None or batch.features is None else self.cached
+        answer = teacher.answer(batch, images, self.strides, head=self.needs_head)
         student_backbone, teacher_backbone = self._backbones.take() if self._backbones is not None else ([], [])
         # what mixed precision left in 16 bits has no room for squares
         lesson = Lesson(

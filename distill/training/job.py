@@ -20,6 +20,8 @@ METRICS_NAME = "metrics.jsonl"
 EXAMPLES_NAME = "examples.jsonl"
 RECORD_NAME = "record.json"
 CHECKPOINTS_NAME = "checkpoints"
+#: Folder of the teacher's features, where the recipe names no other.
+FEATURES_NAME = "features"
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ from ...core.errors import TemperError, UsageError
 from ...detection.dataset import DataSet
 from ...detection.images import Channels, ResizeRule, read_image
 from ..detectors.normalise import Normalisation
-from .augment import augment
+from .augment import augment, changes_more_than_flips, flip_image
 
 if TYPE_CHECKING:
     from ..detectors.base import Detector, Targets
     from ..recipe_training import AugmentSection
+    from .cached_teacher import CachedTeacher, ReadFeatures
 
 #: Resized pictures are kept in memory up to this many bytes; beyond, they are read again each epoch.
 CACHE_BYTES = 2 << 30
@@ -38,12 +39,14 @@ class Picture:
         image: uint8 [H, W] or [H, W, 3].
         boxes: float32 [N, 4] in its pixels.
         labels: int32 [N].
+        flip: the number of its flip, as in ``augment``.
     """
 
     sample: int
     image: NDArray[np.uint8]
     boxes: NDArray[np.float32]
     labels: NDArray[np.int32]
+    flip: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,10 @@ class Batch:
         targets: as the detector's ``collate`` gives them.
         boxes: the true boxes of each picture as it is in ``images``, float32 [N, 4] in its pixels.
         labels: their classes, int32 [N].
+        flips: the number of each picture's flip, as in ``augment``.
+        plain_images: ``images`` with no change but the flips, for a teacher that is run on them; None where they are
+            the same, or nobody asked.
+        features: what a teacher said of these pictures before; None without such a teacher.
     """
 
     samples: tuple[int, ...]
@@ -63,6 +70,9 @@ class Batch:
     targets: Targets
     boxes: tuple[NDArray[np.float32], ...]
     labels: tuple[NDArray[np.int32], ...]
+    flips: tuple[int, ...] = ()
+    plain_images: NDArray[np.float32] | None = None
+    features: ReadFeatures | None = None
 
 
 def generator_for(seed: int, purpose: int, item: int, epoch: int) -> np.random.Generator:
@@ -117,6 +127,10 @@ class BatchLoader:
         rank: which share of every batch this loader makes, counted from 0.
         ranks: how many equal shares a batch has.
 
+    Attributes:
+        teacher: reads its features for every batch, if there is one that keeps them.
+        plain_images: whether batches carry the pictures as a live teacher sees them.
+
     Raises:
         TemperError: if there are no pictures, or a batch has no equal shares.
     """
@@ -147,6 +161,8 @@ class BatchLoader:
                 f"Set training.batch_size to {nearest}, or train with another number of processes."
             )
         self.rank, self.share = rank, self.batch_size // ranks
+        self.teacher: CachedTeacher | None = None
+        self.plain_images = False
         rules = list(dict.fromkeys(scaled_rule(store.rule, scale) for scale in scales)) or [store.rule]
         room = CACHE_BYTES // len(rules)
         self._stores = [
@@ -174,8 +190,8 @@ class BatchLoader:
         store, pictures = self._store(step), []
         for sample in chosen.tolist():
             chance = generator_for(self.seed, _AUGMENT, sample, epoch)
-            image, boxes = augment(store.image(sample), store.boxes[sample], self.section, chance)
-            pictures.append(Picture(sample, image, boxes, store.data.samples[sample].labels))
+            image, boxes, flip = augment(store.image(sample), store.boxes[sample], self.section, chance)
+            pictures.append(Picture(sample, image, boxes, store.data.samples[sample].labels, flip))
         return pictures
 
     def batch(self, step: int, most: int | None = None) -> Batch:
@@ -183,12 +199,20 @@ class BatchLoader:
         pictures = self.pictures(step)[:most]
         rule = self.rule(step)
         size = (rule.width, rule.height)
+        samples, flips = tuple(p.sample for p in pictures), tuple(p.flip for p in pictures)
+        plain = None
+        if self.plain_images and changes_more_than_flips(self.section):
+            images = self._store(step)
+            plain = self.normalisation.apply(np.stack([flip_image(images.image(p.sample), p.flip) for p in pictures]))
         return Batch(
-            tuple(picture.sample for picture in pictures),
+            samples,
             self.normalisation.apply(np.stack([picture.image for picture in pictures])),
             self.detector.collate([self.detector.targets(p.boxes, p.labels, size) for p in pictures]),
             tuple(picture.boxes for picture in pictures),
             tuple(picture.labels for picture in pictures),
+            flips,
+            plain,
+            self.teacher.read(samples, flips) if self.teacher is not None else None,
         )
 
     def _store(self, step: int) -> PictureStore:

@@ -18,6 +18,7 @@ from ..detectors.normalise import normalisation_for
 from .checkpoint import Checkpoint, checkpoint_bytes, latest_checkpoint, parse_checkpoint, save_checkpoint
 from .divergence import LossWatch, explain_not_finite
 from .evaluate import evaluate_detector, predict_all
+from .feature_choice import choose_features
 from .job import CHECKPOINTS_NAME, METRICS_NAME, TrainingJob, TrainingRecord
 from .learner import Learner
 from .loader import CACHE_BYTES, Batch, BatchLoader, PictureStore
@@ -89,6 +90,7 @@ class TrainingLoop:
         self._introduce(first)
         self.log = TrainingLog(self.out, first, self.listener) if self.writes else None
         self.watch = LossWatch(e["total"] for e in self._past() if e["kind"] == "step")
+        spent += self._gather_features()
         if self.unlabelled is not None:
             self.unlabelled.start(first, self.total)
         began = saved = time.monotonic()
@@ -151,6 +153,19 @@ class TrainingLoop:
         if ranks.size() > 1:
             each = f"{self.loader.share} of the {self.loader.batch_size} pictures of a batch each"
             self._say("note", message=f"{ranks.size()} processes train together, {each}.")
+
+    def _gather_features(self) -> float:
+        """Have the teacher's features ready, if they are kept on disk; returns the seconds that took."""
+        began, distiller = time.monotonic(), self.learner.distiller
+        if distiller is None:
+            return 0.0
+        distiller.cached = choose_features(
+            self.job, self.out, distiller, self.loader.store, self.normalisation, self._say
+        )
+        self.loader.teacher, self.loader.plain_images = distiller.cached, distiller.cached is None
+        if self.unlabelled is not None:
+            self.unlabelled.loader.plain_images = True
+        return time.monotonic() - began
 
     def _one_step(self, step: int, batch: Batch) -> StepLosses:
         spe, section = self.loader.steps_per_epoch, self.job.training

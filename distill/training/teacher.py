@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..detectors.build import build_detector, load_into
 from ..paddle_import import paddle
 
 if TYPE_CHECKING:
-    from ..detectors.base import HeadOutputs
+    from ..detectors.base import Detector, HeadOutputs
     from ..detectors.normalise import Rescaling
     from ..recipe_detectors import DetectorSection
     from ..weights import Weights
@@ -41,6 +45,10 @@ class Teacher:
         seed: of the weights it is built with before the trained ones are loaded.
         rescaling: what makes the pictures it is shown into what it was trained on; None if they are that already.
 
+    Attributes:
+        strides: of its neck's levels.
+        neck_channels: of each of them.
+
     Raises:
         TemperError: if the weights are another detector's, or tell other classes apart.
     """
@@ -53,29 +61,43 @@ class Teacher:
         seed: int,
         rescaling: Rescaling | None = None,
     ) -> None:
-        self.detector = build_detector(section, labels, seed)
+        self._section, self._weights, self._labels, self._seed = section, weights, labels, seed
         self.rescaling = rescaling
-        load_into(self.detector, weights, whole=True, labels=labels)
-        self.detector.eval()
-        for parameter in self.detector.parameters():
-            parameter.stop_gradient = True
+        self._detector: Detector | None = None
+        self.strides, self.neck_channels = self.detector.strides, self.detector.neck_channels
 
     @property
-    def strides(self) -> tuple[int, ...]:
-        """Of its neck's levels."""
-        return self.detector.strides
+    def detector(self) -> Detector:
+        """The network itself; loaded anew after :meth:`release`."""
+        if self._detector is None:
+            # building draws weights, which must not disturb who draws in the middle of a training
+            state = paddle.get_rng_state()
+            detector = build_detector(self._section, self._labels, self._seed)
+            paddle.set_rng_state(state)
+            load_into(detector, self._weights, whole=True, labels=self._labels)
+            detector.eval()
+            for parameter in detector.parameters():
+                parameter.stop_gradient = True
+            self._detector = detector
+        return self._detector
 
-    @property
-    def neck_channels(self) -> tuple[int, ...]:
-        """Of each level of its neck."""
-        return self.detector.neck_channels
+    def release(self) -> None:
+        """Give its memory back until it is needed again."""
+        self._detector = None
+        gc.collect()  # layers refer to one another in circles
 
     def weights(self) -> Weights:
         """All its tensors, by name."""
         return {name: value.numpy() for name, value in self.detector.state_dict().items()}
 
+    def features(self, images: NDArray[np.float32], strides: Sequence[int]) -> list[NDArray[np.float32]]:
+        """Its neck's features [B, C, H / stride, W / stride] of pictures as a student sees them, one per stride."""
+        with paddle.no_grad():
+            features = self.detector.neck_features(self._shown(paddle.to_tensor(images)))
+        return [features[self.strides.index(stride)].numpy() for stride in strides]
+
     def answer(self, batch: Batch, images: paddle.Tensor, strides: Sequence[int], *, head: bool) -> TeacherAnswer:
-        """Run it on a batch.
+        """Run it on a batch, without the changes of light and noise that the student sees.
 
         Args:
             batch: the pictures' numbers and boxes.
@@ -83,9 +105,13 @@ class Teacher:
             strides: the levels wanted.
             head: whether the head's answer is wanted too.
         """
+        if batch.plain_images is not None:
+            images = paddle.to_tensor(batch.plain_images)
         with paddle.no_grad():
-            if self.rescaling is not None:
-                images = self.rescaling.apply(images)
-            features = self.detector.neck_features(images)
+            features = self.detector.neck_features(self._shown(images))
             outputs = self.detector.head_outputs(features) if head else None
         return TeacherAnswer([features[self.strides.index(s)] for s in strides], outputs)
+
+    def _shown(self, images: paddle.Tensor) -> paddle.Tensor:
+        shown: paddle.Tensor = images if self.rescaling is None else self.rescaling.apply(images)
+        return shown

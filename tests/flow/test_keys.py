@@ -55,6 +55,9 @@ STUDENTS = ["student", "distilled", "export-student", "export-distilled", *AFTER
         ({"training__workers": 0}, ["report"]),
         ({"training__checkpoint_seconds": 1.0}, ["report"]),
         ({"training__evaluate_every": 2}, ["report"]),
+        ({"distillation__cache": "elsewhere"}, ["report"]),
+        # a matter of rounding, but of the bits all the same
+        ({"distillation__features": "live"}, ["distilled", "export-distilled", *AFTER]),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
 )

@@ -8,7 +8,7 @@ from temper.core.errors import TemperError
 from temper.detection.dataset import DataSet, Sample
 from temper.detection.images import ResizeRule
 from temper.distill.recipe_training import AugmentSection, TrainingSection
-from temper.distill.training.augment import augment
+from temper.distill.training.augment import augment, flip_image, flips_of
 from temper.distill.training.schedule import learning_rate
 
 paddle = pytest.importorskip("paddle", reason="the loader asks a detector for its targets")
@@ -67,6 +67,32 @@ def test_picture_of_another_size_is_named(toy_sets):
         PictureStore(wrong, ResizeRule(64, 64), "grey").image(0)
 
 
+@pytest.mark.parametrize(
+    ("horizontal", "vertical", "expected"),
+    [(True, True, (0, 1, 2, 3)), (True, False, (0, 1)), (False, True, (0, 2)), (False, False, (0,))],
+)
+def test_flips_that_are_drawn_are_those_that_are_allowed(horizontal, vertical, expected):
+    section = AugmentSection(flip_horizontal=horizontal, flip_vertical=vertical, brightness=0, contrast=0)
+    assert flips_of(section) == expected
+    image, none, generator = np.arange(12, dtype=np.uint8).reshape(3, 4), np.zeros((0, 4)), np.random.default_rng(0)
+    seen = [augment(image, none, section, generator) for _ in range(100)]
+    assert {flip for _, _, flip in seen} == set(expected)
+    assert all(np.array_equal(changed, flip_image(image, flip)) for changed, _, flip in seen)
+
+
+def test_teacher_sees_the_flips_and_nothing_else(loader):
+    batches = loader(brightness=0.3, contrast=0.3, gamma=0.2, noise=0.1)
+    assert batches.batch(0).plain_images is None
+    batches.plain_images = True
+    batch = batches.batch(0)
+    assert not np.array_equal(batch.plain_images, batch.images)
+    for image, sample, flip in zip(batch.plain_images, batch.samples, batch.flips, strict=True):
+        assert np.array_equal(image, GREY.apply(flip_image(batches.store.image(sample), flip)[None])[0])
+    same_light = loader(brightness=0, contrast=0)
+    same_light.plain_images = True
+    assert same_light.batch(0).plain_images is None
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
@@ -79,7 +105,7 @@ def test_flips_move_the_box_with_what_is_in_it(seed, corner, side):
     box = np.array([[x, y, x + side[0], y + side[1]]], np.float32)
     image[y : y + side[1], x : x + side[0]] = 255
     section = AugmentSection(brightness=0, contrast=0)
-    changed, boxes = augment(image, box, section, np.random.default_rng(seed))
+    changed, boxes, _ = augment(image, box, section, np.random.default_rng(seed))
     rows, columns = np.nonzero(changed)
     assert boxes[0].tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
 

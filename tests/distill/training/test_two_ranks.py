@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ CASES = {
 }
 _SCRIPT = """
 import json, sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +65,11 @@ except TemperError as error:
 teacher = folder / "together/momentum/weights.safetensors"
 train_model(tiny_job(folder / "data", "distilled", teacher=teacher), out / "distilled", silent)
 train_model(tiny_job(folder / "data", "distilled", teacher=teacher, everything=True), out / "everything", silent)
+job = tiny_job(folder / "data", "distilled", teacher=teacher, epochs=3)
+section = job.distillation.model_copy(update={"features": "cached", "cache": str(folder / "features")})
+told = []
+train_model(replace(job, distillation=section), out / "cached", told.append)
+seen["filled"] = len([event for event in told if event.data.get("unit", "").startswith("pictures")])
 (folder / f"seen-{ranks.rank()}.json").write_text(json.dumps(seen))
 """
 
@@ -107,6 +114,19 @@ def test_two_processes_distil_as_one_does(together, tmp_path, name, everything):
     job = tiny_job(together / "data", "distilled", teacher=teacher, everything=everything)
     train_model(job, tmp_path / "alone", silent)
     same_within_rounding(together / "together" / name, tmp_path / "alone")
+
+
+def test_two_processes_fill_and_read_the_same_features(together, tmp_path):
+    teacher = together / "together/momentum/weights.safetensors"
+    job = tiny_job(together / "data", "distilled", teacher=teacher, epochs=3)
+    section = job.distillation.model_copy(update={"features": "cached"})
+    train_model(replace(job, distillation=section), tmp_path / "alone", silent)
+    same_within_rounding(together / "together/cached", tmp_path / "alone")
+    (store,) = (together / "features").glob("features-*")
+    checks = np.frombuffer((store / "checks.u64").read_bytes(), "<u8")
+    assert len(checks) == 4 * 24 and checks.all()
+    # the other one reports to nobody
+    assert 0 < seen(together, 0)["filled"] <= 24 and seen(together, 1)["filled"] == 0
 
 
 def same_within_rounding(together: Path, alone: Path) -> None:
