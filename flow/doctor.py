@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .requirements import is_installed, training_install_hint
+from .requirements import training_install_hint
 
 #: A library that has not loaded after this many seconds hangs.
 PROBE_SECONDS = 60
@@ -78,7 +78,8 @@ def examine() -> list[Finding]:
 def pip(verb: str, *packages: str) -> str:
     """A command that installs or uninstalls packages for the Python that runs; by uv where it comes without pip."""
     python, names = shlex.quote(sys.executable), " ".join(shlex.quote(package) for package in packages)
-    if is_installed("pip"):
+    # looking for the module itself makes setuptools swap distutils under everybody else
+    if version_of("pip"):
         return f"{python} -m pip {verb}{' -y' if verb == 'uninstall' else ''} {names}"
     return f"uv pip {verb} --python {python} {names}"
 

@@ -154,5 +154,5 @@ def test_advice_is_for_this_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/opt/my env/bin/python")
     assert pip("install", "av>=12") == "'/opt/my env/bin/python' -m pip install 'av>=12'"
     assert pip("uninstall", "av") == "'/opt/my env/bin/python' -m pip uninstall -y av"
-    monkeypatch.setattr(doctor, "is_installed", lambda _: False)
+    monkeypatch.setattr(doctor, "version_of", lambda *_: None)
     assert pip("uninstall", "av") == "uv pip uninstall --python '/opt/my env/bin/python' av"

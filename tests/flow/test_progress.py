@@ -58,7 +58,7 @@ def test_events_in_words(event: Event, words: str) -> None:
 
 
 def test_every_stage_has_a_title() -> None:
-    assert set(TITLES) == set(STAGES)
+    assert set(STAGES) <= set(TITLES)
 
 
 RUN = [

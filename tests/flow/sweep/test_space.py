@@ -56,7 +56,7 @@ def test_a_range_and_choices_are_read() -> None:
         (["foo=1:2"], [], "A recipe has name, seed"),
         (["training.optimizer=1:2"], [], "takes adamw or momentum, which has no range"),
         (["student.depth=18:50"], [], "takes 18, 34, 50, 101 or 152, which has no range"),
-        (["student.training.epochs=1.5:3"], [], "takes a whole number from 1 to 10000"),
+        (["student.training.epochs=1.5:3"], [], "takes a whole number from 0 to 10000"),
         (["input.width=64:100"], [], "a multiple of 32 apart"),
         ([], ["distillation.inherit=true"], "between two values or more"),
         ([], ["distillation.inherit=true,true"], "there twice"),
