@@ -58,6 +58,16 @@ def mkl_cpu_type(cpuinfo: str) -> int | None:
     return 5 if {"avx2", "fma"} <= flags else None
 
 
+def threads_told(otherwise: int) -> int:
+    """The threads that ``OMP_NUM_THREADS`` tells of: the first number, where it lists one for each nested level.
+
+    Args:
+        otherwise: what is given where it is not set, or no number OpenMP would take.
+    """
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) else otherwise
+
+
 def prepare_cpu() -> CpuSettings:
     """Set the environment for Paddle; what the user has set already is left alone.
 
@@ -74,4 +84,4 @@ def prepare_cpu() -> CpuSettings:
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", str(path))
     # a warning Paddle prints at every start where the compiler cache is missing; it builds nothing here
     os.environ.setdefault("GLOG_minloglevel", "2")
-    return CpuSettings(int(os.environ["OMP_NUM_THREADS"]), path, "paddle" not in sys.modules)
+    return CpuSettings(threads_told(threads), path, "paddle" not in sys.modules)
