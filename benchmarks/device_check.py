@@ -320,11 +320,11 @@ def without_folders(message: str, bundle: Bundle) -> str:
             if spelling.is_absolute() and len(spelling.parts) > 1:
                 names.setdefault(str(spelling), name)
     # the longest first: the home folder holds the others
-    for spelling in sorted(names, key=len, reverse=True):
-        name = names[spelling]
+    for known in sorted(names, key=len, reverse=True):
+        name = names[known]
         # up to the end of a folder's name, so that /home/ann leaves /home/anna alone
         ending = "/" if not name else r"(?![\w-])"
-        message = re.sub(rf"(?<![\w.~-]){re.escape(spelling)}{ending}", name.replace("\\", r"\\"), message)
+        message = re.sub(rf"(?<![\w.~-]){re.escape(known)}{ending}", name.replace("\\", r"\\"), message)
     return message
 
 

@@ -60,7 +60,7 @@ def student(recipe: Path, **options: Any) -> None:
 @distill.command()
 @_training_options
 def mgd(recipe: Path, **options: Any) -> None:
-    """Train the student of RECIPE under its teacher, by the recipe's losses: Masked Generative Distillation unless it says otherwise."""
+    """Train the student of RECIPE under its teacher, by the recipe's losses (MGD unless it names others)."""
     _train("distilled", recipe, **options)
 
 
