@@ -18,11 +18,11 @@ from .core.interruption import Terminated, ignore_further, listening, received
 
 #: Command -> module in ``commands`` (which has an attribute of the command's name) and its line in the help.
 COMMANDS = {
-    "run": ("run", "Do a whole recipe: data, teacher, student, MGD student, export, benchmark, report."),
+    "run": ("run", "Do a whole recipe: data, teacher, student, distilled student, export, benchmark, report."),
     "status": ("status", "Show where a run stands."),
     "init": ("init", "Write a commented recipe to start from."),
     "data": ("data", "Import, split, check and synthesise data sets."),
-    "distill": ("distill", "Train a recipe's teacher, student or MGD student, and judge them."),
+    "distill": ("distill", "Train a recipe's teacher, student or distilled student, and judge them."),
     "export": ("export", "Export a recipe's trained models to bundles."),
     "bench": ("bench", "Measure bundles, and report what was measured."),
     "bundle": ("bundle", "Look into a bundle, and check it on this machine."),

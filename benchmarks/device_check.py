@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,11 +26,12 @@ from ..bundle.manifest import BUNDLE_SUFFIX, Variant
 from ..core.errors import MissingDependencyError, TemperError, UsageError
 from ..core.events import Event, Reporter
 from ..core.files import sha256_json, write_json
-from ..deploy.check import answer_faults, check_pictures, same_answer
+from ..deploy.check import answer_faults, check_pictures, row_of, same_answer
 from ..deploy.compare import TOLERANCES, Comparison, tolerance_dict
 from ..deploy.detector import BundleDetector
 from ..deploy.engines.build import ensure_engine
-from ..deploy.runtimes.base import RawOutput, Runtime
+from ..deploy.engines.record import engines_folder
+from ..deploy.runtimes.base import Runtime
 from ..deploy.runtimes.load import DEFAULT_RUNTIME, load_runtime, runtime_kind
 from ..deploy.runtimes.tensorrt import TensorRt
 from ..detection.dataset import DataSet
@@ -172,7 +174,7 @@ class _Check:
         try:
             faults = self._measure(record)
         except TemperError as error:
-            faults = [str(error).rstrip(".")]
+            faults = [without_folders(str(error), self.bundle).rstrip(".")]
         return VariantResult(self.variant.name, tuple(faults), None, record)
 
     def _measure(self, record: dict[str, Any]) -> list[str]:
@@ -188,7 +190,7 @@ class _Check:
             record["reference_version"] = None if reference is None else reference.version
             faults = self._run_pictures(BundleDetector(self.bundle, self.variant, tested), reference, record)
             faults += self._check_batch(BundleDetector(self.bundle, self.variant, tested), record)
-            record["notes"] = list(tested.notes)
+            record["notes"] = [without_folders(note, self.bundle) for note in tested.notes]
         return faults
 
     def _load(self, name: str, stack: contextlib.ExitStack) -> Runtime:
@@ -245,11 +247,11 @@ class _Check:
         try:
             together = detector.runtime.infer(images)
         except UsageError as error:
-            record["batch"] = {"size": BATCH, "same": None, "not_tried": str(error)}
+            record["batch"] = {"size": BATCH, "same": None, "not_tried": without_folders(str(error), self.bundle)}
             return []
         floor = self.bundle.manifest.score_floor
         different = sum(
-            not same_answer(detector.runtime.infer(image[np.newaxis]), _row(together, index), floor)
+            not same_answer(detector.runtime.infer(image[np.newaxis]), row_of(together, index), floor)
             for index, image in enumerate(images)
         )
         record["batch"] = {"size": BATCH, "same": not different, "not_tried": None}
@@ -298,6 +300,34 @@ def summary_line(result: VariantResult, runtime: str) -> str:
     return f"{title}  ok: {', '.join(words)}"
 
 
+def without_folders(message: str, bundle: Bundle) -> str:
+    """A message as it may be passed on: of a path, no folder that tells of the machine or of who works on it.
+
+    Paths into the bundle and its engines begin with the bundle's name, those into the home folder with ``~``.
+    """
+    beside = engines_folder(bundle.path)
+    places = {
+        bundle.folder: bundle.path.name,
+        bundle.path: bundle.path.name,
+        beside: beside.name,
+        Path.home(): "~",
+        # what else lies beside the bundle; a relative folder says nothing of the machine
+        bundle.path.absolute().parent: "",
+    }
+    names: dict[str, str] = {}
+    for place, name in places.items():
+        for spelling in (place, place.absolute(), place.resolve()):
+            if spelling.is_absolute() and len(spelling.parts) > 1:
+                names.setdefault(str(spelling), name)
+    # the longest first: the home folder holds the others
+    for known in sorted(names, key=len, reverse=True):
+        name = names[known]
+        # up to the end of a folder's name, so that /home/ann leaves /home/anna alone
+        ending = "/" if not name else r"(?![\w-])"
+        message = re.sub(rf"(?<![\w.~-]){re.escape(known)}{ending}", name.replace("\\", r"\\"), message)
+    return message
+
+
 def _first_few(faults: list[str]) -> list[str]:
     """The first of many: every picture may word the same fault with other numbers."""
     return (
@@ -309,11 +339,6 @@ def _first_few(faults: list[str]) -> list[str]:
 
 def _identity(variant: Variant) -> dict[str, Any]:
     return {"variant": variant.name, "precision": variant.precision, "graph_sha256": variant.sha256}
-
-
-def _row(answer: RawOutput, row: int) -> RawOutput:
-    part = slice(row, row + 1)
-    return RawOutput(answer.boxes[part], answer.scores[part], answer.labels[part], answer.count[part])
 
 
 def limited(data: DataSet, limit: int | None) -> DataSet:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..core.models import MODELS
 from .devices import chosen_devices, devices_options
 from .options import (
     Choice,
@@ -27,13 +28,12 @@ from .sweep import sweep
 if TYPE_CHECKING:
     from ..flow.judge import Judgement
 
-MODELS = ("teacher", "student", "distilled")
 _FIGURES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
 
 @click.group()
 def distill() -> None:
-    """Train a recipe's teacher, student or MGD student, judge them, and tune them.
+    """Train a recipe's teacher, student or distilled student, judge them, and tune them.
 
     The same stages as in 'temper run', in the same folders: what is done here is not done again there.
     """
@@ -63,7 +63,7 @@ def student(recipe: Path, **options: Any) -> None:
 @_training_options
 @cache_option
 def mgd(recipe: Path, cache: Path | None, **options: Any) -> None:
-    """Train the student of RECIPE under its teacher, by Masked Generative Distillation."""
+    """Train the student of RECIPE under its teacher, by the recipe's losses (MGD unless it names others)."""
     options["overrides"] = with_cache(options["overrides"], cache)
     _train("distilled", recipe, **options)
 
@@ -82,13 +82,15 @@ def evaluate(run: Path, models: tuple[str, ...], split: str, runs: Path, as_json
 
     prepare_cpu()
     from ..flow.judge import judge_models
-    from ..flow.status import find_run
+    from ..flow.progress import titles_of
+    from ..flow.status import find_run, recipe_of
 
-    judged = judge_models(find_run(run, runs), models, split)
+    folder = find_run(run, runs)
+    judged = judge_models(folder, models, split)
     if as_json:
         click.echo(json.dumps({one.model: one.figures.to_dict() for one in judged}))
     else:
-        _print_figures(judged)
+        _print_figures(judged, titles_of(recipe_of(folder)))
 
 
 distill.add_command(sweep)
@@ -126,11 +128,12 @@ def _train(
     devices, device = chosen_devices(gpus, processes, device)
     overrides = with_vdl(with_device(overrides, device), vdl)
     _, folder = run_to([model], recipe, overrides, runs, as_json, devices=devices)
+    from ..distill.training.job import WEIGHTS_NAME
     from ..flow.progress import points, write_json_event
 
     record = folder.record(model)
     result: dict[str, Any] = record.result if record else {}
-    weights = (folder.stage(model) / "weights.safetensors").absolute()
+    weights = (folder.stage(model) / WEIGHTS_NAME).absolute()
     if as_json:
         write_json_event("run_done", run=str(folder.path), weights=str(weights), accuracy=result.get("accuracy"))
     else:
@@ -138,16 +141,14 @@ def _train(
         click.echo(weights)
 
 
-def _print_figures(judged: Sequence[Judgement]) -> None:
+def _print_figures(judged: Sequence[Judgement], titles: Mapping[str, str]) -> None:
     from rich.console import Console
     from rich.table import Table
-
-    from ..flow.progress import TITLES
 
     table = Table()
     table.add_column("")
     for one in judged:
-        table.add_column(TITLES[one.model], justify="right")
+        table.add_column(titles[one.model], justify="right")
     rows = {name: [getattr(one.figures, name) for one in judged] for name in _FIGURES}
     rows |= {label: [one.figures.per_class[label] for one in judged] for label in judged[0].figures.per_class}
     for name, values in rows.items():

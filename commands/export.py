@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from ..core.models import MODELS
 from .options import Choice, device_option, events_option, overrides_option, runs_option, with_device
 
 if TYPE_CHECKING:
     from ..deploy.engines.options import HardwareCompatibility
 
-MODELS = ("teacher", "student", "distilled")
 _HARDWARE: dict[str, HardwareCompatibility] = {
     "this": "none",
     "same-capability": "same_compute_capability",

@@ -50,7 +50,7 @@ def run(
     again: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Do whatever of RECIPE is not done yet: data, teacher, student, MGD student, export, benchmark, report.
+    """Do whatever of RECIPE is not done yet: data, teacher, student, distilled student, export, benchmark, report.
 
     Give it again after an interruption, and it goes on; after a change of the recipe, and it redoes what the change
     touches. RECIPE is a YAML file, or the folder of a run. The last line is the path of the report.

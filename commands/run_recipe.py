@@ -41,12 +41,13 @@ def run_to(
         The checked recipe and the run's folder.
 
     Raises:
-        UsageError: if the recipe has mistakes, or the run's folder another name than the run.
+        UsageError: if the recipe has mistakes, the run's folder another name than the run, or the processes no equal
+            shares of a batch.
         click.exceptions.Exit: in a process that only takes part in another one's trainings, when these are done.
     """
     checked, runs = checked_recipe(recipe, overrides, runs)
-    from ..distill.launched import launched_rank
-    from ..flow.progress import choose_style, progress, write_json_event
+    from ..distill.launched import launched_rank, launched_size
+    from ..flow.progress import choose_style, progress, titles_of, write_json_event
     from ..flow.run import run_recipe
 
     if launched_rank() > 0:
@@ -59,8 +60,9 @@ def run_to(
         write_json_event("run_started", run=str(runs / checked.name))
     else:
         click.echo(f"Run '{checked.name}' in {runs / checked.name}")
-    with progress(style) as report, _way_of_training(checked, devices) as runner:
-        folder = run_recipe(checked, runs, report, goals, again, runner)
+    processes = max(launched_size(), devices.count if devices else 1)
+    with progress(style, titles_of(checked)) as report, _way_of_training(checked, devices) as runner:
+        folder = run_recipe(checked, runs, report, goals, again, runner, processes)
     return checked, folder
 
 

@@ -37,14 +37,16 @@ def _print_table(folder: Path, stages: list[StageStatus]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..flow.progress import TITLES, duration
+    from ..flow.progress import duration, titles_of
+    from ..flow.status import recipe_of
 
+    titles = titles_of(recipe_of(folder))
     table = Table()
     for column in ("stage", "state", "time", "epoch", "loss", "mAP"):
         table.add_column(column, justify="left" if column in ("stage", "state") else "right")
     for stage in stages:
         table.add_row(
-            TITLES[stage.stage],
+            titles[stage.stage],
             stage.state,
             duration(stage.seconds) if stage.seconds is not None else "",
             f"{stage.epoch}/{stage.epochs}" if stage.epoch is not None else "",

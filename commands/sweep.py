@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..core.models import MODELS
 from .options import device_option, events_option, overrides_option, runs_option, with_device
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--choices", multiple=True, metavar="FIELD=A,B,C", help="Vary a field between a few values.")
 @click.option(
     "--model",
-    type=click.Choice(["teacher", "student", "distilled"]),
+    type=click.Choice(MODELS),
     default="distilled",
     show_default=True,
     help="Which training is tuned.",
@@ -69,7 +70,7 @@ def sweep(recipe: Path, runs: Path, device: str | None, again: bool, as_json: bo
     from .run_recipe import checked_recipe
 
     checked, runs = checked_recipe(recipe, with_device(options["overrides"], device), runs)
-    from ..flow.progress import choose_style, progress, write_json_event
+    from ..flow.progress import choose_style, progress, titles_of, write_json_event
     from ..flow.sweep.result import BEST_NAME
     from ..flow.sweep.run import Sweep, run_sweep
     from ..flow.sweep.space import parse_space
@@ -83,7 +84,7 @@ def sweep(recipe: Path, runs: Path, device: str | None, again: bool, as_json: bo
         write_json_event("sweep_started", sweep=str(where))
     else:
         click.echo(f"Sweep of '{checked.name}' in {where}")
-    with progress(style) as report:
+    with progress(style, titles_of(checked)) as report:
         outcome = run_sweep(wanted, runs, report, again)
     best = (outcome.folder / BEST_NAME).absolute()
     if style == "json":

@@ -142,7 +142,7 @@ def _variant_fault(bundle: Bundle, variant: Variant, name: str, threads: int | N
         faults = answer_faults(both, manifest)
         for row in range(len(pictures)):
             alone = runtime.infer(pictures[row : row + 1])
-            if not same_answer(alone, _row(both, row), manifest.score_floor):
+            if not same_answer(alone, row_of(both, row), manifest.score_floor):
                 faults.append(f"picture {row + 1} of a batch of 2 gets another answer than alone")
     finally:
         runtime.close()
@@ -153,7 +153,8 @@ def _sentence(variant: Variant, runtime: str, faults: Sequence[str]) -> str | No
     return f"Variant '{variant.name}' breaks the contract on {runtime}: {'; '.join(faults)}." if faults else None
 
 
-def _row(answer: RawOutput, row: int) -> RawOutput:
+def row_of(answer: RawOutput, row: int) -> RawOutput:
+    """One picture's part of a batch's answer, as an answer for one picture ([1, ...] each)."""
     part = slice(row, row + 1)
     return RawOutput(answer.boxes[part], answer.scores[part], answer.labels[part], answer.count[part])
 

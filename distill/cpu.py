@@ -69,6 +69,16 @@ def cpu_variables() -> dict[str, str]:
     return variables if path is None else {**variables, "MKL_DEBUG_CPU_TYPE": str(path)}
 
 
+def threads_told(otherwise: int) -> int:
+    """The threads that ``OMP_NUM_THREADS`` tells of: the first number, where it lists one for each nested level.
+
+    Args:
+        otherwise: what is given where it is not set, or no number OpenMP would take.
+    """
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) else otherwise
+
+
 def prepare_cpu() -> CpuSettings:
     """Set the environment for Paddle; what the user has set already is left alone.
 
@@ -81,4 +91,4 @@ def prepare_cpu() -> CpuSettings:
     os.environ.setdefault("GLOG_minloglevel", "2")
     path = variables.get("MKL_DEBUG_CPU_TYPE")
     in_time = "paddle" not in sys.modules
-    return CpuSettings(int(os.environ["OMP_NUM_THREADS"]), None if path is None else int(path), in_time)
+    return CpuSettings(threads_told(int(variables["OMP_NUM_THREADS"])), None if path is None else int(path), in_time)

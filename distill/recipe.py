@@ -108,7 +108,7 @@ class BenchmarkSection(Section):
 
 
 class Recipe(Section):
-    """One run: data, teacher, student, MGD student, export, benchmark."""
+    """One run: data, teacher, student, distilled student, export, benchmark."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,60}$")] = Field(
         description="of the run: its results lie in runs/NAME"

@@ -20,7 +20,7 @@ from .requirements import training_install_hint
 #: A library that has not loaded after this many seconds hangs.
 PROBE_SECONDS = 60
 PADDLE_GPU = "paddlepaddle-gpu==3.2.2"
-_PADDLE_INSTALL_PAGE = "https://www.paddlepaddle.org.cn/install"
+_PADDLE_GPU_INDEX = "https://www.paddlepaddle.org.cn/packages/stable/cu126/"
 _TRTEXEC_PLACES = (Path("/usr/src/tensorrt/bin/trtexec"), Path("/opt/tensorrt/bin/trtexec"))
 
 
@@ -206,8 +206,7 @@ def _paddle(machine: Machine) -> Finding:
     advice = ""
     if machine.gpus and not said["cuda"]:
         advice = (
-            f"For the GPU: {pip('uninstall', 'paddlepaddle')}, then install {PADDLE_GPU} from Paddle's own "
-            f"package index, see {_PADDLE_INSTALL_PAGE}."
+            f"For the GPU: {pip('uninstall', 'paddlepaddle')} && {pip('install', PADDLE_GPU)} -i {_PADDLE_GPU_INDEX}"
         )
     return Finding("Paddle", True, f"{said['version']}, build {build}", advice)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import TemperError
+from ..core.models import MODELS
 from ..detection.metrics import AccuracyFigures
 from .folder import RunFolder
-from .keys import MODELS
 from .requirements import require_packages
 from .stages import data_split, model_section
 from .status import recipe_of
@@ -39,7 +39,8 @@ def judge_models(path: Path, models: Sequence[str], split: str) -> list[Judgemen
         split: of the run's data.
 
     Raises:
-        TemperError: if nothing is trained, or the split is not there or has no pictures.
+        TemperError: if nothing is trained, the split is not there or has no pictures, or the recipe's device
+            is not there.
     """
     run, recipe = RunFolder(path), recipe_of(path)
     wanted = list(models) or [model for model in MODELS if run.record(model) is not None]
@@ -54,10 +55,12 @@ def judge_models(path: Path, models: Sequence[str], split: str) -> list[Judgemen
     from ..distill.training.evaluate import evaluate_detector
     from ..distill.training.job import WEIGHTS_NAME
     from ..distill.training.loader import PictureStore
+    from ..distill.training.train import use_device
 
     data = data_split(recipe, run, split)
     if not len(data):
         raise TemperError(f"The split '{split}' of {path} has no pictures to judge on.")
+    use_device(recipe.device)
     store = PictureStore(data, recipe.input.rule(), recipe.input.channels)
     judged = []
     for model in dict.fromkeys(wanted):

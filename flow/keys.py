@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import TemperError
+from ..core.errors import TemperError, UsageError
 from ..core.files import sha256_file, sha256_json
+from ..core.models import MODELS
+from ..distill.data.listing import list_files
 from ..distill.recipe import Recipe
 from ..distill.recipe_detectors import ModelSection
 from ..distill.remote_weights import known_sha256, require_sha256
 from ..distill.weights_address import is_address
 from .folder import StageRecord
 
-MODELS = ("teacher", "student", "distilled")
 #: All stages in the order they run.
 STAGES = ("data", *MODELS, *(f"export-{model}" for model in MODELS), "benchmark", "report")
 #: The stages whose results a stage reads.
@@ -73,11 +74,13 @@ def read_sources(recipe: Recipe) -> Sources:
     """Look at the files a recipe names.
 
     Raises:
-        TemperError: if the data or a weight file is not there.
+        TemperError: if the data or a weight file is not there, or ``data.unlabelled`` is no folder with pictures.
     """
     sections = {"teacher": recipe.teacher, "student": recipe.student}
     weights = {name: _weights_hash(name, section) for name, section in sections.items() if section.weights}
     unlabelled = _fingerprint("data.unlabelled", recipe.data.unlabelled)
+    if recipe.data.unlabelled is not None:
+        _require_pictures(Path(recipe.data.unlabelled))
     return Sources(_fingerprint("data.path", recipe.data.path), unlabelled, weights)
 
 
@@ -164,6 +167,24 @@ def _fingerprint(field_name: str, value: str | None) -> str | None:
             file = Path(folder, name)
             entries.append(_file_state(file, file.relative_to(path).as_posix()))
     return sha256_json(sorted(entries))
+
+
+def _require_pictures(folder: Path) -> None:
+    """Told before a teacher has been trained for hours; those that are judged on are only left out once data is there.
+
+    Raises:
+        UsageError: if it is no folder, or has no pictures.
+    """
+    if not folder.is_dir():
+        raise UsageError(
+            f"The recipe's data.unlabelled is '{folder}', which is no folder. Give one with pictures in it, or set it "
+            "to null."
+        )
+    if not list_files(folder).pictures:
+        raise UsageError(
+            f"The recipe's data.unlabelled is '{folder}', which has no pictures. Give another folder, or set it to "
+            "null."
+        )
 
 
 def _file_state(path: Path, name: str) -> list[Any]:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..core.events import Reporter, silent
+from ..core.models import MODELS
 from ..distill.recipe import Recipe
 from .folder import RunFolder
-from .keys import MODELS
 from .stages import run_stage, training_job
 
 

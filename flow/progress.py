@@ -6,31 +6,41 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.errors import TemperError
 from ..core.events import Event, Reporter
+from ..core.models import distilled_title, in_sentence
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+    from ..distill.recipe import Recipe
 
 Style = Literal["live", "plain", "json"]
 #: Seconds between two plain lines about the same stage's steps.
 PLAIN_EVERY = 10.0
 
+#: Of the stages, where no recipe says by which losses the student is taught.
 TITLES = {
     "data": "Data",
     "teacher": "Teacher",
     "student": "Student alone",
-    "distilled": "MGD student",
+    "distilled": distilled_title(()),
     "export-teacher": "Export teacher",
     "export-student": "Export student",
-    "export-distilled": "Export MGD student",
+    "export-distilled": f"Export {in_sentence(distilled_title(()))}",
     "engine": "TensorRT engine",
     "benchmark": "Benchmark",
     "report": "Report",
 }
+
+
+def titles_of(recipe: Recipe) -> dict[str, str]:
+    """The titles of a recipe's stages; that of the distilled student says by which loss."""
+    title = distilled_title(recipe.distillation.losses())
+    return {**TITLES, "distilled": title, "export-distilled": f"Export {in_sentence(title)}"}
 
 
 def choose_style(as_json: bool) -> Style:
@@ -44,14 +54,14 @@ def choose_style(as_json: bool) -> Style:
 
 
 @contextlib.contextmanager
-def progress(style: Style) -> Iterator[Reporter]:
-    """A reporter in the given style, for the length of a run."""
+def progress(style: Style, titles: Mapping[str, str] = TITLES) -> Iterator[Reporter]:
+    """A reporter in the given style, for the length of a run, that calls stages by these titles."""
     if style == "json":
         yield from _json_reporter()
     elif style == "plain":
-        yield _PlainLines().report
+        yield _PlainLines(titles).report
     else:
-        yield from _live_reporter()
+        yield from _live_reporter(titles)
 
 
 def write_json_event(event: str, **data: Any) -> None:
@@ -119,15 +129,16 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def _numbered(event: Event) -> str:
-    title = TITLES.get(event.stage, event.stage.replace("-", " ").capitalize())
+def _numbered(event: Event, titles: Mapping[str, str]) -> str:
+    title = titles.get(event.stage, event.stage.replace("-", " ").capitalize())
     return f"{event.data['index']}/{event.data['total']} {title}"
 
 
 class _PlainLines:
     """One line per thing worth a line in a log file."""
 
-    def __init__(self) -> None:
+    def __init__(self, titles: Mapping[str, str]) -> None:
+        self.titles = titles
         self.place = ""
         self.last = 0.0
 
@@ -135,7 +146,7 @@ class _PlainLines:
         """Write the event, if it is worth a line."""
         now = time.monotonic()
         if event.kind in ("stage_started", "stage_skipped"):
-            self.place, self.last = f"[{_numbered(event)}]", now
+            self.place, self.last = f"[{_numbered(event, self.titles)}]", now
         if event.kind == "step":
             if now - self.last < PLAIN_EVERY:
                 return
@@ -148,8 +159,8 @@ class _PlainLines:
 class _Live:
     """One bar per stage; what is done stays above the one at work."""
 
-    def __init__(self, display: Progress) -> None:
-        self.display = display
+    def __init__(self, display: Progress, titles: Mapping[str, str]) -> None:
+        self.display, self.titles = display, titles
         self.task: TaskID | None = None
         self.measured = ""
         # of a command without numbered stages: the stage that has the bar
@@ -158,11 +169,11 @@ class _Live:
     def report(self, event: Event) -> None:
         """Show the event."""
         if event.kind in ("stage_started", "stage_skipped"):
-            self.task = self.display.add_task(_numbered(event), total=None, figures="")
+            self.task = self.display.add_task(_numbered(event, self.titles), total=None, figures="")
             self.measured = ""
         elif event.kind == "step" and (self.task is None or self.unnumbered not in ("", event.stage)):
             self.unnumbered = event.stage
-            self.task = self.display.add_task(TITLES.get(event.stage, event.stage), total=None, figures="")
+            self.task = self.display.add_task(self.titles.get(event.stage, event.stage), total=None, figures="")
         if event.kind == "evaluated":
             self.measured = points(event.data.get("map"))
         elif event.kind in ("note", "warning"):
@@ -177,7 +188,7 @@ class _Live:
             self.display.update(self.task, completed=1, total=1, figures=figures)
 
 
-def _live_reporter() -> Iterator[Reporter]:
+def _live_reporter(titles: Mapping[str, str]) -> Iterator[Reporter]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
@@ -188,4 +199,4 @@ def _live_reporter() -> Iterator[Reporter]:
         TextColumn("{task.fields[figures]}", markup=False),
     )
     with Progress(*columns, console=Console(highlight=False), refresh_per_second=4) as display:
-        yield _Live(display).report
+        yield _Live(display, titles).report

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 
 from ..core.errors import MissingDependencyError
-from .keys import MODELS
+from ..core.models import MODELS
 
 #: Import name -> package, of what training needs.
 TRAINING = {"paddle": "paddlepaddle", "ppdet": "paddledet", "safetensors": "safetensors"}

@@ -7,15 +7,16 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import TemperError
+from ..core.errors import TemperError, UsageError
 from ..core.events import Event, Reporter
 from ..core.files import read_json, remove_partial, write_json
 from ..core.interruption import raise_if_interrupted
+from ..core.models import MODELS
 from ..distill.recipe import Recipe, to_plain
 from .folder import RECIPE_NAME, RunFolder, StageRecord
 from .keys import Sources, identity, read_sources, stage_key, stages_for
 from .requirements import require_packages
-from .stages import run_stage
+from .stages import model_section, run_stage
 from .weights import fetch_unpinned, require_weights
 
 Runner = Callable[[Recipe, RunFolder, str, Reporter], dict[str, Any]]
@@ -28,6 +29,7 @@ def run_recipe(
     goals: Sequence[str] = ("report",),
     again: Collection[str] = (),
     runner: Runner = run_stage,
+    processes: int = 1,
 ) -> RunFolder:
     """Do whatever of a recipe is not done yet.
 
@@ -38,11 +40,13 @@ def run_recipe(
         goals: the stages wanted; only these and what leads to them is done.
         again: stages to do even if they are done.
         runner: does one stage and returns its small facts.
+        processes: how many train together.
 
     Returns:
         The run's folder.
 
     Raises:
+        UsageError: if that many processes cannot share a model's batch evenly; before any stage is done.
         MissingDependencyError: if a stage that has to be done needs a package that is not installed.
         TemperError: what a stage could not do; the stages before it stay done.
     """
@@ -57,6 +61,7 @@ def run_recipe(
     fetch_unpinned(recipe, stages, tell)
     sources = read_sources(recipe)  # says what is missing before anything is written
     open_stages = stages[len(_standing(recipe, folder, stages, sources, again)) :]
+    require_shares(recipe, open_stages, processes)
     require_packages(open_stages)
     require_weights(recipe, open_stages, tell)
     with folder.locked():
@@ -75,6 +80,31 @@ def run_recipe(
                 tell(Event("stage_done", stage, {"seconds": record.seconds}))
             made[stage] = identity(stage, record)
     return folder
+
+
+def require_shares(recipe: Recipe, stages: Collection[str], processes: int) -> None:
+    """Refuse trainings whose batches the processes cannot share, before the first of them takes its hours.
+
+    Args:
+        recipe: of the run.
+        stages: that are to be done.
+        processes: how many train together.
+
+    Raises:
+        UsageError: naming the recipe's field, and a size that can be shared.
+    """
+    for model in MODELS:
+        if model not in stages:
+            continue
+        name = "teacher" if model == "teacher" else "student"
+        section = model_section(recipe, model)
+        size = recipe.training_of(section).batch_size
+        if size % processes:
+            field = "training.batch_size" if section.training.batch_size is None else f"{name}.training.batch_size"
+            raise UsageError(
+                f"The recipe's {field} is {size}, which {processes} processes cannot share evenly. Set {field} to "
+                f"{max(1, round(size / processes)) * processes}, or train with another number of processes."
+            )
 
 
 def _do(recipe: Recipe, folder: RunFolder, stage: str, key: str, report: Reporter, runner: Runner) -> StageRecord:

@@ -10,12 +10,12 @@ from ..bundle.manifest import BUNDLE_SUFFIX
 from ..core.errors import TemperError
 from ..core.events import Event, Reporter
 from ..core.files import remove_tree, sha256_file, sha256_json
+from ..core.models import MODELS
 from ..detection.dataset import DataSet, load_split
 from ..detection.decode import DecodeSettings
 from ..distill.recipe import Recipe, to_plain
 from ..distill.recipe_detectors import ModelSection
 from .folder import RunFolder
-from .keys import MODELS
 from .together import Devices, train_together
 
 if TYPE_CHECKING:

@@ -9,15 +9,16 @@ from typing import Any, Literal
 
 from ..core.errors import TemperError, nearest
 from ..core.files import read_json
+from ..core.models import MODELS
 from ..distill.recipe import Recipe
 from ..distill.recipe_file import recipe_from_plain
+from ..distill.training.job import METRICS_NAME
 from ..distill.training.log import read_metrics
 from .folder import RECIPE_NAME, RunFolder, StageRecord, Work
-from .keys import MODELS, NEEDS, STAGES, identity, read_sources, stage_key
+from .keys import NEEDS, STAGES, identity, read_sources, stage_key
 from .stages import model_section
 
 State = Literal["done", "outdated", "running", "interrupted", "to do"]
-_METRICS_NAME = "metrics.jsonl"
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _stage_status(
         state = "interrupted" if key is not None and run.can_go_on(stage, key) else "outdated"
     if stage not in MODELS or state == "to do":
         return StageStatus(stage, state, seconds)
-    entries = read_metrics(run.stage(stage) / _METRICS_NAME)
+    entries = read_metrics(run.stage(stage) / METRICS_NAME)
     steps = [entry for entry in entries if entry["kind"] == "step"]
     evaluated = [entry for entry in entries if entry["kind"] == "evaluated"]
     return StageStatus(

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import TemperError, UsageError
 from ..core.events import Event, Reporter
 from ..core.files import PARTIAL_SUFFIX, read_json
+from ..distill.cpu import threads_told
 from .folder import RunFolder
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _launched(run: RunFolder, model: str, devices: Devices, talk: Path) -> Itera
     rank = [sys.executable, "-m", __name__.partition(".")[0], "distill", "rank", str(run.path), model]
     command = [sys.executable, "-m", "paddle.distributed.launch", *place, "--nproc_per_node", str(devices.count)]
     command += ["--log_dir", str(talk), *rank, "--talk", str(talk)]
-    threads = max(1, int(os.environ.get("OMP_NUM_THREADS", "1")) // devices.count)
+    threads = max(1, threads_told(1) // devices.count)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     if not devices.gpus:
         environment["PADDLE_DISTRI_BACKEND"] = "gloo"

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..core.events import Event, Reporter
+from ..core.models import MODELS
 from ..distill.recipe import Recipe
 from ..distill.recipe_detectors import DetectorSection
 from ..distill.remote_weights import known_sha256, local_weights
 from ..distill.weights import load_weights
 from ..distill.weights_address import is_address
-from .keys import MODELS
 from .stages import model_section
 
 

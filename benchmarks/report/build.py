@@ -21,7 +21,7 @@ from .charts import accuracy_latency_chart, stage_chart
 from .glance import glance
 from .pictures import Example, make_examples
 from .plot import Chart, SmallChart, series_colour
-from .results import Result, collect_results, model_titles, write_results_csv, write_results_json
+from .results import Result, collect_results, role_titles, write_results_csv, write_results_json
 from .summary import summary_sentences
 from .training import TrainingFiles, training_part
 
@@ -88,7 +88,7 @@ def _render(source: ReportInput, measurements: Measurements, results: Sequence[R
     benchmark = measurements.benchmark
     entries = benchmark.bundles
     recipe = dict(source.recipe) or _recipe_of(entries)
-    training = training_part(source.trainings, source.data)
+    training = training_part(source.trainings, source.data, role_titles(recipe))
     return environment.get_template("report.html.j2").render(
         name=source.name,
         summary=summary,
@@ -163,7 +163,7 @@ def _examples(source: ReportInput, results: Sequence[Result], entries: Sequence[
 
 
 def _parity_rows(entries: Sequence[BundleEntry], results: Sequence[Result]) -> list[dict[str, Any]]:
-    titles = model_titles([r.subject for r in results])
+    titles = {r.subject.model: r.title for r in results}
     return [
         {
             "title": titles.get(entry.manifest.name, entry.manifest.name),
@@ -177,7 +177,7 @@ def _parity_rows(entries: Sequence[BundleEntry], results: Sequence[Result]) -> l
 
 
 def _bundle_rows(entries: Sequence[BundleEntry], results: Sequence[Result]) -> list[dict[str, Any]]:
-    titles = model_titles([r.subject for r in results])
+    titles = {r.subject.model: r.title for r in results}
     return [
         {"title": titles.get(entry.manifest.name, entry.manifest.name), "entry": entry, "manifest": entry.manifest}
         for entry in entries

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...core.files import write_json, write_text
+from ...core.models import distilled_title
 from ...detection.metrics import AccuracyFigures
 from ..measurement import STAGES, AccuracyRow, FootprintRow, LatencyRow, Measurements, Subject, to_plain
 
 SCHEMA_VERSION = 1
 ROLE_ORDER = ("teacher", "student", "distilled", "other")
-ROLE_TITLES = {"teacher": "Teacher", "student": "Student alone", "distilled": "MGD student"}
+#: Where no recipe says by which losses the student was taught.
+ROLE_TITLES = {"teacher": "Teacher", "student": "Student alone", "distilled": distilled_title(())}
 PRECISION_ORDER = ("fp32", "fp16", "int8")
 ACCURACY_FIELDS = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 SUMMARY_FIELDS = ("n", "mean_ms", "p50_ms", "p90_ms", "p99_ms", "min_ms", "max_ms")
@@ -52,7 +54,8 @@ class Result:
 def collect_results(measurements: Measurements) -> list[Result]:
     """Join the rows of a benchmark: by role, model, precision, variant, runtime, batch."""
     rows = sorted(measurements.latency, key=_sort_key)
-    titles = model_titles([row.subject for row in rows])
+    recipes = {entry.manifest.name: entry.manifest.made_by.recipe for entry in measurements.benchmark.bundles}
+    titles = model_titles([row.subject for row in rows], recipes)
     accuracy: dict[Subject, AccuracyRow] = {row.subject: row for row in measurements.accuracy}
     footprint = {(row.subject, row.batch): row for row in measurements.footprint}
     results = []
@@ -72,12 +75,24 @@ def collect_results(measurements: Measurements) -> list[Result]:
     return results
 
 
-def model_titles(subjects: Sequence[Subject]) -> dict[str, str]:
-    """For each model its title: that of its role where it is the only one with it, else its name."""
+def role_titles(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """The titles of the roles in a run of this recipe (plain values, as in a bundle; empty where it is not known)."""
+    section = recipe.get("distillation")
+    losses = [name for name, value in section.items() if isinstance(value, dict)] if isinstance(section, dict) else []
+    return {**ROLE_TITLES, "distilled": distilled_title(losses)}
+
+
+def model_titles(subjects: Sequence[Subject], recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """For each model its title: that of its role where it is the only one with it, else its name.
+
+    Args:
+        subjects: of a benchmark.
+        recipes: the models' recipes as plain values, by name.
+    """
     models = {subject.model: subject.role for subject in subjects}
     roles = list(models.values())
     return {
-        model: ROLE_TITLES[role] if role in ROLE_TITLES and roles.count(role) == 1 else model
+        model: role_titles(recipes.get(model, {}))[role] if role in ROLE_TITLES and roles.count(role) == 1 else model
         for model, role in models.items()
     }
 

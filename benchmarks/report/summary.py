@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...core.models import in_sentence
 from ..measurement import BenchmarkRow
-from .results import Result
+from .results import ROLE_TITLES, Result
 
 
 def summary_sentences(results: Sequence[Result], benchmark: BenchmarkRow) -> list[str]:
     """Three sentences: how well, how fast, and what int8 changes.
 
-    They are about the MGD student where there is one, held against the student alone and the teacher at the
+    They are about the distilled student where there is one, held against the student alone and the teacher at the
     same precision; else about the best and the fastest model.
 
     Args:
@@ -58,7 +59,7 @@ def _accuracy_sentence(
         helped = round(ap - alone, 1) > 0
     if teacher is not None and (taught := _ap(teacher)) is not None:
         parts.append(f"{_difference(ap, taught)} its teacher ({taught:.1f})")
-    sentence = f"{where} the MGD student reaches {ap:.1f} mAP"
+    sentence = f"{where} the {_name(distilled)} reaches {ap:.1f} mAP"
     if parts:
         sentence += ", " + " and ".join(parts)
     return sentence + ("; in this run, distillation did not help." if helped is False else ".")
@@ -121,8 +122,13 @@ def _without_distilled(reference: Sequence[Result], benchmark: BenchmarkRow) -> 
         f"The fastest is {fastest.title} at {fastest.subject.precision}: "
         f"{_ms(median)} from encoded picture to boxes (median)."
     )
-    third = "There is no MGD student among the models, so this report compares what there is."
+    third = "There is no distilled student among the models, so this report compares what there is."
     return [first, second, third]
+
+
+def _name(distilled: Result) -> str:
+    # one of several has the model's own name for a title
+    return in_sentence(distilled.title if distilled.title.endswith(" student") else ROLE_TITLES["distilled"])
 
 
 def _ap(result: Result) -> float | None:

@@ -16,7 +16,7 @@ from ...detection.images import read_image
 from .curves import Curve, read_curve, read_entries
 from .pictures import Panel, moment_panel
 from .plot import Chart, SmallChart
-from .results import ROLE_ORDER, ROLE_TITLES
+from .results import ROLE_ORDER
 from .training_charts import accuracy_chart, class_charts, loss_charts
 
 #: Pictures whose detections are shown over time, each for every training at up to three moments.
@@ -75,27 +75,30 @@ class TrainingPart:
     followed: list[Followed]
 
 
-def training_part(trainings: Mapping[str, TrainingFiles], data: DataSet) -> TrainingPart | None:
+def training_part(
+    trainings: Mapping[str, TrainingFiles], data: DataSet, titles: Mapping[str, str]
+) -> TrainingPart | None:
     """Read and draw the trainings of a run.
 
     Args:
         trainings: by role; other roles than teacher, student and distilled are left out.
         data: the validation pictures.
+        titles: of the roles.
 
     Returns:
         None if no training left anything.
     """
-    files = {role: trainings[role] for role in ROLE_ORDER if role in trainings and role in ROLE_TITLES}
+    files = {role: trainings[role] for role in ROLE_ORDER if role in trainings and role in titles}
     curves = [read_curve(role, one.metrics) for role, one in files.items()]
     curves = [curve for curve in curves if curve.losses or curve.accuracies]
     if not curves:
         return None
     return TrainingPart(
-        [_facts(curve, _read_record(files[curve.role].record)) for curve in curves],
-        accuracy_chart(curves),
-        loss_charts(curves),
-        class_charts(curves, data.labels),
-        follow_pictures({role: read_moments(one.examples) for role, one in files.items()}, data),
+        [_facts(curve, _read_record(files[curve.role].record), titles) for curve in curves],
+        accuracy_chart(curves, titles),
+        loss_charts(curves, titles),
+        class_charts(curves, data.labels, titles),
+        follow_pictures({role: read_moments(one.examples) for role, one in files.items()}, data, titles),
     )
 
 
@@ -123,14 +126,16 @@ def read_moments(path: Path) -> list[Moment]:
     return list({one.epoch: one for one in (ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1])}.values())
 
 
-def follow_pictures(moments: Mapping[str, Sequence[Moment]], data: DataSet) -> list[Followed]:
+def follow_pictures(
+    moments: Mapping[str, Sequence[Moment]], data: DataSet, titles: Mapping[str, str]
+) -> list[Followed]:
     """Draw the first few example pictures at every moment of every training; one that is gone is left out."""
     names = dict.fromkeys(name for ones in moments.values() for one in ones for name in one.found)
     samples = {sample.file_name: sample for sample in data.samples}
     followed = []
     for name in [name for name in names if name in samples][:FOLLOWED_PICTURES]:
         try:
-            rows = _rows(samples[name], moments, data)
+            rows = _rows(samples[name], moments, data, titles)
         except TemperError:
             continue
         followed.append(Followed(name, rows))
@@ -138,7 +143,7 @@ def follow_pictures(moments: Mapping[str, Sequence[Moment]], data: DataSet) -> l
 
 
 def _rows(
-    sample: Sample, moments: Mapping[str, Sequence[Moment]], data: DataSet
+    sample: Sample, moments: Mapping[str, Sequence[Moment]], data: DataSet, titles: Mapping[str, str]
 ) -> tuple[tuple[str, tuple[Panel, ...]], ...]:
     image = read_image(data.image_path(sample), "rgb")
     rows = []
@@ -150,16 +155,16 @@ def _rows(
             if not len(found) or 0 <= found.labels.min() <= found.labels.max() < len(data.labels)
         ]
         if panels:
-            rows.append((ROLE_TITLES[role], tuple(panels)))
+            rows.append((titles[role], tuple(panels)))
     return tuple(rows)
 
 
-def _facts(curve: Curve, record: Mapping[str, Any]) -> TrainingFacts:
+def _facts(curve: Curve, record: Mapping[str, Any], titles: Mapping[str, str]) -> TrainingFacts:
     best = max(curve.accuracies, key=lambda point: point[1], default=None)
     figures = record.get("accuracy")
     return TrainingFacts(
         curve.role,
-        ROLE_TITLES[curve.role],
+        titles[curve.role],
         ROLE_ORDER.index(curve.role),
         record.get("epochs"),
         record.get("seconds"),

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ...core.files import write_json, write_text
+from ...core.models import in_sentence
 from ...distill.recipe import Recipe
 from ...distill.recipe_template import write_recipe
-from ..progress import TITLES, duration
+from ..progress import duration, titles_of
 from .space import SweptField, show_value
 from .study import TrialResult
 
@@ -97,9 +98,9 @@ def _page(
     folder: Path, recipe: Recipe, space: Sequence[SweptField], results: Sequence[TrialResult], about: dict[str, Any]
 ) -> str:
     metric = about["metric"]
-    model, judged = TITLES[about["model"]], about["judged_on"]
+    model, judged = in_sentence(titles_of(recipe)[about["model"]]), about["judged_on"]
     lines = [
-        f"# {recipe.name}: sweep of the {model[0].lower() + model[1:] if model[1].islower() else model}",
+        f"# {recipe.name}: sweep of the {model}",
         "",
         f"{len(results)} of {about['trials']} trials, judged by {METRICS[metric]} on {judged}; points from 0 to 100. "
         f"Seed {about['seed']}, pruning: {about['pruner']}.",

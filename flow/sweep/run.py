@@ -13,7 +13,7 @@ from ...core.events import Event, Reporter
 from ...core.files import read_json, remove_partial, remove_tree, sha256_json, write_json
 from ...distill.recipe import Recipe
 from ...distill.recipe_fields import FieldPath, dotted
-from ..folder import RunFolder
+from ..folder import RECIPE_NAME, RunFolder
 from ..keys import NEEDS, Sources, identity, read_sources, stage_key
 from ..requirements import require_packages
 from ..run import run_recipe
@@ -85,7 +85,7 @@ def run_sweep(
         train: does one training; Paddle's if None.
 
     Raises:
-        UsageError: if a field cannot be swept; before any work is done.
+        UsageError: if a field cannot be swept, or a run lies where the sweep would; before any work is done.
         TemperError: if a stage or a training fails, or the folder holds another sweep.
     """
     recipe = sweep.recipe
@@ -96,6 +96,11 @@ def run_sweep(
     require_optuna()
     run, folder = RunFolder(runs / recipe.name), RunFolder(runs / f"{recipe.name}-sweep")
     folder.require_usable()
+    if (folder.path / RECIPE_NAME).is_file():
+        raise UsageError(
+            f"{folder.path} is the folder of a run of that name, and the sweep of '{recipe.name}' would lie there. "
+            "Give the sweep another name with --set name=NAME."
+        )
     needs = NEEDS[sweep.model]
     if not again:
         _require_same(folder, sweep)

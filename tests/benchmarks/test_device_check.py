@@ -19,6 +19,7 @@ from temper.benchmarks.device_check import (
     result_path,
     runtimes_to_check,
     summary_line,
+    without_folders,
 )
 from temper.bundle.loader import Bundle, open_bundle
 from temper.core.errors import MissingDependencyError, TemperError, UsageError
@@ -203,6 +204,36 @@ def test_a_graph_that_does_not_load_is_a_result(bundle: Bundle) -> None:
     done = check_on_device(bundle, "openvino", None, silent)
     assert not done.passed
     assert "cannot load" in done.results[0].faults[0]
+
+
+def test_a_graph_that_does_not_load_is_told_of_without_folders(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message of a runtime names the file; what is passed on names it as it lies in the bundle."""
+    (tmp_path / "link").symlink_to(bundle.path.parent)
+    linked = Bundle(tmp_path / "link" / bundle.path.name, tmp_path / "link" / bundle.path.name, bundle.manifest)
+    monkeypatch.chdir(tmp_path)
+    relative = Bundle(Path(bundle.path.name), Path(bundle.path.name), bundle.manifest)
+    (bundle.folder / "graphs" / "fp32.onnx").write_bytes(b"nothing that runs")
+    for one in (bundle, linked, relative):
+        for runtime in ("openvino", "onnxruntime"):
+            done = check_on_device(one, runtime, None, silent)
+            text = done.path.read_text(encoding="utf-8")
+            assert "tiny.temper/graphs/fp32.onnx" in text
+            assert str(tmp_path) not in text and str(tmp_path.resolve()) not in text
+
+
+def test_folders_are_taken_out_of_messages(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    beside = bundle.path.resolve().parent
+    message = (
+        f"The engine {beside}/tiny.engines/orin/fp32.engine, of '{bundle.path.absolute()}' and {beside}/cache, is not "
+        "/home/ann/x nor (/home/ann) nor /home/anna nor /srv/home/ann."
+    )
+    assert without_folders(message, bundle) == (
+        "The engine tiny.engines/orin/fp32.engine, of 'tiny.temper' and cache, is not "
+        "~/x nor (~) nor /home/anna nor /srv/home/ann."
+    )
 
 
 def test_made_up_pictures_differ_and_fit(tmp_path: Path) -> None:

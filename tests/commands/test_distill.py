@@ -70,3 +70,7 @@ def test_the_device_may_be_given(run: FinishedRun, capsys: pytest.CaptureFixture
     assert main(["distill", "teacher", "tiny.yml", "--device", "cpu"]) == 0
     assert main(["distill", "teacher", "tiny.yml", "--device", "gpu"]) == 1
     assert "The recipe asks for a GPU, but this Paddle is a build for CPUs" in capsys.readouterr().err
+    recipe = run.path / "recipe.json"
+    recipe.write_text(json.dumps({**read_json(recipe), "device": "gpu"}))
+    assert main(["distill", "evaluate", "tiny"]) == 1
+    assert "The recipe asks for a GPU, but this Paddle is a build for CPUs" in capsys.readouterr().err

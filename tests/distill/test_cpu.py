@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from temper.distill.cpu import available_cores, mkl_cpu_type
+from temper.distill.cpu import available_cores, mkl_cpu_type, prepare_cpu, threads_told
 
 AMD = "vendor_id : AuthenticAMD\nflags : fpu sse2 avx2 fma {more}\n"
 
@@ -39,3 +39,13 @@ def test_the_users_own_setting_is_left_alone(given, expected):
     printed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     threads, variable = printed.stdout.split()
     assert threads == variable == (expected or str(available_cores()))
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"), [("4,2", 4), (" 3 ", 3), ("8", 8), ("", 5), ("many", 5), ("0", 5), ("-1", 5)]
+)
+def test_the_first_number_of_a_list_of_threads_counts(monkeypatch, told, expected):
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    assert threads_told(5) == expected
+    assert prepare_cpu().threads > 0
+    assert os.environ["OMP_NUM_THREADS"] == told

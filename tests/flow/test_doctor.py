@@ -101,7 +101,11 @@ def test_a_build_for_cpus_beside_a_gpu_gets_advice(monkeypatch: pytest.MonkeyPat
         assert paddle.found and paddle.text == "3.2.2, build for CPUs"
         assert runtime.found and runtime.text == "1.20; providers: Azure, CPU"
         assert bool(paddle.advice) is bool(runtime.advice) is advised
-    assert f"{pip('uninstall', 'paddlepaddle')}, then install paddlepaddle-gpu==" in doctor._paddle(WITH_GPU).advice
+    command = f"{pip('uninstall', 'paddlepaddle')} && {pip('install', doctor.PADDLE_GPU)} -i https://"
+    assert command in doctor._paddle(WITH_GPU).advice
+    # the same as the README's
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert doctor._paddle(WITH_GPU).advice.partition(" install ")[2] in readme
     assert "pip install onnxruntime-gpu" in doctor._onnxruntime(WITH_GPU)[0].advice
 
 

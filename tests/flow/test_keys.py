@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fake_stages import FakeStages, make_recipe
-from temper.core.errors import TemperError
+from temper.core.errors import TemperError, UsageError
 from temper.core.events import silent
 from temper.distill.recipe import Recipe
 from temper.flow.keys import NEEDS, STAGES, read_sources, stages_for
@@ -137,6 +137,20 @@ def test_an_archive_is_known_by_its_state(pictures: Path) -> None:
 def test_missing_data_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(TemperError, match=r"data.path is '.*none', and there is nothing at .*--set data.path=FOLDER"):
         read_sources(from_folder(tmp_path / "none"))
+
+
+def test_unlabelled_pictures_are_looked_for_before_any_work(tmp_path: Path) -> None:
+    def fault(path: Path) -> str:
+        with pytest.raises(UsageError, match=r"data\.unlabelled is '.*', which (is no folder|has no pictures)") as told:
+            read_sources(make_recipe(data__unlabelled=str(path)))
+        return str(told.value)
+
+    (tmp_path / "notes.txt").write_text("none here")
+    assert "is no folder" in fault(tmp_path / "notes.txt")
+    assert "has no pictures" in fault(tmp_path)
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "a.PNG").write_bytes(b"x")
+    assert read_sources(make_recipe(data__unlabelled=str(tmp_path))).unlabelled
 
 
 def test_weights_count_by_their_content(tmp_path: Path) -> None:

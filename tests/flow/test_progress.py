@@ -4,12 +4,13 @@ import io
 import json
 
 import pytest
+from fake_stages import make_recipe
 from rich.console import Console
 from temper.core.errors import TemperError
 from temper.core.events import Event
 from temper.flow import progress as module
 from temper.flow.keys import STAGES
-from temper.flow.progress import TITLES, choose_style, describe, duration, points, progress
+from temper.flow.progress import TITLES, choose_style, describe, duration, points, progress, titles_of
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,16 @@ def test_events_in_words(event: Event, words: str) -> None:
 
 
 def test_every_stage_has_a_title() -> None:
-    assert set(STAGES) <= set(TITLES)
+    assert set(TITLES) == {*STAGES, "engine"}
+
+
+def test_the_distilled_student_is_called_after_its_loss() -> None:
+    assert titles_of(make_recipe())["export-distilled"] == "Export MGD student"
+    by_fgd = titles_of(make_recipe(distillation__mgd=None, distillation__fgd={}))
+    assert (by_fgd["distilled"], by_fgd["teacher"]) == ("FGD student", "Teacher")
+    by_both = titles_of(make_recipe(distillation__fgd={}))
+    assert (by_both["distilled"], by_both["export-distilled"]) == ("Distilled student", "Export distilled student")
+    assert set(by_both) == set(TITLES)
 
 
 RUN = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from fake_stages import FakeStages, make_recipe
-from temper.core.errors import MissingDependencyError, TemperError
+from temper.core.errors import MissingDependencyError, TemperError, UsageError
 from temper.core.events import Event, silent
 from temper.core.files import read_json
 from temper.core.interruption import listening
@@ -165,4 +165,32 @@ def test_an_interruption_that_a_library_swallowed_ends_the_run_at_the_next_word(
     stages = FakeStages(swallow)
     with listening(), pytest.raises(KeyboardInterrupt):
         run_recipe(make_recipe(), tmp_path, silent, runner=stages)
+    assert stages.done == ["data", "teacher"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "goal", "told"),
+    [
+        (
+            {"training__batch_size": 9},
+            "teacher",
+            r"training\.batch_size is 9, which 2 .* Set training\.batch_size to 8",
+        ),
+        ({"student__training__batch_size": 3}, "report", r"student\.training\.batch_size is 3, .*batch_size to 4,"),
+        ({"teacher__training__batch_size": 1}, "distilled", r"teacher\.training\.batch_size is 1, .*batch_size to 2,"),
+    ],
+)
+def test_batches_that_the_processes_cannot_share_are_refused_before_any_work(
+    tmp_path: Path, changes: dict[str, int], goal: str, told: str
+) -> None:
+    recipe, stages = make_recipe(**changes), FakeStages()
+    with pytest.raises(UsageError, match=told):
+        run_recipe(recipe, tmp_path / "runs", silent, goals=(goal,), runner=stages, processes=2)
+    assert not (tmp_path / "runs").exists() and stages.done == []
+
+
+def test_only_the_batches_of_models_to_be_trained_count(tmp_path: Path) -> None:
+    stages = FakeStages()
+    recipe = make_recipe(student__training__batch_size=3)
+    run_recipe(recipe, tmp_path, silent, goals=("teacher",), runner=stages, processes=2)
     assert stages.done == ["data", "teacher"]

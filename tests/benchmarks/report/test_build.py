@@ -77,7 +77,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, data: DataSet) -> tuple[Path
         "steel",
         write_benchmark(folder, data, warnings=["The machine was busy."]),
         data,
-        {"name": "steel", "seed": 7, "teacher": {"depth": 50}},
+        {"name": "steel", "seed": 7, "teacher": {"depth": 50}, "distillation": {"mgd": {"alpha": 0.5}}},
         {role: training(folder, role, data) for role in ("teacher", "student", "distilled")},
     )
     page = build_report(source, folder / "out")

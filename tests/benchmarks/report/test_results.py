@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+import pytest
 from bench_rows import benchmark_row, figures, footprint, latency, manifest, subject, write_benchmark
 from temper.benchmarks.measurement import AccuracyRow, Measurements, read_rows
 from temper.benchmarks.report.results import (
@@ -29,8 +30,24 @@ def test_results_stand_in_the_readers_order(tmp_path: Path, data: DataSet) -> No
 
 
 def test_models_of_one_role_keep_their_names() -> None:
-    titles = model_titles([subject("student", model="a"), subject("student", model="b"), subject("teacher")])
+    titles = model_titles([subject("student", model="a"), subject("student", model="b"), subject("teacher")], {})
     assert titles == {"a": "a", "b": "b", "steel-teacher": "Teacher"}
+
+
+@pytest.mark.parametrize(
+    ("section", "title"),
+    [
+        ({"inherit": True, "mgd": {"alpha": 0.5}, "fgd": None}, "MGD student"),
+        ({"inherit": True, "mgd": None, "fgd": {"form": "sum"}}, "FGD student"),
+        ({"mgd": {}, "fgd": {}}, "Distilled student"),
+        ({"mgd": None, "response": {}}, "Distilled student"),
+        (None, "Distilled student"),
+    ],
+)
+def test_the_distilled_student_is_called_after_its_loss(section: object, title: str) -> None:
+    one = subject("distilled")
+    assert model_titles([one], {one.model: {"distillation": section}}) == {one.model: title}
+    assert model_titles([one], {}) == {one.model: "Distilled student"}
 
 
 def test_json_has_figures_and_no_raw_samples(tmp_path: Path, data: DataSet) -> None:

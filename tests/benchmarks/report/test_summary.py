@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from bench_rows import benchmark_row, figures, footprint, latency, subject
+from bench_rows import benchmark_row, figures, footprint, latency, manifest, subject
 from temper.benchmarks.measurement import AccuracyRow, BenchmarkRow, Measurements, Role
 from temper.benchmarks.report.results import Result, collect_results
 from temper.benchmarks.report.summary import summary_sentences
@@ -25,7 +25,13 @@ def results(benchmark: BenchmarkRow, *lines: Line) -> list[Result]:
 
 @pytest.fixture
 def benchmark_of(data: DataSet) -> BenchmarkRow:
-    return benchmark_row(data, [])
+    return benchmark_row(data, [manifest("distilled", data.labels, ["fp32", "int8"])])
+
+
+def test_a_student_of_unknown_losses_is_called_distilled(data: DataSet) -> None:
+    benchmark = benchmark_row(data, [])
+    found = results(benchmark, ("distilled", "fp32", 54.2, 12.0, 6.2))
+    assert "the distilled student reaches 54.2 mAP" in summary_sentences(found, benchmark)[0]
 
 
 def test_a_student_that_gained(benchmark_of: BenchmarkRow) -> None:

@@ -182,6 +182,16 @@ def test_another_failure_ends_the_sweep_and_its_trial_is_tried_again(recipe: Rec
     assert seen[1] == seen[2] == outcome.results[1].values["distillation.mgd.alpha"]
 
 
+def test_a_run_that_lies_where_the_sweep_would_is_left_alone(recipe: Recipe, tmp_path: Path) -> None:
+    run = tmp_path / f"{recipe.name}-sweep"
+    run.mkdir()
+    (run / "recipe.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"is the folder of a run of that name, .*--set name=NAME"):
+        run_sweep(Sweep(recipe, SPACE, 2), tmp_path, silent, again=True)
+    assert [path.name for path in tmp_path.iterdir()] == [run.name]
+    assert [path.name for path in run.iterdir()] == ["recipe.json"]
+
+
 def test_fields_are_checked_before_anything_starts(recipe: Recipe, tmp_path: Path) -> None:
     space = parse_space(["training.learning_rate=1e-4:1e-2:log"], [])
     with pytest.raises(UsageError, match=r"Vary student\.training\.learning_rate instead"):
