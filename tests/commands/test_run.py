@@ -40,7 +40,7 @@ def run(finished_run: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_everything_a_run_makes_is_there(finished_run: FinishedRun) -> None:
     path = finished_run.path
-    assert {entry.name for entry in path.iterdir()} == {*STAGES, "recipe.json", ".lock"}
+    assert {entry.name for entry in path.iterdir()} == {*STAGES, "recipe.json", ".lock", "visualdl"}
     for model in MODELS:
         record = read_json(path / model / "record.json")
         assert record["epochs"] == 2 and record["steps"] == 8
@@ -118,8 +118,10 @@ def test_a_changed_distillation_leaves_teacher_and_student_alone(
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert kinds(events, "stage_started") == ["distilled"]
     assert kinds(events, "stage_skipped") == ["data", "teacher"]
-    changed = {name.split("/")[0] for name, state in contents(run.path).items() if before.get(name) != state}
-    assert changed == {"distilled", "recipe.json"}
+    changed = {name for name, state in contents(run.path).items() if before.get(name) != state}
+    logs = {name for name in changed if name.startswith("visualdl/")}
+    assert all(name.startswith("visualdl/distilled/") for name in logs)
+    assert {name.split("/")[0] for name in changed - logs} == {"distilled", "recipe.json"}
     assert weights_of(run.path)["distilled"] != weights["distilled"]
 
 
