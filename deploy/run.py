@@ -249,7 +249,15 @@ class _Loop:
             else replace(result, picture=None)
             for result in self.waiting
         ]
-        self._commit()
+        try:
+            self._commit()
+        except TemperError:
+            # on a full disk a verdict is worth more than its picture: these make room for the rows
+            for result in self.waiting:
+                if result.picture:
+                    (self.settings.out / result.picture).unlink(missing_ok=True)
+            self.waiting = [replace(result, picture=None) for result in self.waiting]
+            self._commit()
         self.store.end_run(self.run_id, "error")
 
     def _warn(self, warnings: list[str]) -> None:
