@@ -32,7 +32,6 @@ class PaddleDetection(NamedTuple):
     retina_head: Any
     retina_feat: Any
     anchor_generator: Any
-    max_iou_assigner: Any
     focal_loss: Any
     smooth_l1_loss: Any
 
@@ -49,7 +48,6 @@ class PicoDetParts(NamedTuple):
     pico_head_v2: Any
     simota_assigner: Any
     varifocal_loss: Any
-    distribution_focal_loss: Any
 
 
 class PpYoloeParts(NamedTuple):
@@ -78,7 +76,6 @@ def paddle_detection() -> PaddleDetection:
         MissingDependencyError: if Paddle or PaddleDetection is not installed.
     """
     with _importing():
-        from ppdet.modeling.assigners.max_iou_assigner import MaxIoUAssigner
         from ppdet.modeling.backbones import resnet
         from ppdet.modeling.backbones.name_adapter import NameAdapter
         from ppdet.modeling.heads.retina_head import RetinaFeat, RetinaHead
@@ -97,7 +94,6 @@ def paddle_detection() -> PaddleDetection:
         retina_head=RetinaHead,
         retina_feat=RetinaFeat,
         anchor_generator=RetinaAnchorGenerator,
-        max_iou_assigner=MaxIoUAssigner,
         focal_loss=FocalLoss,
         smooth_l1_loss=SmoothL1Loss,
     )
@@ -110,7 +106,6 @@ def picodet_parts() -> PicoDetParts:
         from ppdet.modeling.backbones.esnet import ESNet
         from ppdet.modeling.backbones.lcnet import LCNet
         from ppdet.modeling.heads.pico_head import PicoFeat, PicoHead, PicoHeadV2
-        from ppdet.modeling.losses.gfocal_loss import DistributionFocalLoss
         from ppdet.modeling.losses.varifocal_loss import VarifocalLoss
         from ppdet.modeling.necks.csp_pan import CSPPAN
         from ppdet.modeling.necks.lc_pan import LCPAN
@@ -124,7 +119,6 @@ def picodet_parts() -> PicoDetParts:
         pico_head_v2=PicoHeadV2,
         simota_assigner=SimOTAAssigner,
         varifocal_loss=VarifocalLoss,
-        distribution_focal_loss=DistributionFocalLoss,
     )
 
 
