@@ -32,6 +32,7 @@ class PaddleDetection(NamedTuple):
     retina_head: Any
     retina_feat: Any
     anchor_generator: Any
+    max_iou_assigner: Any
     focal_loss: Any
     smooth_l1_loss: Any
 
@@ -76,6 +77,7 @@ def paddle_detection() -> PaddleDetection:
         MissingDependencyError: if Paddle or PaddleDetection is not installed.
     """
     with _importing():
+        from ppdet.modeling.assigners.max_iou_assigner import MaxIoUAssigner
         from ppdet.modeling.backbones import resnet
         from ppdet.modeling.backbones.name_adapter import NameAdapter
         from ppdet.modeling.heads.retina_head import RetinaFeat, RetinaHead
@@ -94,6 +96,7 @@ def paddle_detection() -> PaddleDetection:
         retina_head=RetinaHead,
         retina_feat=RetinaFeat,
         anchor_generator=RetinaAnchorGenerator,
+        max_iou_assigner=MaxIoUAssigner,
         focal_loss=FocalLoss,
         smooth_l1_loss=SmoothL1Loss,
     )

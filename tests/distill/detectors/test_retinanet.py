@@ -27,13 +27,6 @@ def boxes_in(size: int):
     return st.lists(one, min_size=1, max_size=6).map(lambda rows: np.array(rows, np.float32))
 
 
-def max_iou_assigner():
-    paddle_detection()  # imports PaddleDetection quietly
-    from ppdet.modeling.assigners.max_iou_assigner import MaxIoUAssigner
-
-    return MaxIoUAssigner(0.5, 0.4, True)
-
-
 def test_anchors_are_paddle_detections():
     parts = paddle_detection()
     strides = (8, 16, 32, 64)
@@ -51,7 +44,9 @@ def test_assignment_is_paddle_detections(seed):
     boxes = corners.reshape(-1, 4).astype(np.float32)
     labels = (np.arange(len(boxes)) % 3).astype(np.int32)
     found = assign(anchors, boxes, labels, 3)
-    matches, match_labels = max_iou_assigner()(paddle.to_tensor(anchors), paddle.to_tensor(boxes))
+    matches, match_labels = paddle_detection().max_iou_assigner(0.5, 0.4, True)(
+        paddle.to_tensor(anchors), paddle.to_tensor(boxes)
+    )
     theirs = match_labels.numpy()
     ours = np.where(found.labels == -1, -1, np.where(found.labels == 3, 0, 1))
     # the two compute IoU in another order, so an anchor exactly at a limit may fall on either side
@@ -79,7 +74,7 @@ def test_loss_is_paddle_detections():
     targets = detector.collate([detector.targets(b, c, (96, 96)) for b, c in zip(boxes, labels, strict=True)])
     ours = detector.losses(detector.head_outputs(features), targets)
     detector.head.anchor_generator = parts.anchor_generator(strides=[8.0, 16.0, 32.0])
-    detector.head.bbox_assigner = max_iou_assigner()
+    detector.head.bbox_assigner = parts.max_iou_assigner(0.5, 0.4, True)
     theirs = detector.head(
         features,
         {
