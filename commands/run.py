@@ -73,6 +73,6 @@ def run(
 
 
 def _summary(results: Path) -> list[str]:
-    from ..core.files import read_json
+    from ..core.files import MAX_RECORD_BYTES, read_json
 
-    return ["", *read_json(results)["summary"], ""]
+    return ["", *read_json(results, MAX_RECORD_BYTES)["summary"], ""]

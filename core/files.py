@@ -21,10 +21,19 @@ from typing import IO, Any
 from .errors import TemperError
 from .interruption import held_back
 
+#: Longer JSON files are not read: the annotations of a million pictures have a third of it.
+MAX_JSON_BYTES = 1 << 30
+#: The same for what Temper writes of its own work.
+MAX_RECORD_BYTES = 64 << 20
+
 #: Marks what is still being written. Whatever carries it after a crash is rubbish and may be removed.
 PARTIAL_SUFFIX = ".partial"
 # of Linux's renameat2
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+class TooLongError(TemperError):
+    """A file has more bytes than any of its kind."""
 
 
 @contextlib.contextmanager
@@ -94,14 +103,35 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_bytes(path: Path, most: int) -> bytes:
+    """Read a file that is not longer than it may be.
+
+    Args:
+        path: of the file.
+        most: length in bytes that is still read.
 
     Raises:
-        TemperError: if it is missing, unreadable or not JSON.
+        OSError: if it is missing or unreadable.
+        TooLongError: if it is longer.
+    """
+    length = path.stat().st_size
+    if length <= most:
+        with path.open("rb") as file:
+            # what is no regular file, such as /dev/zero, says it has no length and may have no end
+            content = file.read(length + 1 if length else most + 1)
+        if len(content) <= most:
+            return content
+    raise TooLongError(f"{path} has more than {most:,} bytes, so it is not read. Give the right file.")
+
+
+def read_json(path: Path, most: int = MAX_JSON_BYTES) -> Any:
+    """Read a JSON file of at most ``most`` bytes.
+
+    Raises:
+        TemperError: if it is missing, unreadable, too long or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_bytes(path, most).decode("utf-8"))
     except FileNotFoundError as error:
         raise TemperError(f"There is no file {path}.") from error
     except OSError as error:

@@ -14,12 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import TemperError
+from ..core.files import read_bytes
 
 Channels = Literal["grey", "rgb"]
 ResizeMode = Literal["stretch", "letterbox"]
 
 #: Pictures of more pixels are refused before they are decoded, as a small file may swell to fill the memory.
 MAX_PIXELS = 400_000_000
+#: Longer picture files are not read.
+MAX_PICTURE_BYTES = 256 << 20
 #: What letterboxing fills the rest of the picture with.
 PADDING_VALUE = 114
 
@@ -39,10 +42,10 @@ def read_image(path: Path, channels: Channels) -> NDArray[np.uint8]:
         The picture as uint8, ignoring any orientation tag (boxes are drawn on stored pixels).
 
     Raises:
-        TemperError: if the file is missing or is not a picture.
+        TemperError: if the file is missing, too long or not a picture.
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, MAX_PICTURE_BYTES)
     except OSError as error:
         raise TemperError(f"The picture {path} cannot be read: {error.strerror}.") from error
     return decode_image(content, channels, str(path))

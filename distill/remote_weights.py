@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import http.client
 import os
+import re
 import socket
 import ssl
 import time
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..core.errors import TemperError, UsageError
-from ..core.files import explain_os_errors, read_json, sha256_file, sync_folder, write_json
+from ..core.files import MAX_RECORD_BYTES, explain_os_errors, read_json, sha256_file, sync_folder, write_json
 from .weights import MAX_BYTES, load_weights
 from .weights_address import check_address, is_address, is_loopback
 
@@ -34,6 +35,8 @@ _FOLDER = "weights"
 #: Seconds without a byte after which a server is taken for gone, and how often it is asked again.
 _TIMEOUT_SECONDS, _ATTEMPTS, _PAUSE_SECONDS = 30.0, 4, 2.0
 _BLOCK = 1 << 20
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})")
 
 Tell = Callable[[str], None]
 
@@ -151,21 +154,22 @@ class _Entry:
         return self.path.is_file() and self._record_path.is_file()
 
     def record(self) -> dict[str, Any]:
-        found: dict[str, Any] = read_json(self._record_path)
+        found: dict[str, Any] = read_json(self._record_path, MAX_RECORD_BYTES)
         return found
 
-    def note_start(self, validator: str | None) -> None:
-        """Remember what the unfinished file is the beginning of."""
+    def note_start(self, validator: str | None, total: int | None) -> None:
+        """Remember what the unfinished file is the beginning of, and how many bytes that has."""
         if validator:
-            write_json(self._start_path, {"validator": validator})
+            write_json(self._start_path, {"validator": validator, "total": total})
         else:
             self._start_path.unlink(missing_ok=True)
 
-    def started(self) -> tuple[int, str | None]:
-        """How many bytes are there of what, as the server calls it; None if that is not known."""
+    def started(self) -> tuple[int, str | None, int | None]:
+        """How many bytes are there of what, as the server calls it, and of how many; None if that is not known."""
         if not self.unfinished.is_file() or not self._start_path.is_file():
-            return 0, None
-        return self.unfinished.stat().st_size, str(read_json(self._start_path).get("validator"))
+            return 0, None, None
+        start = read_json(self._start_path, MAX_RECORD_BYTES)
+        return self.unfinished.stat().st_size, str(start.get("validator")), start.get("total")
 
     def finish(self, sha256: str) -> None:
         os.replace(self.unfinished, self.path)
@@ -233,9 +237,11 @@ def _fetch(entry: _Entry, sha256: str | None, tell: Tell) -> None:
 
 def _fetch_rest(entry: _Entry) -> None:
     """Fetch what is missing of the file, going on from what an earlier attempt left where the server allows it."""
-    have, validator = entry.started()
+    have, validator, whole = entry.started()
     request = urllib.request.Request(entry.url, headers={"User-Agent": "temper", "Accept-Encoding": "identity"})
+    asked = False
     if have and validator:
+        asked = True
         request.add_header("Range", f"bytes={have}-")
         request.add_header("If-Range", validator)
     try:
@@ -246,18 +252,31 @@ def _fetch_rest(entry: _Entry) -> None:
         entry.start_afresh()
         raise ConnectionError("the server has no such part of the file") from error
     with response:
-        goes_on = response.status == http.client.PARTIAL_CONTENT and have > 0
-        if not goes_on:
+        goes_on = asked and response.status == http.client.PARTIAL_CONTENT
+        if goes_on:
+            total: int | None = _require_rest(response.headers.get("Content-Range"), have, whole, entry)
+        elif response.status != http.client.OK:
+            raise ConnectionError(f"the server answers {response.status} where the whole file was asked for")
+        else:
             have = 0
-            # a weak validator does not promise the same bytes
+            length = response.headers.get("Content-Length")
+            total = int(length) if length is not None and _NUMBER.fullmatch(length) else None
+            # only a strong one promises the same bytes; a time of change has seconds, in which a file may change twice
             etag = response.headers.get("ETag")
-            entry.note_start(etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified"))
-        length = response.headers.get("Content-Length")
-        total = have + int(length) if length is not None and length.isdigit() else None
+            entry.note_start(etag if etag and not etag.startswith("W/") else None, total)
         with open(entry.unfinished, "ab" if goes_on else "wb") as file:
             _copy(response, file, have, total, entry.url)
             file.flush()
             os.fsync(file.fileno())
+
+
+def _require_rest(content_range: str | None, have: int, whole: int | None, entry: _Entry) -> int:
+    """The length of the whole file, where an answer is what follows the ``have`` bytes that are there of it."""
+    found = _CONTENT_RANGE.fullmatch(content_range or "")
+    if found is None or int(found[1]) != have or int(found[2]) <= have or int(found[2]) != (whole or int(found[2])):
+        entry.start_afresh()
+        raise ConnectionError(f"the server sent another part of the file ({content_range}) than that from {have:,} on")
+    return int(found[2])
 
 
 def _copy(response: IO[bytes], file: IO[bytes], have: int, total: int | None, url: str) -> None:

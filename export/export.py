@@ -89,9 +89,11 @@ def export_model(job: ExportJob, target: Path, report: Reporter) -> Manifest:
         MissingDependencyError: if Paddle, paddle2onnx or ONNX Runtime's tools are not installed.
         TemperError: if weights, data or graph are not what they should be.
     """
+    from .trace import paddle_on_cpu
+
     require_bundle_target(target)
     _require_data(job)
-    with _working_folder(target) as folder, _paddle_on_cpu():
+    with _working_folder(target) as folder, paddle_on_cpu():
         work = _Work(job, folder, report)
         fp32 = work.export_fp32()
         made = [fp32] if "fp32" in job.export.precisions else []
@@ -317,16 +319,3 @@ def _working_folder(target: Path) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _paddle_on_cpu() -> Iterator[None]:
-    """Compare on the processor: a GPU's faster number formats would be taken for faults of the graph."""
-    from ..distill.paddle_import import paddle
-
-    device = paddle.device.get_device()
-    paddle.device.set_device("cpu")
-    try:
-        yield
-    finally:
-        paddle.device.set_device(device)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,19 @@ from .quiet import last_line, one_line, quiet
 
 if TYPE_CHECKING:
     from ..distill.detectors.base import Detector
+
+
+@contextlib.contextmanager
+def paddle_on_cpu() -> Iterator[None]:
+    """Compare on the processor: a GPU's faster number formats would be taken for faults of the graph."""
+    from ..distill.paddle_import import paddle
+
+    device = paddle.device.get_device()
+    paddle.device.set_device("cpu")
+    try:
+        yield
+    finally:
+        paddle.device.set_device(device)
 
 
 def trace_network(detector: Detector, size: tuple[int, int], workplace: Path | None = None) -> onnx.ModelProto:

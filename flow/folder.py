@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import TemperError
-from ..core.files import explain_os_errors, read_json, remove_partial, remove_tree, write_json, write_text
+from ..core.files import (
+    MAX_RECORD_BYTES,
+    explain_os_errors,
+    read_json,
+    remove_partial,
+    remove_tree,
+    write_json,
+    write_text,
+)
 
 #: Written when a stage begins: the key its half-done work belongs to.
 KEY_NAME = "stage.key"
@@ -77,7 +85,7 @@ class RunFolder:
         if not path.is_file():
             return None
         try:
-            value = read_json(path)
+            value = read_json(path, MAX_RECORD_BYTES)
             files = {str(file): int(size) for file, size in value["files"].items()}
             record = StageRecord(
                 str(value["key"]), float(value["seconds"]), dict(value["result"]), str(value["finished_at"]), files

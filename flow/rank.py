@@ -48,12 +48,12 @@ def train_as_rank(run: RunFolder, model: str, talk: Path) -> None:
 
 
 def _train(run: RunFolder, model: str, talk: Path) -> None:
-    from ..core.files import read_json
+    from ..core.files import MAX_RECORD_BYTES, read_json
     from ..distill.training.train import train_model
     from .stages import training_job
 
     path = run.path / RECIPE_NAME
-    recipe = recipe_from_plain(read_json(path), str(path))
+    recipe = recipe_from_plain(read_json(path, MAX_RECORD_BYTES), str(path))
     with (talk / EVENTS_NAME).open("a", encoding="utf-8", buffering=1) as events:
 
         def report(event: Event) -> None:

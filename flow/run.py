@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.errors import TemperError, UsageError
 from ..core.events import Event, Reporter
-from ..core.files import read_json, remove_partial, write_json
+from ..core.files import MAX_RECORD_BYTES, read_json, remove_partial, write_json
 from ..core.interruption import raise_if_interrupted
 from ..core.models import MODELS
 from ..distill.recipe import Recipe, to_plain
@@ -135,7 +135,7 @@ def _standing(
 def _write_recipe(recipe: Recipe, folder: RunFolder) -> None:
     plain, path = to_plain(recipe), folder.path / RECIPE_NAME
     try:
-        stands = path.is_file() and read_json(path) == plain
+        stands = path.is_file() and read_json(path, MAX_RECORD_BYTES) == plain
     except TemperError:
         stands = False  # damaged: written anew
     if not stands:

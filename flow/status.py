@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..core.errors import TemperError, nearest
-from ..core.files import read_json
+from ..core.files import MAX_RECORD_BYTES, read_json
 from ..core.models import MODELS
 from ..distill.recipe import Recipe
 from ..distill.recipe_file import recipe_from_plain
@@ -68,7 +68,7 @@ def recipe_of(path: Path) -> Recipe:
     Raises:
         TemperError: if it cannot be read.
     """
-    return recipe_from_plain(read_json(path / RECIPE_NAME), str(path / RECIPE_NAME))
+    return recipe_from_plain(read_json(path / RECIPE_NAME, MAX_RECORD_BYTES), str(path / RECIPE_NAME))
 
 
 def run_status(path: Path) -> list[StageStatus]:

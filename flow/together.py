@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import TemperError, UsageError
 from ..core.events import Event, Reporter
-from ..core.files import PARTIAL_SUFFIX, read_json
+from ..core.files import MAX_RECORD_BYTES, PARTIAL_SUFFIX, read_json
 from ..distill.cpu import threads_told
 from .folder import RunFolder
 
@@ -87,7 +87,7 @@ def train_together(run: RunFolder, model: str, devices: Devices, report: Reporte
             events.relay()
         if launcher.returncode:
             raise _failure(talk, model, devices.count)
-    return TrainingRecord(**read_json(run.stage(model) / RECORD_NAME))
+    return TrainingRecord(**read_json(run.stage(model) / RECORD_NAME, MAX_RECORD_BYTES))
 
 
 @contextlib.contextmanager
@@ -148,7 +148,7 @@ def _failure(talk: Path, model: str, count: int) -> Exception:
     said: dict[int, dict[str, Any]] = {}
     for rank in range(count):
         with contextlib.suppress(TemperError):
-            said[rank] = read_json(failure_path(talk, rank))
+            said[rank] = read_json(failure_path(talk, rank), MAX_RECORD_BYTES)
     for rank, word in said.items():
         if word["kind"] == "bug":
             error = RuntimeError(f"training process {rank + 1} of {count}: {word['message']}")

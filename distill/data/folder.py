@@ -11,8 +11,7 @@ from pathlib import Path
 from ...core.errors import TemperError, UsageError
 from ...core.files import atomic_folder, read_json
 from ...detection.dataset import SPLITS, DataSet, Sample, load_split, save_split
-from .likeness import alike_groups
-from .pictures import look_at_all
+from .likeness import alike_in
 from .split import split_data
 
 _SPLIT_FILES = frozenset(f"{split}.json" for split in SPLITS)
@@ -120,9 +119,7 @@ def split_folder(
         require_apart(folder, out)
         require_replaceable(out, force)
     whole = _pool(folder)
-    facts = look_at_all([whole.image_path(sample) for sample in whole.samples])
-    alike = alike_groups({sample.file_name: fact for sample, fact in zip(whole.samples, facts, strict=True)})
-    splits = split_data(whole, ratio, seed, alike)
+    splits = split_data(whole, ratio, seed, alike_in(whole))
     if out is None:
         with atomic_folder(annotations) as fresh:
             for split, data in splits.items():

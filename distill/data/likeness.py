@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .pictures import PictureFacts
+from ...detection.dataset import DataSet
+from .pictures import PictureFacts, look_at_all
 
 #: Pictures whose hashes differ in at most so many bits are nearly the same.
 NEAR_BITS = 64
@@ -64,6 +65,12 @@ def alike_groups(facts: Mapping[str, PictureFacts]) -> list[list[str]]:
     for name in leaders:
         groups.setdefault(leader(name), []).append(name)
     return [group for group in groups.values() if len(group) > 1]
+
+
+def alike_in(data: DataSet) -> list[list[str]]:
+    """The :func:`alike_groups` of a data set's pictures, by file name; reads every one of them."""
+    facts = look_at_all([data.image_path(sample) for sample in data.samples])
+    return alike_groups({sample.file_name: fact for sample, fact in zip(data.samples, facts, strict=True)})
 
 
 def hash_pictures(facts: Mapping[str, PictureFacts]) -> tuple[list[str], NDArray[np.int8]]:

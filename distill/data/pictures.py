@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import TemperError
-from ...detection.images import MAX_PIXELS, TooLargeError, decode_image
+from ...core.files import TooLongError, read_bytes
+from ...detection.images import MAX_PICTURE_BYTES, MAX_PIXELS, TooLargeError, decode_image
 from .listing import PICTURE_ENDINGS
 
 #: Side in pixels of the small grey copy that pictures are compared by.
@@ -55,9 +56,11 @@ class PictureFacts:
 def look_at(path: Path) -> PictureFacts:
     """Read and decode one picture file; what is wrong with it is in the result."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, MAX_PICTURE_BYTES)
     except OSError as error:
         return PictureFacts(None, f"cannot be read: {error.strerror}", "", False, "", None)
+    except TooLongError:
+        return PictureFacts(None, f"has more than {MAX_PICTURE_BYTES:,} bytes", "", False, "", None)
     name, endings = _format_of(content)
     ending = path.suffix.lower()
     mislabelled = bool(name) and ending in PICTURE_ENDINGS and ending not in endings

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
+from ...core.errors import TemperError
+from ...core.files import read_bytes
 from ...detection.boxes import from_voc
 from ...detection.dataset import SPLITS
 from .finding import Complain, Finding
@@ -18,6 +20,8 @@ from .source import Box, SourceData, SourcePicture, as_box
 
 #: An annotation of one picture is a few kilobytes; what is larger than this is none.
 MAX_BYTES = 8 << 20
+#: Longer lists of a split's pictures are not read; millions of names have less.
+MAX_LIST_BYTES = 256 << 20
 _MAX_DEPTH = 32
 
 
@@ -201,6 +205,13 @@ def _listed_splits(listing: Listing) -> dict[str, PurePosixPath]:
     return lists
 
 
+def _read_list(path: Path) -> str:
+    try:
+        return read_bytes(path, MAX_LIST_BYTES).decode("utf-8", errors="replace")
+    except OSError as error:
+        raise TemperError(f"The list {path} cannot be read: {error.strerror}.") from error
+
+
 def _apply_lists(
     pictures: list[SourcePicture], lists: dict[str, PurePosixPath], listing: Listing, complain: Complain
 ) -> tuple[list[SourcePicture], int]:
@@ -210,7 +221,7 @@ def _apply_lists(
     chosen: dict[PurePosixPath, SourcePicture] = {}
     for split in sorted(lists, key=SPLITS.index):
         path = lists[split]
-        text = (listing.root / path).read_text(encoding="utf-8", errors="replace")
+        text = _read_list(listing.root / path)
         for line in filter(None, map(str.strip, text.removeprefix("\ufeff").splitlines())):
             files = listing.find_pictures(line, path, split) or listing.find_pictures(line.split()[0], path, split)
             found = by_file.get(files[0]) if len(files) == 1 else by_annotation.get(line) if not files else None

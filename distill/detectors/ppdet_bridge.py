@@ -49,7 +49,6 @@ class PicoDetParts(NamedTuple):
     pico_head_v2: Any
     simota_assigner: Any
     varifocal_loss: Any
-    distribution_focal_loss: Any
 
 
 class PpYoloeParts(NamedTuple):
@@ -110,7 +109,6 @@ def picodet_parts() -> PicoDetParts:
         from ppdet.modeling.backbones.esnet import ESNet
         from ppdet.modeling.backbones.lcnet import LCNet
         from ppdet.modeling.heads.pico_head import PicoFeat, PicoHead, PicoHeadV2
-        from ppdet.modeling.losses.gfocal_loss import DistributionFocalLoss
         from ppdet.modeling.losses.varifocal_loss import VarifocalLoss
         from ppdet.modeling.necks.csp_pan import CSPPAN
         from ppdet.modeling.necks.lc_pan import LCPAN
@@ -124,7 +122,6 @@ def picodet_parts() -> PicoDetParts:
         pico_head_v2=PicoHeadV2,
         simota_assigner=SimOTAAssigner,
         varifocal_loss=VarifocalLoss,
-        distribution_focal_loss=DistributionFocalLoss,
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...detection.decode import BoxCoding
 from ..paddle_import import paddle
 from ..ranks import shared_normaliser
-from .anchors import PER_LOCATION, anchor_grid, assign
+from .anchors import anchor_grid, assign
 from .base import Detector, HeadOutputs, Targets
 from .ppdet_bridge import paddle_detection
 from .resnet import STRIDES, build_resnet, output_channels
@@ -160,6 +160,3 @@ def _tower(section: RetinaNetSection) -> Any:
         num_convs=section.head_convs,
         norm_type="gn" if section.head_norm == "group" else None,
     )
-
-
-__all__ = ["PER_LOCATION", "LevelNormTower", "RetinaNet"]

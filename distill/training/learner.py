@@ -85,6 +85,10 @@ class Learner:
             return paddle.optimizer.AdamW(
                 **common, weight_decay=section.weight_decay, apply_decay_param_fun=lambda name: name in decayed
             )
+        for parameter in self.parameters:
+            if parameter.name not in decayed:
+                # a parameter's own wins over the optimizer's; parameter groups would reset its share of the rate
+                parameter.regularizer = paddle.regularizer.L2Decay(0.0)
         return paddle.optimizer.Momentum(**common, momentum=0.9, weight_decay=section.weight_decay)
 
     def weights(self) -> Weights:

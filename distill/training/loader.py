@@ -164,7 +164,7 @@ class BatchLoader:
         self.teacher: CachedTeacher | None = None
         self.plain_images = False
         rules = list(dict.fromkeys(scaled_rule(store.rule, scale) for scale in scales)) or [store.rule]
-        room = CACHE_BYTES // len(rules)
+        room = CACHE_BYTES // ranks // len(rules)
         self._stores = [
             store if rule == store.rule else PictureStore(store.data, rule, store.channels, room) for rule in rules
         ]

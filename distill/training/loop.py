@@ -39,6 +39,8 @@ class TrainingLoop:
         self.writes = ranks.rank() == 0
         if self.writes:
             remove_partial(out)
+        self.log: TrainingLog | None = None
+        self.watch = LossWatch()
         self.stopping: EarlyStopping | None = None
         self.held: PictureStore | None = None
         section = job.training.early_stopping

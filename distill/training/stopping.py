@@ -1,7 +1,8 @@
 """Early stopping, on pictures that are set aside for it.
 
 The validation pictures judge the finished model, so nothing is chosen by them: not even when to stop. A share of
-the training pictures is set aside instead, the same for the same seed, with its share of every class.
+the training pictures is set aside instead, the same for the same seed, with its share of every class. Pictures that
+are nearly the same stay on one side.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import TemperError
 from ...detection.dataset import DataSet, label_counts
+from ..data.likeness import alike_in
 from ..data.split import split_data
 
 if TYPE_CHECKING:
@@ -32,10 +34,10 @@ def set_aside(data: DataSet, share: float, seed: int) -> tuple[DataSet, DataSet]
         Both parts, named after their data set.
 
     Raises:
-        TemperError: if one of them would have no box.
+        TemperError: if one of them would have no box, or no picture as all are alike.
     """
     aside = max(1, round(share * _SHARES))
-    parts = split_data(data, (_SHARES - aside, aside), seed)
+    parts = split_data(data, (_SHARES - aside, aside), seed, alike_in(data))
     learnt, held = (parts.get(name) for name in ("train", "val"))
     if learnt is None or held is None or not all(label_counts(p.samples, len(p.labels)).sum() for p in (learnt, held)):
         raise TemperError(

@@ -53,7 +53,9 @@ def unlabelled_pictures(folder: Path, judged: Sequence[DataSet], rule: ResizeRul
         )
     contents: dict[int, set[str]] = {}
     for path in (data.image_path(sample) for data in judged for sample in data.samples):
-        contents.setdefault(_bytes(path), set()).add(sha256_file(path))
+        # one that is not there has no copies; reading it tells
+        if (length := _bytes(path)) >= 0:
+            contents.setdefault(length, set()).add(sha256_file(path))
     nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.int32)
     samples = []
     for name in list_files(folder).pictures:
@@ -70,7 +72,7 @@ def unlabelled_pictures(folder: Path, judged: Sequence[DataSet], rule: ResizeRul
 
 
 def _bytes(path: Path) -> int:
-    """How long a file is; -1 for one that is not there, of which reading it will tell."""
+    """How long a file is; -1 for one that is not there."""
     try:
         return path.stat().st_size
     except OSError:
@@ -183,9 +185,7 @@ class UnlabelledLessons:
             labelled: how many these are.
             progress: share of the training that is done.
         """
-        batch = next(self._batches, None)
-        if batch is None:  # a step after the last one, done to see whether a smaller batch fits into memory
-            return lessons
+        batch = next(self._batches)
         # their numbers go on where those of the training set end
         batch = replace(batch, samples=tuple(self._first + sample for sample in batch.samples))
         self._tell()

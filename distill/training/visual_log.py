@@ -86,8 +86,6 @@ class _VisualLog:
             figures = {name.replace("ap", "AP", 1): value for name, value in entry.items() if name.startswith("ap")}
             self._scalars("accuracy", {"mAP": figures.pop("AP"), **figures}, step)
             self._scalars("mAP of class", entry["per_class"], step)
-        elif entry["kind"] == "held_out":
-            self._scalars("accuracy", {"mAP on pictures set aside": entry["ap"]}, step)
         elif entry["kind"] == "examples" and self._is_time_to_draw(int(entry["epoch"])):
             for number, picture in enumerate(entry["pictures"], start=1):
                 drawn = self._draw(picture)

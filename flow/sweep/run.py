@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...core.errors import DivergedError, TemperError, UsageError
 from ...core.events import Event, Reporter
-from ...core.files import read_json, remove_partial, remove_tree, sha256_json, write_json
+from ...core.files import MAX_RECORD_BYTES, read_json, remove_partial, remove_tree, sha256_json, write_json
 from ...distill.recipe import Recipe
 from ...distill.recipe_fields import FieldPath, dotted
 from ..folder import RECIPE_NAME, RunFolder
@@ -159,7 +159,7 @@ def _require_same(folder: RunFolder, sweep: Sweep, settings: dict[str, Any] | No
     path = folder.path / SETTINGS_NAME
     if not path.is_file():
         return
-    there, wanted = read_json(path), settings or _settings(sweep)
+    there, wanted = read_json(path, MAX_RECORD_BYTES), settings or _settings(sweep)
     differs = [name for name, value in wanted.items() if there.get(name) != value]
     if differs:
         what = "the recipe or its data" if differs == ["key"] else " and ".join(n for n in differs if n != "key")
@@ -184,6 +184,7 @@ class _Sweeping:
     ) -> None:
         self.sweep, self.run_folder, self.folder = sweep, run, folder
         self.sources, self.made, self.report, self.train = sources, made, report, train
+        self.alike: list[list[str]] | None = None  # training pictures, once they are looked at
         settings = _settings(sweep, made, sources)
         _require_same(folder, sweep, settings)
         write_json(folder.path / SETTINGS_NAME, settings)
@@ -263,9 +264,12 @@ class _Sweeping:
         job = replace(training_job(recipe, self.run_folder, self.sweep.model), visual_log=None)
         if self.sweep.judge_on == "val":
             return job
+        from ...distill.data.likeness import alike_in
         from ...distill.data.split import split_data
 
-        parts = split_data(job.train, _KEPT_BACK, recipe.data.split_seed)
+        if self.alike is None:
+            self.alike = alike_in(job.train)
+        parts = split_data(job.train, _KEPT_BACK, recipe.data.split_seed, self.alike)
         return replace(
             job, train=parts["train"], val=replace(parts["val"], name=f"{job.train.name}, a fifth kept back")
         )

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from temper.core import files
-from temper.core.files import PARTIAL_SUFFIX, atomic_folder, remove_partial
+from temper.core.errors import TemperError
+from temper.core.files import PARTIAL_SUFFIX, TooLongError, atomic_folder, read_bytes, read_json, remove_partial
 
 
 def fill(path: Path, text: str) -> None:
@@ -90,3 +91,28 @@ with listening():
         remove_partial(tmp_path)
         assert os.listdir(tmp_path) == ["set"]
         assert len({(target / name).read_text() for name in "abcdefgh"}) == 1, "whole, and of one turn"
+
+
+def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    for length in (0, 9, 10):
+        path.write_bytes(b"x" * length)
+        assert read_bytes(path, 10) == b"x" * length
+    path.write_bytes(b"x" * 11)
+    with pytest.raises(TooLongError, match=r"/a has more than 10 bytes"):
+        read_bytes(path, 10)
+    with pytest.raises(FileNotFoundError):
+        read_bytes(tmp_path / "none", 10)
+
+
+def test_a_file_without_an_end_is_not_read_to_it() -> None:
+    with pytest.raises(TooLongError, match="/dev/zero has more than 1,000 bytes"):
+        read_bytes(Path("/dev/zero"), 1000)
+
+
+def test_json_that_is_too_long(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("[1, 2]")
+    assert read_json(path) == read_json(path, 6) == [1, 2]
+    with pytest.raises(TemperError, match="a.json has more than 5 bytes"):
+        read_json(path, 5)

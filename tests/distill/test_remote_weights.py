@@ -29,6 +29,7 @@ class Server:
         self.cut_after: int | None = None  # bytes, for the next answer alone
         self.status, self.location = 200, ""
         self.length: int | None = None
+        self.content_range: str | None = None  # another than the true one
         self.ranges: list[str | None] = []
         server = self
 
@@ -56,6 +57,9 @@ class Server:
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))
         handler.send_response(206 if start else 200)
         handler.send_header("Content-Length", str(self.length or len(self.content) - start))
+        if start:
+            true = f"bytes {start}-{len(self.content) - 1}/{len(self.content)}"
+            handler.send_header("Content-Range", true if self.content_range is None else self.content_range)
         if self.etag:
             handler.send_header("ETag", self.etag)
         handler.end_headers()
@@ -138,6 +142,34 @@ def test_begins_anew_where_the_file_has_changed_since(server: Server) -> None:
             fetch_weights(server.url, SHA256, silent)
     server.content, server.etag = CONTENT, '"two"'
     assert fetch_weights(server.url, SHA256, silent).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "content_range",
+    [
+        f"bytes 60000-{len(CONTENT) - 1}/{len(CONTENT)}",
+        f"bytes 70000-{len(CONTENT)}/{len(CONTENT) + 1}",
+        "bytes 70000-69999/70000",
+        f"bytes 70000-{len(CONTENT) - 1}/*",
+        "",
+    ],
+)
+def test_begins_anew_where_the_server_sends_another_part(server: Server, content_range: str) -> None:
+    server.cut_after, server.content_range = 70_000, content_range
+    assert fetch_weights(server.url, SHA256, silent).read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=70000-", None]
+
+
+def test_a_part_that_nobody_asked_for_is_no_file(server: Server) -> None:
+    server.status = 206
+    with pytest.raises(TemperError, match="the server answers 206 where the whole file was asked for"):
+        fetch_weights(server.url, None, silent)
+
+
+def test_begins_anew_where_the_version_does_not_promise_the_same_bytes(server: Server) -> None:
+    server.etag, server.cut_after = 'W/"one"', 70_000
+    assert fetch_weights(server.url, SHA256, silent).read_bytes() == CONTENT
+    assert server.ranges == [None, None]
 
 
 def test_begins_anew_where_the_server_names_no_version(server: Server) -> None:

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import pytest
 from foreign_data import SIZE, drawing, write_drawing
-from temper.detection.images import MAX_PIXELS
+from temper.core.errors import TemperError
+from temper.detection.images import MAX_PICTURE_BYTES, MAX_PIXELS, read_image
 from temper.distill.data.pictures import THUMBNAIL_SIDE, look_at, look_at_all
 
 
@@ -93,6 +94,15 @@ def test_a_picture_that_would_fill_the_memory_is_not_decoded(tmp_path: Path) -> 
     path = tmp_path / "a.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
     assert look_at(path).problem == "has more than 400,000,000 pixels, or says so"
+
+
+def test_a_picture_file_of_hundreds_of_megabytes_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    with path.open("wb") as file:
+        file.truncate(MAX_PICTURE_BYTES + 1)  # takes no room on the disk
+    assert look_at(path).problem == "has more than 268,435,456 bytes"
+    with pytest.raises(TemperError, match="a.png has more than 268,435,456 bytes"):
+        read_image(path, "grey")
 
 
 def test_opencvs_limit_is_ours() -> None:

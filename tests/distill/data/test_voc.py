@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from temper.core.errors import TemperError
 from temper.detection.dataset import load_split
 from temper.distill.data.importer import import_data
-from temper.distill.data.voc import MAX_BYTES, UnsafeXmlError, parse_xml
+from temper.distill.data.voc import MAX_BYTES, MAX_LIST_BYTES, UnsafeXmlError, parse_xml
 
 
 def test_the_xml_names_its_picture_in_many_ways(tmp_path: Path) -> None:
@@ -130,6 +130,19 @@ def test_an_endless_annotation_is_not_read_to_its_end(tmp_path: Path) -> None:
     with (source / "ANNOTATIONS/patches_1.xml").open("wb") as file:
         file.truncate(MAX_BYTES * 100)  # sparse
     with pytest.raises(TemperError, match="has more than 8,388,608 bytes, which no annotation has"):
+        import_data(source, tmp_path / "data")
+
+
+def test_a_list_that_cannot_be_read_or_has_no_end(tmp_path: Path) -> None:
+    source = write_official(tmp_path / "source", lists=False)
+    text = source / "train.txt"
+    with text.open("wb") as file:
+        file.truncate(MAX_LIST_BYTES + 1)
+    with pytest.raises(TemperError, match=r"train\.txt has more than 268,435,456 bytes"):
+        import_data(source, tmp_path / "data")
+    text.unlink()
+    text.symlink_to(text)
+    with pytest.raises(TemperError, match=r"The list .*train\.txt cannot be read: Too many levels"):
         import_data(source, tmp_path / "data")
 
 

@@ -20,6 +20,13 @@ SIZE = (96, 96)
 KINDS = pytest.mark.parametrize("kind", SMALL)
 
 
+def distribution_focal_loss(weight):
+    ppdet_bridge.picodet_parts()  # imports PaddleDetection quietly
+    from ppdet.modeling.losses.gfocal_loss import DistributionFocalLoss
+
+    return DistributionFocalLoss(loss_weight=weight)
+
+
 def targets_of(detector, boxes=BOXES, classes=CLASSES):
     return detector.collate([detector.targets(b, c, SIZE) for b, c in zip(boxes, classes, strict=True)])
 
@@ -58,11 +65,11 @@ def test_picodet_loss_is_paddle_detections(progress):
     features = detector.neck_features(paddle.randn([2, 3, *SIZE]))
     targets = targets_of(detector)
     ours = detector.losses(detector.head_outputs(features), targets, progress)
-    parts, head = ppdet_bridge.picodet_parts(), detector.head
+    head = detector.head
     head.static_assigner_epoch = 1
     head.static_assigner = ppdet_bridge.assigners().atss(9, num_classes=3)
     head.assigner = ppdet_bridge.assigners().task_aligned(13)
-    head.loss_dfl = parts.distribution_focal_loss(loss_weight=0.5)
+    head.loss_dfl = distribution_focal_loss(0.5)
     head.loss_bbox = ppdet_bridge.giou_loss()(loss_weight=2.5)
     theirs = head.get_loss(head(features), paddle_detections_targets(targets, int(progress)))
     for mine, other in (("classification", "loss_vfl"), ("overlap", "loss_bbox"), ("distribution", "loss_dfl")):
@@ -77,7 +84,7 @@ def test_older_picodet_loss_is_paddle_detections():
     ours = detector.losses(detector.head_outputs(features), targets)
     parts, head = ppdet_bridge.picodet_parts(), detector.head
     head.assigner = parts.simota_assigner(num_classes=3, iou_weight=6)
-    head.loss_dfl = parts.distribution_focal_loss(loss_weight=0.25)
+    head.loss_dfl = distribution_focal_loss(0.25)
     head.loss_bbox = ppdet_bridge.giou_loss()(loss_weight=2.0)
     counts = [len(one) for one in CLASSES]
     truth = {

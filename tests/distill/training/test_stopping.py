@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from temper.core.errors import TemperError
@@ -17,6 +20,21 @@ def test_what_is_set_aside_is_its_share_and_the_same_for_the_same_seed(tmp_path)
     assert all(label_counts(held.samples, 2) > 0)
     again, other = set_aside(data, 0.25, 7)[1], set_aside(data, 0.25, 8)[1]
     assert {s.file_name for s in again.samples} == names[1] != {s.file_name for s in other.samples}
+
+
+def test_pictures_that_are_nearly_the_same_stay_together(tmp_path):
+    data = toy_data(tmp_path, 20, 3)
+    copies = []
+    for sample in data.samples:
+        image = cv2.imread(str(data.image_path(sample)), cv2.IMREAD_GRAYSCALE)
+        copies.append(replace(sample, file_name=f"again-{sample.file_name}"))
+        cv2.imwrite(str(data.image_path(copies[-1])), np.clip(image + 4.0, 0, 255).astype(np.uint8))
+    data = replace(data, samples=(*data.samples, *copies))
+    for seed in range(3):
+        learnt, held = set_aside(data, 0.25, seed)
+        assert len(learnt) + len(held) == 40 and len(held) >= 6
+        sides = [{s.file_name.removeprefix("again-") for s in part.samples} for part in (learnt, held)]
+        assert not sides[0] & sides[1]
 
 
 def test_too_few_pictures_to_set_any_aside_is_said(tmp_path):

@@ -12,6 +12,7 @@ from temper.detection.images import ResizeRule
 from temper.distill.recipe_distillation import DistillationSection
 from temper.distill.recipe_file import recipe_from_plain
 from temper.flow.keys import Sources, read_sources, stage_key
+from toy_data import toy_data
 
 paddle = pytest.importorskip("paddle", reason="training needs PaddlePaddle")
 
@@ -49,6 +50,14 @@ def test_every_picture_below_the_folder_and_none_that_is_judged_on(folder, toy_s
     assert all(not len(sample.boxes) for sample in found.samples)
     store = UnlabelledStore(found, RULE, "grey")
     assert all(store.image(index).shape == (64, 64) for index in range(10)) and not store.unreadable
+
+
+def test_a_judged_picture_that_is_gone_has_no_copies(folder, tmp_path):
+    judged = toy_data(tmp_path / "judged", 2, 5)
+    judged.image_path(judged.samples[0]).unlink()
+    copied = judged.image_path(judged.samples[1])
+    (folder / "copy.png").write_bytes(copied.read_bytes())
+    assert len(unlabelled_pictures(folder, [judged], RULE)) == 10
 
 
 def test_an_unreadable_picture_gives_its_place_to_the_next(folder, toy_sets):
@@ -151,6 +160,9 @@ def test_losses_are_the_mean_over_all_pictures_of_a_step(jobs):
     alone = distiller(batch, images, features, student.head_outputs(features), 3 // lessons.loader.steps_per_epoch, 0.5)
     assert float(joined["mgd"]) == pytest.approx(3 * 4 / 6 + float(alone["mgd"]) * 2 / 6, rel=1e-5)
     assert float(joined["response"]) == pytest.approx(float(alone["response"]) * 2 / 6, rel=1e-5)
+    lessons.join(given, 4, 1.0)
+    with pytest.raises(StopIteration):
+        lessons.join(given, 4, 1.0)
 
 
 def recipe(**data: object):

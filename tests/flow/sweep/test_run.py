@@ -146,6 +146,27 @@ def test_a_part_of_the_training_pictures_can_judge(recipe: Recipe, trained: Path
     assert sets[1] == sets[0]
 
 
+def test_copies_of_a_picture_are_not_judged_on_where_they_are_learnt_from(
+    recipe: Recipe, trained: Path, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(trained / "tiny", runs / "tiny")
+    pictures = sorted((runs / "tiny/data").rglob("train_*.png"))
+    for one, other in zip(pictures[::2], pictures[1::2], strict=True):
+        shutil.copyfile(one, other)
+    pair = {path.name: place // 2 for place, path in enumerate(pictures)}
+    sides: list[list[set[int]]] = []
+
+    def train(job: Any, out: Path, report: Any) -> FakeRecord:
+        sides.append([{pair[Path(sample.file_name).name] for sample in part.samples} for part in (job.train, job.val)])
+        return rising_to(10, report)
+
+    run_sweep(Sweep(recipe, SPACE, 1, judge_on="train"), runs, silent, train=train)  # type: ignore[arg-type]
+    ((learnt, judged),) = sides
+    assert (len(pair), len(learnt), len(judged)) == (10, 4, 1)
+    assert not learnt & judged
+
+
 def test_trials_of_different_lengths_are_not_compared_on_the_way(recipe: Recipe, trained: Path) -> None:
     notes: list[str] = []
     space = parse_space(["student.training.epochs=1:6"], [])
