@@ -56,7 +56,12 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(finished_run: Fini
         assert (run / log).read_bytes() == (finished_run.path / log).read_bytes()
     assert [status.state for status in run_status(run)] == ["done"] * len(STAGES)
     assert not list(tmp_path.rglob("*.partial"))
-    strangers = {path.relative_to(run).parts[0] for path in run.rglob("*")} - {*STAGES, "recipe.json", ".lock", "visualdl"}
+    strangers = {path.relative_to(run).parts[0] for path in run.rglob("*")} - {
+        *STAGES,
+        "recipe.json",
+        ".lock",
+        "visualdl",
+    }
     assert not strangers
 
 
