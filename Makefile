@@ -20,7 +20,7 @@ demo: install ## teach three small models on synthetic steel, export and compare
 	@$(BIN)/temper run recipes/demo.yml
 
 test: install ## the whole suite, against the installed package
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 lint: install ## ruff: rules and format
 	@$(BIN)/ruff check .

@@ -207,9 +207,12 @@ def frame_text(result: FrameResult, labels: list[str]) -> str | None:
     defects = result.verdict.defects
     if not len(defects):
         return None
+    by_label: dict[str, list[float]] = {}
+    for label, score in zip(defects.labels.tolist(), defects.scores.tolist(), strict=True):
+        by_label.setdefault(labels[label], []).append(score)
     found = ", ".join(
-        f"{labels[label]} {score:.2f}"
-        for label, score in zip(defects.labels.tolist(), defects.scores.tolist(), strict=True)
+        f"{label} {max(scores):.2f}" + (f" and {len(scores) - 1} more" if len(scores) > 1 else "")
+        for label, scores in by_label.items()
     )
     return f"defect         {result.source}: {found}"
 

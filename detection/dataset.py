@@ -112,7 +112,11 @@ def load_split(folder: Path, split: str) -> DataSet:
     path = folder / "annotations" / f"{split}.json"
     if not path.is_file():
         there = [name for name in SPLITS if (folder / "annotations" / f"{name}.json").is_file()]
-        raise TemperError(f"{folder} has no split '{split}' (it has: {', '.join(there) or 'none'}).")
+        if not there:
+            raise TemperError(
+                f"{folder} is no data set folder of Temper. Make one of it with 'temper data import {folder} TARGET'."
+            )
+        raise TemperError(f"{folder} has no split '{split}' (it has: {', '.join(there)}).")
     return from_coco(read_json(path), folder / "images", name=f"{folder.name}/{split}", source=path)
 
 

@@ -64,6 +64,8 @@ def run_recipe(
     require_shares(recipe, open_stages, processes)
     require_packages(open_stages)
     require_weights(recipe, open_stages, tell)
+    if processes == 1:  # else every process looks at its own
+        require_device(recipe, open_stages)
     with folder.locked():
         remove_partial(folder.path)
         _write_recipe(recipe, folder)
@@ -80,6 +82,18 @@ def run_recipe(
                 tell(Event("stage_done", stage, {"seconds": record.seconds}))
             made[stage] = identity(stage, record)
     return folder
+
+
+def require_device(recipe: Recipe, stages: Collection[str]) -> None:
+    """Refuse a GPU that is not there, before the data is read for it.
+
+    Raises:
+        TemperError: if a model is to be trained on a GPU and Paddle sees none.
+    """
+    if recipe.device == "gpu" and set(MODELS) & set(stages):
+        from ..distill.training.train import use_device
+
+        use_device(recipe.device)
 
 
 def require_shares(recipe: Recipe, stages: Collection[str], processes: int) -> None:
