@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .options import HELP_OPTIONS
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -42,7 +44,7 @@ force_option = click.option("--force", is_flag=True, help="Replace an older data
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 
 
-@click.group()
+@click.group(context_settings=HELP_OPTIONS)
 def data() -> None:
     """Import, split, check and synthesise data sets."""
 

@@ -12,6 +12,7 @@ import click
 from ..core.models import MODELS
 from .devices import chosen_devices, devices_options
 from .options import (
+    HELP_OPTIONS,
     Choice,
     cache_option,
     device_option,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _FIGURES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
 
-@click.group()
+@click.group(context_settings=HELP_OPTIONS)
 def distill() -> None:
     """Train a recipe's teacher, student or distilled student, judge them, and tune them.
 
@@ -99,7 +100,9 @@ distill.add_command(sweep)
 @distill.command(hidden=True)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("model", type=Choice(MODELS))
-@click.option("--talk", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--talk", type=click.Path(path_type=Path), required=True, help="Where it tells the command that started it."
+)
 def rank(run: Path, model: str, talk: Path) -> None:
     """Take part in a training: what --gpus and --processes start."""
     from ..distill.cpu import prepare_cpu

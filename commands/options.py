@@ -9,6 +9,8 @@ import click
 
 from ..core.errors import nearest
 
+#: How a group is asked for help, also where it is called without the command above it.
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 #: The stages of a run, as in ``flow.keys``, which is not imported for a help text.
 STAGES = (
     "data",
