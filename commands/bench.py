@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import HELP_OPTIONS, RUNTIME_NAMES
+from .options import RUNTIME_NAMES, Group
 
 if TYPE_CHECKING:
     from ..benchmarks.measurement import Measurements
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.group(context_settings=HELP_OPTIONS)
+@click.group(cls=Group)
 def bench() -> None:
     """Measure bundles: mAP, latency, memory; and report it."""
 

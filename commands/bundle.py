@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import HELP_OPTIONS, RUNTIME_NAMES
+from .options import RUNTIME_NAMES, Group
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.group(context_settings=HELP_OPTIONS)
+@click.group(cls=Group)
 def bundle() -> None:
     """Look into a bundle, and check it on this machine."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import HELP_OPTIONS
+from .options import Group
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,7 +44,7 @@ force_option = click.option("--force", is_flag=True, help="Replace an older data
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 
 
-@click.group(context_settings=HELP_OPTIONS)
+@click.group(cls=Group)
 def data() -> None:
     """Import, split, check and synthesise data sets."""
 

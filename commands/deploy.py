@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from .options import HELP_OPTIONS, RUNTIME_NAMES
+from .options import RUNTIME_NAMES, Group
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +24,7 @@ ENGINE_STAGE = "engine"
 PLAIN_PROGRESS_SECONDS = 5.0
 
 
-@click.group(context_settings=HELP_OPTIONS)
+@click.group(cls=Group)
 def deploy() -> None:
     """Run a bundle on pictures: verdicts into a database, annotated pictures beside it."""
 

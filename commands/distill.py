@@ -12,8 +12,8 @@ import click
 from ..core.models import MODELS
 from .devices import chosen_devices, devices_options
 from .options import (
-    HELP_OPTIONS,
     Choice,
+    Group,
     cache_option,
     device_option,
     events_option,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _FIGURES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
 
-@click.group(context_settings=HELP_OPTIONS)
+@click.group(cls=Group)
 def distill() -> None:
     """Train a recipe's teacher, student or distilled student, judge them, and tune them.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from ..core.models import MODELS
-from .options import HELP_OPTIONS, Choice, device_option, events_option, overrides_option, runs_option, with_device
+from .options import Choice, Group, device_option, events_option, overrides_option, runs_option, with_device
 
 if TYPE_CHECKING:
     from ..deploy.engines.options import HardwareCompatibility
@@ -20,7 +20,7 @@ _HARDWARE: dict[str, HardwareCompatibility] = {
 }
 
 
-@click.group(context_settings=HELP_OPTIONS)
+@click.group(cls=Group)
 def export() -> None:
     """Export a recipe's trained models to bundles, and a bundle's graphs to TensorRT.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,6 +26,23 @@ STAGES = (
 )
 #: The names of ``deploy.runtimes.load.RUNTIMES``, which is not imported for a help text.
 RUNTIME_NAMES = ("onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino", "tensorrt")
+
+
+class Group(click.Group):
+    """A group of commands that can be asked for help in the usual ways, and knows a command that was left out."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **{"context_settings": HELP_OPTIONS, **settings})
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a file or folder in its place is answered with what may stand before it."""
+        name = args[0]
+        if name not in self.commands and ("/" in name or Path(name).exists() or Path(name).suffix):
+            names = [name for name, command in self.commands.items() if not command.hidden]
+            ctx.fail(f"'{name}' is no command; before it belongs one of these: {', '.join(names)}")
+        return super().resolve_command(ctx, args)
 
 
 class Choice(click.Choice[str]):

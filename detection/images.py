@@ -66,8 +66,7 @@ def decode_image(content: bytes, channels: Channels, source: str) -> NDArray[np.
         image = None
     if image is None:
         raise TemperError(
-            f"{source} is not a picture that can be read ({len(content)} bytes). Replace it, or take it out of the "
-            "data set."
+            f"{source} is not a picture that can be read ({len(content)} bytes). Replace it or take it away."
         )
     if image.shape[0] * image.shape[1] > MAX_PIXELS:
         raise TooLargeError(

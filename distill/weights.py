@@ -89,7 +89,12 @@ def _from_safetensors(content: bytes, path: Path) -> Weights:
     try:
         return dict(safetensors.numpy.load(content))
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise TemperError(f"The weights {path} are damaged or not safetensors: {error}.") from error
+        raise TemperError(f"The weights {path} are damaged or not safetensors: {_reason(error)}.") from error
+
+
+def _reason(error: Exception) -> str:
+    """What another library says, as the end of a sentence of ours."""
+    return str(error).rstrip(". ") or type(error).__name__
 
 
 def _from_pickle(content: bytes, path: Path) -> Weights:
@@ -101,7 +106,7 @@ def _from_pickle(content: bytes, path: Path) -> Weights:
             "it again from a source you trust, or convert it to .safetensors."
         ) from error
     except Exception as error:  # a pickle can fail in any way it likes
-        raise TemperError(f"The weights {path} are damaged or not a Paddle weight file: {error}.") from error
+        raise TemperError(f"The weights {path} are damaged or not a Paddle weight file: {_reason(error)}.") from error
     if not isinstance(value, dict):
         raise TemperError(f"The weights {path} hold {type(value).__name__}, not a dictionary of parameters.")
     weights: Weights = {}

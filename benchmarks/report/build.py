@@ -17,6 +17,7 @@ from ...core.files import write_text
 from ...detection.dataset import DataSet
 from ..accuracy import load_detections
 from ..measurement import BundleEntry, MachineState, Measurements, read_rows
+from .care import sentences_of_care
 from .charts import accuracy_latency_chart, stage_chart
 from .glance import glance
 from .pictures import Example, make_examples
@@ -66,15 +67,36 @@ def build_report(source: ReportInput, target: Path) -> Path:
     results = collect_results(measurements)
     if not results:
         raise TemperError(f"{source.measurements} holds no latencies to report. Measure again with 'temper bench run'.")
+    recipe = dict(source.recipe) or _recipe_of(measurements.benchmark.bundles)
     summary = summary_sentences(results, measurements.benchmark)
-    page = _render(source, measurements, results, summary)
-    write_results_json(target / "results.json", source.name, summary, results, measurements)
+    care = sentences_of_care(results, measurements.benchmark, source.trainings, role_titles(recipe))
+    page = _render(source, measurements, results, recipe, Words(summary, care))
+    write_results_json(target / "results.json", source.name, summary, care, results, measurements)
     write_results_csv(target / "results.csv", results)
     write_text(target / REPORT_NAME, page)
     return target / REPORT_NAME
 
 
-def _render(source: ReportInput, measurements: Measurements, results: Sequence[Result], summary: Sequence[str]) -> str:
+@dataclass(frozen=True)
+class Words:
+    """What the report says about its figures.
+
+    Attributes:
+        summary: what they show.
+        care: what spoils or limits them.
+    """
+
+    summary: Sequence[str]
+    care: Sequence[str]
+
+
+def _render(
+    source: ReportInput,
+    measurements: Measurements,
+    results: Sequence[Result],
+    recipe: Mapping[str, Any],
+    words: Words,
+) -> str:
     environment = Environment(
         loader=PackageLoader(__package__ or "", "templates"),
         autoescape=True,
@@ -87,11 +109,11 @@ def _render(source: ReportInput, measurements: Measurements, results: Sequence[R
     )
     benchmark = measurements.benchmark
     entries = benchmark.bundles
-    recipe = dict(source.recipe) or _recipe_of(entries)
     training = training_part(source.trainings, source.data, role_titles(recipe))
     return environment.get_template("report.html.j2").render(
         name=source.name,
-        summary=summary,
+        summary=words.summary,
+        care=words.care,
         benchmark=benchmark,
         results=results,
         many_batches=len({r.batch for r in results}) > 1,
@@ -109,7 +131,7 @@ def _render(source: ReportInput, measurements: Measurements, results: Sequence[R
         parity=_parity_rows(entries, results),
         machine=_machine_rows(benchmark.machine_before, benchmark.machine_after),
         bundles=_bundle_rows(entries, results),
-        recipe=yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True) if recipe else "",
+        recipe=yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True) if recipe else "",
         seed=recipe.get("seed"),
     )
 

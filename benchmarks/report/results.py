@@ -98,9 +98,23 @@ def model_titles(subjects: Sequence[Subject], recipes: Mapping[str, Mapping[str,
 
 
 def write_results_json(
-    path: Path, name: str, summary: Sequence[str], results: Sequence[Result], measurements: Measurements
+    path: Path,
+    name: str,
+    summary: Sequence[str],
+    care: Sequence[str],
+    results: Sequence[Result],
+    measurements: Measurements,
 ) -> None:
-    """Write the figures with machine, settings and provenance as JSON; raw samples stay with the measurements."""
+    """Write the figures with machine, settings and provenance as JSON; raw samples stay with the measurements.
+
+    Args:
+        path: of the file.
+        name: of the report.
+        summary: what the figures show, in sentences.
+        care: what spoils or limits them.
+        results: the figures.
+        measurements: they come from.
+    """
     benchmark = to_plain(measurements.benchmark)
     content = {
         "schema_version": SCHEMA_VERSION,
@@ -111,7 +125,8 @@ def write_results_json(
             k: benchmark[k]
             for k in ("temper", "started_at", "finished_at", "data", "data_sha256", "images", "settings")
         },
-        **{k: benchmark[k] for k in ("machine_before", "machine_after", "warnings")},
+        "warnings": list(care),
+        **{k: benchmark[k] for k in ("machine_before", "machine_after")},
         "bundles": [
             {**entry["manifest"], "manifest_sha256": entry["manifest_sha256"]} for entry in benchmark["bundles"]
         ],

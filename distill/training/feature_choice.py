@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...core.errors import TemperError, UsageError
-from ...core.files import read_json, remove_tree, sha256_file, write_json
+from ...core.files import MAX_RECORD_BYTES, read_json, remove_tree, sha256_file, write_json
 from .. import ranks
 from ..paddle_import import paddle
 from .augment import flips_of
@@ -200,7 +200,7 @@ def _pictures_hash(data: DataSet) -> str:
 
 def _decided(out: Path) -> Source | None:
     try:
-        source = read_json(out / CHOICE_NAME)["source"]
+        source = read_json(out / CHOICE_NAME, MAX_RECORD_BYTES)["source"]
     except (TemperError, KeyError, TypeError):
         return None
     return source if source in ("cached", "live") else None

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import TemperError
-from ...core.files import explain_os_errors, read_json, remove_tree, sha256_json, write_json
+from ...core.files import MAX_RECORD_BYTES, explain_os_errors, read_json, remove_tree, sha256_json, write_json
 
 #: Raised when what is written changes its form, so that older files are not taken for new ones.
 FORMAT = 1
@@ -110,7 +110,7 @@ class FeatureStore:
     def _make(self, about: dict[str, Any]) -> None:
         """Bring the files to their size, the disk's blocks included; begin afresh if they are not this key's."""
         try:
-            stands = read_json(self.folder / _ABOUT) == about
+            stands = read_json(self.folder / _ABOUT, MAX_RECORD_BYTES) == about
         except TemperError:
             stands = False
         if not stands:

@@ -183,6 +183,7 @@ class TrainingLoop:
             warning = self.watch.take(losses.total)
             if warning is not None:
                 self._say("warning", message=warning)
+                self._write({"kind": "warning", "step": step + 1, "epoch": epoch + 1, "message": warning})
             return losses
         if isinstance(trouble, MemoryError):
             raise explain_out_of_memory(self.job, self.loader, self.step, step)

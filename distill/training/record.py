@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import TemperError
-from ...core.files import read_json, remove_tree, sha256_file, write_json
+from ...core.files import MAX_RECORD_BYTES, read_json, remove_tree, sha256_file, write_json
 from .. import ranks
 from ..weights import LABELS_KEY, save_weights
 from .job import CHECKPOINTS_NAME, FEATURES_NAME, RECORD_NAME, WEIGHTS_NAME, TrainingRecord
@@ -36,7 +36,7 @@ def finished_record(out: Path) -> TrainingRecord | None:
     path = out / RECORD_NAME
     mine = b""
     if ranks.rank() == 0 and path.is_file():
-        mine = json.dumps(read_json(path)).encode()
+        mine = json.dumps(read_json(path, MAX_RECORD_BYTES)).encode()
         _remove_scaffolding(out)
     told = ranks.share_bytes(mine)
     return TrainingRecord(**json.loads(told)) if told else None

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import ranks
 from ..paddle_import import paddle
+from .clipping import clip_gradients
 from .learner import Learner
 from .loader import Batch
 from .precision import in_float32
@@ -133,7 +134,7 @@ class TrainingStep:
         ranks.average_gradients(learner.parameters)
         ranks.average_statistics(learner.detector)
         learner.precision.unscale(learner.optimizer)
-        norm = float(paddle.nn.utils.clip_grad_norm_(learner.parameters, self.clip_norm))
+        norm = clip_gradients(learner.parameters, self.clip_norm)
         useful = learner.precision.update(learner.optimizer, finite=math.isfinite(norm))
         self.forget()
         return norm, useful

@@ -52,7 +52,9 @@ def test_the_distilled_student_is_called_after_its_loss(section: object, title: 
 
 def test_json_has_figures_and_no_raw_samples(tmp_path: Path, data: DataSet) -> None:
     measurements = read_rows(write_benchmark(tmp_path, data))
-    write_results_json(tmp_path / "results.json", "steel", ["One."], collect_results(measurements), measurements)
+    write_results_json(
+        tmp_path / "results.json", "steel", ["One."], ["Two."], collect_results(measurements), measurements
+    )
     content = json.loads((tmp_path / "results.json").read_text())
     first = content["results"][0]
     assert (content["name"], content["summary"], content["images"]) == ("steel", ["One."], len(data))

@@ -105,3 +105,11 @@ def test_the_watch_needs_losses_to_compare_with_and_is_where_it_was_after_a_paus
     assert not any(LossWatch().take(10.0**n) for n in range(LossWatch.FEWEST))
     past = [1.0] * 60 + [9.0] * (LossWatch.STEPS - 1)
     assert LossWatch(past).take(9.0) is not None
+
+
+def test_a_warning_is_kept_for_the_report(tmp_path, monkeypatch):
+    monkeypatch.setattr(LossWatch, "take", lambda self, total: "Far too high.")
+    job = tiny_job(tmp_path / "data", epochs=1)
+    train_model(replace(job, train=replace(job.train, samples=job.train.samples[:8])), tmp_path / "out", silent)
+    entries = [json.loads(line) for line in (tmp_path / "out/metrics.jsonl").read_text().splitlines()]
+    assert {"kind": "warning", "step": 1, "epoch": 1, "message": "Far too high."} in entries

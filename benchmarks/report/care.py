@@ -1,0 +1,85 @@
+"""What a reader of the report should know before believing it, in sentences computed from what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ...core.models import in_sentence
+from ..measurement import BenchmarkRow
+from .curves import read_entries
+from .results import Result
+from .training import TrainingFiles
+
+#: A detector below it, in points of mAP, finds nothing that anybody could use.
+USEFUL_AP = 1.0
+#: Share of the trained model's detections that a graph of lower precision should give, too.
+FEW_MATCHED = 0.5
+
+
+def sentences_of_care(
+    results: Sequence[Result],
+    benchmark: BenchmarkRow,
+    trainings: Mapping[str, TrainingFiles],
+    titles: Mapping[str, str],
+) -> list[str]:
+    """All that spoils or limits the figures: of the measuring, the models, their graphs and their trainings.
+
+    Args:
+        results: of one benchmark, not empty.
+        benchmark: its first row.
+        trainings: what the trainings left, by role.
+        titles: of the roles.
+    """
+    return [
+        *benchmark.warnings,
+        *_useless_models(results),
+        *_weak_teacher(results),
+        *_unlike_graphs(results, benchmark),
+        *_training_warnings(trainings, titles),
+    ]
+
+
+def _useless_models(results: Sequence[Result]) -> list[str]:
+    judged = [result.figures.ap for result in results if result.figures and result.figures.ap is not None]
+    if not judged or max(judged) >= USEFUL_AP:
+        return []
+    return [
+        f"No model detects usefully: the highest mAP is {max(judged):.1f} of 100. The latencies hold; what is said of "
+        "accuracy does not. Train for longer."
+    ]
+
+
+def _weak_teacher(results: Sequence[Result]) -> list[str]:
+    best: dict[str, float] = {}
+    for result in results:
+        if result.figures and result.figures.ap is not None:
+            role = result.subject.role
+            best[role] = max(best.get(role, 0.0), result.figures.ap)
+    if "distilled" not in best or not {"teacher", "student"} <= best.keys() or best["teacher"] > best["student"]:
+        return []
+    return [
+        f"The teacher ({best['teacher']:.1f} mAP) is not better than the student alone ({best['student']:.1f} mAP), so "
+        "there was little to learn from it. Train it longer, or choose a larger one."
+    ]
+
+
+def _unlike_graphs(results: Sequence[Result], benchmark: BenchmarkRow) -> list[str]:
+    titles = {result.subject.model: result.title for result in results}
+    return [
+        f"The {variant.name} graph of the {in_sentence(titles[manifest.name])} gives only "
+        f"{variant.parity.matched_share:.0%} of the trained model's detections at the same place (IoU 0.95): judge it "
+        "by its own mAP and pictures."
+        for manifest in (entry.manifest for entry in benchmark.bundles)
+        for variant in manifest.variants
+        if manifest.name in titles and variant.parity is not None and variant.parity.matched_share < FEW_MATCHED
+    ]
+
+
+def _training_warnings(trainings: Mapping[str, TrainingFiles], titles: Mapping[str, str]) -> list[str]:
+    return [
+        f"Training of the {in_sentence(titles[role])}, epoch {entry.get('epoch')}: {entry['message']}"
+        for role, files in trainings.items()
+        if role in titles
+        for entry in read_entries(files.metrics)
+        if entry.get("kind") == "warning" and isinstance(entry.get("message"), str)
+    ]
