@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.models import MODELS
+from .compare import compare
 from .devices import chosen_devices, devices_options
 from .options import (
     Choice,
@@ -95,6 +96,7 @@ def evaluate(run: Path, models: tuple[str, ...], split: str, runs: Path, as_json
 
 
 distill.add_command(sweep)
+distill.add_command(compare)
 
 
 @distill.command(hidden=True)

@@ -93,7 +93,8 @@ class _VisualLog:
                     self.writer.add_image(f"examples/{number}", drawn, step)
 
     def _is_time_to_draw(self, epoch: int) -> bool:
-        part = epoch * _TIMES_DRAWN // self.epochs
+        # a model that is only judged has no epochs
+        part = epoch * _TIMES_DRAWN // self.epochs if self.epochs else 1
         due, self._drawn = part > self._drawn, part
         return due
 

@@ -124,3 +124,10 @@ def test_without_visualdl_training_goes_on_with_a_note(make_job, tmp_path, monke
     assert notes == ["VisualDL is not installed, so no log for it is written."]
     assert not (tmp_path / "vdl").exists()
     assert (tmp_path / "out/record.json").exists()
+
+
+def test_a_model_that_is_judged_alone_has_its_figures(make_job, tmp_path):
+    job = make_job(visual_log=tmp_path / "log")
+    train_model(replace(job, training=job.training.model_copy(update={"epochs": 0})), tmp_path / "out", silent)
+    reader = read_log(tmp_path / "log")
+    assert [step for step, _ in points(reader, "accuracy/mAP")] == [0]
