@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,24 +11,13 @@ import click
 
 from ..core.models import MODELS
 from .compare import compare
-from .devices import chosen_devices, devices_options
-from .options import (
-    Choice,
-    Group,
-    cache_option,
-    device_option,
-    events_option,
-    overrides_option,
-    runs_option,
-    vdl_option,
-    with_cache,
-    with_device,
-    with_vdl,
-)
+from .options import Choice, Group, runs_option
 from .sweep import sweep
+from .training_options import training_options
 
 if TYPE_CHECKING:
     from ..flow.judge import Judgement
+    from ..flow.together import Devices
 
 _FIGURES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
@@ -41,33 +30,25 @@ def distill() -> None:
     """
 
 
-def _training_options(command: Callable[..., None]) -> Callable[..., None]:
-    for option in (events_option, vdl_option, devices_options, device_option, runs_option, overrides_option):
-        command = option(command)
-    return click.argument("recipe", type=click.Path(path_type=Path))(command)
-
-
 @distill.command()
-@_training_options
-def teacher(recipe: Path, **options: Any) -> None:
+@training_options(taught=False)
+def teacher(**options: Any) -> None:
     """Train the teacher of RECIPE."""
-    _train("teacher", recipe, **options)
+    _train("teacher", **options)
 
 
 @distill.command()
-@_training_options
-def student(recipe: Path, **options: Any) -> None:
+@training_options(taught=False)
+def student(**options: Any) -> None:
     """Train the student of RECIPE alone, for comparison."""
-    _train("student", recipe, **options)
+    _train("student", **options)
 
 
 @distill.command()
-@_training_options
-@cache_option
-def mgd(recipe: Path, cache: Path | None, **options: Any) -> None:
+@training_options()
+def mgd(**options: Any) -> None:
     """Train the student of RECIPE under its teacher, by the recipe's losses (MGD unless it names others)."""
-    options["overrides"] = with_cache(options["overrides"], cache)
-    _train("distilled", recipe, **options)
+    _train("distilled", **options)
 
 
 @distill.command()
@@ -116,22 +97,9 @@ def rank(run: Path, model: str, talk: Path) -> None:
     train_as_rank(RunFolder(run), model, talk)
 
 
-def _train(
-    model: str,
-    recipe: Path,
-    *,
-    overrides: tuple[str, ...],
-    runs: Path,
-    device: str | None,
-    gpus: tuple[int, ...] | None,
-    processes: int,
-    vdl: bool | None,
-    as_json: bool,
-) -> None:
+def _train(model: str, recipe: Path, overrides: tuple[str, ...], runs: Path, devices: Devices, as_json: bool) -> None:
     from .run_recipe import run_to
 
-    devices, device = chosen_devices(gpus, processes, device)
-    overrides = with_vdl(with_device(overrides, device), vdl)
     _, folder = run_to([model], recipe, overrides, runs, as_json, devices=devices)
     from ..distill.training.job import WEIGHTS_NAME
     from ..flow.progress import points, write_json_event

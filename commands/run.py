@@ -3,52 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from .devices import chosen_devices, devices_options
-from .options import (
-    STAGES,
-    Choice,
-    cache_option,
-    device_option,
-    events_option,
-    overrides_option,
-    runs_option,
-    vdl_option,
-    with_cache,
-    with_device,
-    with_vdl,
-)
+from .options import STAGES, Choice
+from .training_options import training_options
+
+if TYPE_CHECKING:
+    from ..flow.together import Devices
 
 
 @click.command()
-@click.argument("recipe", type=click.Path(path_type=Path))
-@overrides_option
-@runs_option
-@device_option
-@devices_options
-@vdl_option
-@cache_option
-@click.option(
-    "--again",
-    multiple=True,
-    type=Choice(STAGES),
-    metavar="STAGE",
-    help=f"Do a stage even if it is done: {', '.join(STAGES)}.",
+@training_options(
+    click.option(
+        "--again",
+        multiple=True,
+        type=Choice(STAGES),
+        metavar="STAGE",
+        help=f"Do a stage even if it is done: {', '.join(STAGES)}.",
+    )
 )
-@events_option
 def run(
-    recipe: Path,
-    overrides: tuple[str, ...],
-    runs: Path,
-    device: str | None,
-    gpus: tuple[int, ...] | None,
-    processes: int,
-    vdl: bool | None,
-    cache: Path | None,
-    again: tuple[str, ...],
-    as_json: bool,
+    recipe: Path, overrides: tuple[str, ...], runs: Path, devices: Devices, again: tuple[str, ...], as_json: bool
 ) -> None:
     """Do whatever of RECIPE is not done yet: data, teacher, student, distilled student, export, benchmark, report.
 
@@ -57,8 +34,6 @@ def run(
     """
     from .run_recipe import run_to
 
-    devices, device = chosen_devices(gpus, processes, device)
-    overrides = with_cache(with_vdl(with_device(overrides, device), vdl), cache)
     _, folder = run_to(["report"], recipe, overrides, runs, as_json, again, devices)
     from ..flow.progress import write_json_event
     from ..flow.stages import report_path

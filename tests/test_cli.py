@@ -77,7 +77,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
             ["export", "neu.yml"],
             "'neu.yml' is no command; before it belongs one of these: onnx, trt. See 'temper export --help'.",
         ),
-        (["distill", "runs/neu"], "one of these: teacher, student, mgd, evaluate, sweep, compare. See 'temper distill --help'."),
+        (
+            ["distill", "runs/neu"],
+            "one of these: teacher, student, mgd, evaluate, sweep, compare. See 'temper distill --help'.",
+        ),
         (["distill", "studnt", "x"], "Did you mean 'student'? See 'temper distill --help'."),
         (["run", "x.yml", "--devic", "cpu"], "Did you mean '--device'? See 'temper run --help'."),
         (["run", "x.yml", "--device", "cup"], "Invalid value for '--device': there is no 'cup'. Did you mean 'cpu'?"),
