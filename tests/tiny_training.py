@@ -10,7 +10,7 @@ from pathlib import Path
 
 from temper.detection.decode import DecodeSettings
 from temper.distill.recipe import InputSection
-from temper.distill.recipe_detectors import RetinaNetSection
+from temper.distill.recipe_detectors import DetectorSection, RetinaNetSection
 from temper.distill.recipe_distillation import DistillationSection, MgdSection
 from temper.distill.recipe_training import TrainingSection
 from temper.distill.training.job import TrainingJob
@@ -35,6 +35,7 @@ def tiny_job(
     role: str = "student",
     *,
     norm: str = "group",
+    detector: DetectorSection | None = None,
     teacher: Path | None = None,
     everything: bool = False,
     **training,
@@ -45,6 +46,7 @@ def tiny_job(
         folder: of the pictures.
         role: as in the job.
         norm: "group" (nothing in it depends on what else is in the batch) or "batch".
+        detector: instead of a thin RetinaNet.
         teacher: its weights, for a distilled student.
         everything: distil with :data:`EVERYTHING`, not with MGD alone.
         training: fields of the recipe's section.
@@ -59,7 +61,7 @@ def tiny_job(
         "optimizer": "momentum",
     }
     section |= {"learning_rate": 0.01, "weight_decay": 1e-4, "checkpoint_seconds": 0}
-    detector = RetinaNetSection.model_validate(THIN | norms)
+    detector = detector or RetinaNetSection.model_validate(THIN | norms)
     mgd = DistillationSection(mgd=MgdSection(alpha=0.5, alpha_form="mean"))
     every = DistillationSection.model_validate(EVERYTHING)
     return TrainingJob(

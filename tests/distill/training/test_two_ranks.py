@@ -13,6 +13,7 @@ from temper.distill.weights import load_weights
 
 pytest.importorskip("paddle", reason="training needs PaddlePaddle")
 
+from point_detectors import SMALL
 from temper.distill.training.log import read_metrics
 from temper.distill.training.train import train_model
 from tiny_training import start_ranks, tiny_job
@@ -37,6 +38,7 @@ from temper.core.events import silent
 from temper.distill import ranks
 from temper.distill.paddle_import import paddle
 from temper.distill.training.train import train_model
+from point_detectors import SMALL
 from tiny_training import tiny_job
 
 folder, cases = Path(sys.argv[1]), json.loads(sys.argv[2])
@@ -58,6 +60,8 @@ seen["record"] = {}
 for name, training in cases.items():
     record = train_model(tiny_job(folder / "data", **training), out / name, silent)
     seen["record"][name] = record.weights_sha256
+for name in ("picodet", "ppyoloe"):
+    train_model(tiny_job(folder / "data", detector=SMALL[name]), out / name, silent)
 try:
     train_model(tiny_job(folder / "data", batch_size=7), out / "uneven", silent)
 except TemperError as error:
@@ -157,3 +161,13 @@ def test_batch_norm_sees_its_own_share_and_its_statistics_are_averaged(together,
     assert means and any(not np.array_equal(one[name], two[name]) for name in means)
     first, last = (read_metrics(together / "together/batch_norm/metrics.jsonl")[i]["total"] for i in (0, -2))
     assert last < first
+
+
+@pytest.mark.parametrize("name", ["picodet", "ppyoloe"])
+def test_detectors_whose_loss_counts_their_positives_share_the_count(together, tmp_path, name):
+    """One rank's few boxes must not weigh as much as the other's many: the first loss is that of one process, but for
+    the batch norm."""
+    train_model(tiny_job(together / "data", detector=SMALL[name]), tmp_path / "alone", silent)
+    alone, two = (read_metrics(f / "metrics.jsonl") for f in (tmp_path / "alone", together / "together" / name))
+    assert two[0]["total"] == pytest.approx(alone[0]["total"], rel=0.1)
+    assert two[-2]["total"] < two[0]["total"]
