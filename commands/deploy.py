@@ -65,7 +65,7 @@ def run(
     """Inspect every picture of a folder or video with BUNDLE.
 
     Every frame ends as ok, defect or not inspected, in results.sqlite below --out; a later run adds to it. Stop
-    with Ctrl-C: what was inspected is stored.
+    with Ctrl-C: what was inspected is stored. The exit code is 1 if a frame could not be inspected.
     """
     from ..bundle.loader import open_bundle
     from ..core.errors import TemperError
@@ -82,9 +82,8 @@ def run(
             settings = RunSettings(out, pictures, limit)
             summary = run_detector(detector, frames, settings, report=display.report, announce=display.frame, stop=stop)
         display.summary(summary)
-    if summary.frames and summary.frames == summary.not_inspected:
-        cause = next(iter(summary.causes))
-        raise TemperError(f"No frame could be inspected ({summary.frames} tried). The most frequent cause: {cause}")
+    if summary.not_inspected:
+        raise TemperError(not_inspected_text(summary))
 
 
 class _JsonDisplay(AbstractContextManager["_JsonDisplay"]):
@@ -253,6 +252,17 @@ def summary_lines(summary: RunSummary) -> list[str]:
             speed += f", {summary.p99_ms:.1f} ms (99th percentile)"
         lines.append(speed)
     return [*lines, f"Results: {summary.store}, run {summary.run_id}"]
+
+
+def not_inspected_text(summary: RunSummary) -> str:
+    """The sentence about frames without an answer: whatever starts this command has to hear of them."""
+    cause = next(iter(summary.causes))
+    if summary.frames == summary.not_inspected:
+        return f"No frame could be inspected ({summary.frames} tried). The most frequent cause: {cause}"
+    return (
+        f"{summary.not_inspected} of {summary.frames} frames could not be inspected; the results name them. The most "
+        f"frequent cause: {cause}"
+    )
 
 
 def _display(as_json: bool, labels: list[str]) -> _JsonDisplay | _PlainDisplay:

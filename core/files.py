@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -103,6 +103,28 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def walk_folder(
+    root: Path, onerror: Callable[[OSError], object] | None = None
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """A folder and all below it, links followed, as :func:`os.walk` gives them.
+
+    A link to a folder that it lies in is not followed; any other is, also when the same folder is reached twice.
+
+    Args:
+        root: where to begin.
+        onerror: is told of a folder that cannot be read; None passes over it.
+    """
+    for folder, below, names in os.walk(root, followlinks=True, onerror=onerror):
+        inside = [folder, *(str(parent) for parent in Path(folder).parents)]
+        above = {os.path.realpath(path) for path in inside}
+        below[:] = [
+            name
+            for name in below
+            if not os.path.islink(link := os.path.join(folder, name)) or os.path.realpath(link) not in above
+        ]
+        yield folder, below, names
+
+
 def read_bytes(path: Path, most: int) -> bytes:
     """Read a file that is not longer than it may be.
 
@@ -152,7 +174,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL_SUFFIX))
+        temporary = partial_folder(path.parent, f".{path.name}.")
         try:
             yield temporary
             os.chmod(temporary, 0o777 & ~_umask())
@@ -167,6 +189,18 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         finally:
             # what is left under this name: an unfinished folder, or the one that was replaced
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def partial_folder(place: Path, prefix: str) -> Path:
+    """A fresh folder in ``place`` for something unfinished; what a killed process left there under ``prefix`` goes.
+
+    Its name carries this process's number, by which a later one knows whether anybody is still at work in it.
+    """
+    for left in place.glob(f"{prefix}*{PARTIAL_SUFFIX}"):
+        owner = left.name.removeprefix(prefix).partition("-")[0]
+        if owner.isdigit() and not Path("/proc", owner).exists() and Path("/proc/self").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(dir=place, prefix=f"{prefix}{os.getpid()}-", suffix=PARTIAL_SUFFIX))
 
 
 def _put_in_place(folder: Path, path: Path) -> None:

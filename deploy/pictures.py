@@ -19,6 +19,8 @@ from ..detection.draw import draw_boxes
 LEGIBLE_SIDE = 600
 MAX_SCALE = 4
 JPEG_QUALITY = 90
+#: Pixels of the longer side that libjpeg still writes.
+MAX_JPEG_SIDE = 65_500
 #: Of the original name this much is kept; with its number in front a name stays unique.
 NAME_LENGTH = 80
 
@@ -75,14 +77,21 @@ class PictureWriter:
     def _draw(self, path: Path, image: NDArray[np.uint8], defects: Detections) -> None:
         scale = min(MAX_SCALE, max(1, math.ceil(LEGIBLE_SIDE / max(image.shape[:2]))))
         drawn = draw_boxes(image, defects.boxes, defects.labels, self._labels, defects.scores, scale=scale)
+        drawn = _as_jpeg_allows(drawn)
         quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
         encoded, content = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), quality)
         if not encoded:
-            size = f"{drawn.shape[1]} x {drawn.shape[0]}"
-            raise TemperError(
-                f"The annotated picture {path} ({size} pixels) is too large for JPEG; use --pictures none."
-            )
+            raise TemperError(f"The annotated picture {path} cannot be made; use --pictures none.")
         write_bytes(path, content.tobytes())
+
+
+def _as_jpeg_allows(drawn: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The drawing, made smaller where a side is longer than JPEG knows: a strip of a line scan camera."""
+    factor = MAX_JPEG_SIDE / max(drawn.shape[:2])
+    if factor >= 1:
+        return drawn
+    height, width = (max(1, int(side * factor)) for side in drawn.shape[:2])
+    return np.asarray(cv2.resize(drawn, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _plain_stem(source: str) -> str:

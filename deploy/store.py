@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, create_engine, event, func, insert, select, text, update
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, create_engine, event, insert, text, update
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -180,12 +180,6 @@ class Store:
         """Note when and why a run ended."""
         with self._transaction() as connection:
             connection.execute(update(Run).where(Run.id == run_id).values(finished=now(), ended_by=ended_by))
-
-    def counts(self, run_id: int) -> dict[str, int]:
-        """How many frames of a run ended with each verdict."""
-        statement = select(FrameRow.verdict, func.count()).where(FrameRow.run_id == run_id).group_by(FrameRow.verdict)
-        with self._explained(), self._engine.connect() as connection:
-            return {verdict: int(count) for verdict, count in connection.execute(statement)}
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Connection]:

@@ -139,6 +139,29 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _features_can_be_kept(self) -> Recipe:
+        scales = "training.scales gives the pictures many sizes" if self.training.scales else None
+        reason = self.distillation.why_live() or scales
+        if self.distillation.features == "cached" and reason is not None:
+            raise ValueError(
+                f"distillation.features is cached, but {reason}, so the teacher has to be run in every step; set it to "
+                "auto or live"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _frozen_from_somewhere(self) -> Recipe:
+        """Frozen norms and stages of fresh weights would stay noise."""
+        for name, model in (("teacher", self.teacher), ("student", self.student)):
+            frozen = getattr(model, "backbone_norm", "train") == "frozen" or getattr(model, "freeze_stages", 0) > 0
+            if frozen and model.weights is None:
+                raise ValueError(
+                    f"{name} freezes parts of its backbone and starts from no weights, so these never learn; "
+                    f"give {name}.weights, or set {name}.backbone_norm to train and {name}.freeze_stages to 0"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _student_trains(self) -> Recipe:
         if self.student.training.epochs == 0:
             raise ValueError("student.training.epochs is 0, so there is nothing a teacher could do; give at least 1")

@@ -137,6 +137,11 @@ class DistillationSection(Section):
             raise ValueError(f"every distillation loss is null; give one of {names}")
         return self
 
+    def why_live(self) -> str | None:
+        """Why these losses need the teacher in every step; None if its neck's features, kept on disk, are enough."""
+        beyond = [name for name in ("response", "mgd_backbone") if getattr(self, name) is not None]
+        return f"{' and '.join(beyond)} read more of the teacher than its neck" if beyond else None
+
     def losses(self) -> dict[str, Section]:
         """The sections of the losses that are used, by name, in a fixed order."""
         found = {name: getattr(self, name) for name in type(self).model_fields}

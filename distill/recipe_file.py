@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from .recipe import Recipe
 from .recipe_configs import follow_configs
 from .recipe_fields import FieldPath, dotted, explain_mistake, field_schema, walk_fields
 from .recipe_yaml import parse_value, parse_yaml
+from .weights_address import is_address
 
 #: A recipe longer than this is none.
 MAX_BYTES = 256 << 10
@@ -93,6 +95,19 @@ def recipe_from_plain(values: Any, name: str) -> Recipe:
     if not isinstance(values, dict):
         raise UsageError(f"{name} is not a recipe.")
     return _checked(_Source(name, values), [])
+
+
+def without_places(plain: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's plain values for others to read: files by their names, without the folders of this machine."""
+    shared = copy.deepcopy(plain)
+    for *sections, name in PATH_FIELDS:
+        section: Any = shared
+        for part in sections:
+            section = section.get(part) or {}
+        value = section.get(name)
+        if value is not None and not is_address(value):
+            section[name] = Path(value).name
+    return shared
 
 
 def shipped_recipes() -> dict[str, Path]:

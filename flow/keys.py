@@ -6,14 +6,13 @@ imported again and turns out the same leaves the models trained on it standing.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import TemperError, UsageError
-from ..core.files import sha256_file, sha256_json
+from ..core.files import sha256_file, sha256_json, walk_folder
 from ..core.models import MODELS
 from ..distill.data.listing import list_files
 from ..distill.recipe import Recipe
@@ -144,8 +143,16 @@ def _weights_hash(name: str, section: ModelSection) -> str:
     except OSError as error:
         raise TemperError(
             f"The recipe's {name}.weights is '{path}', which cannot be read: {error.strerror}. Give the file with "
-            f"--set {name}.weights=FILE, or start from nothing with --set {name}.weights=null."
+            f"--set {name}.weights=FILE, or start from nothing with --set {name}.weights=null{_thawed(name, section)}."
         ) from error
+
+
+def _thawed(name: str, section: ModelSection) -> str:
+    """What else has to change, as more options, for a model that starts from nothing."""
+    changes = {"backbone_norm": "train", "freeze_stages": 0}
+    return "".join(
+        f" --set {name}.{field}={value}" for field, value in changes.items() if getattr(section, field, value) != value
+    )
 
 
 def _fingerprint(field_name: str, value: str | None) -> str | None:
@@ -162,7 +169,7 @@ def _fingerprint(field_name: str, value: str | None) -> str | None:
     if path.is_file():
         return sha256_json(_file_state(path, path.name))
     entries = []
-    for folder, _, files in os.walk(path):
+    for folder, _, files in walk_folder(path):
         for name in files:
             file = Path(folder, name)
             entries.append(_file_state(file, file.relative_to(path).as_posix()))

@@ -40,6 +40,22 @@ def require_packages(stages: Iterable[str]) -> None:
         )
 
 
+def require_runtimes(names: Iterable[str]) -> None:
+    """Refuse runtimes that this machine does not have, before three models are trained to be measured on them.
+
+    Raises:
+        MissingDependencyError: saying what is missing, and how to go on without it.
+    """
+    from ..deploy.runtimes.load import runtime_kind
+
+    for name in names:
+        if absence := runtime_kind(name).absence():
+            raise MissingDependencyError(
+                f"The recipe's benchmark.runtimes has '{name}'. {absence} Or leave it out with --set "
+                "'benchmark.runtimes=[onnxruntime]'."
+            )
+
+
 def is_installed(name: str) -> bool:
     """Whether a module of that name could be imported."""
     try:

@@ -15,7 +15,7 @@ from ..core.models import MODELS
 from ..distill.recipe import Recipe, to_plain
 from .folder import RECIPE_NAME, RunFolder, StageRecord
 from .keys import Sources, identity, read_sources, stage_key, stages_for
-from .requirements import require_packages
+from .requirements import require_packages, require_runtimes
 from .stages import model_section, run_stage
 from .weights import fetch_unpinned, require_weights
 
@@ -63,6 +63,8 @@ def run_recipe(
     open_stages = stages[len(_standing(recipe, folder, stages, sources, again)) :]
     require_shares(recipe, open_stages, processes)
     require_packages(open_stages)
+    if "benchmark" in open_stages:
+        require_runtimes(recipe.benchmark.runtimes)
     require_weights(recipe, open_stages, tell)
     if processes == 1:  # else every process looks at its own
         require_device(recipe, open_stages)

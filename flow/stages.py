@@ -15,6 +15,7 @@ from ..detection.dataset import DataSet, load_split
 from ..detection.decode import DecodeSettings
 from ..distill.recipe import Recipe, to_plain
 from ..distill.recipe_detectors import ModelSection
+from ..distill.recipe_file import without_places
 from .folder import RunFolder
 from .together import Devices, train_together
 
@@ -192,8 +193,8 @@ def _export(recipe: Recipe, run: RunFolder, model: str, report: Reporter) -> dic
         export=recipe.export,
         calibration=data_split(recipe, run, "train"),
         validation=data_split(recipe, run, "val"),
-        recipe=to_plain(recipe),
-        data_sha256=data.result["sha256"]["train"],
+        recipe=without_places(to_plain(recipe)),
+        data_sha256=data.result["content_sha256"],
     )
     manifest = export_model(job, bundle_path(recipe, run, model), report)
     return {"variants": [variant.model_dump(mode="json") for variant in manifest.variants]}

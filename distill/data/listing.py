@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from ...core.errors import TemperError
+from ...core.files import walk_folder
 
 #: Endings of picture files, in lower case.
 PICTURE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
@@ -81,17 +82,11 @@ def list_files(root: Path) -> Listing:
         TemperError: if it cannot be read.
     """
     found: dict[str, list[PurePosixPath]] = defaultdict(list)
-    seen: set[str] = set()
 
     def stop(error: OSError) -> None:
         raise TemperError(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
 
-    for folder, below, names in os.walk(root, followlinks=True, onerror=stop):
-        real = os.path.realpath(folder)
-        if real in seen:  # a link that leads back up
-            below.clear()
-            continue
-        seen.add(real)
+    for folder, below, names in walk_folder(root, stop):
         below[:] = sorted(name for name in below if not _is_hidden(name))
         relative = PurePosixPath(Path(folder).relative_to(root).as_posix())
         for name in names:

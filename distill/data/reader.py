@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from ...core.errors import TemperError, UsageError
-from ...core.files import PARTIAL_SUFFIX, explain_os_errors, read_json
+from ...core.files import explain_os_errors, partial_folder, read_json
 from ...detection.dataset import SPLITS
 from .archive import ARCHIVE_ENDINGS, is_archive, unpack
 from .coco import find_coco, read_coco, require_coco
@@ -41,8 +42,8 @@ def opened(source: Path, workplace: Path | None = None) -> Iterator[Path]:
             with explain_os_errors(workplace or Path(tempfile.gettempdir())):
                 if workplace is not None:
                     workplace.mkdir(parents=True, exist_ok=True)
-                unpacked = tempfile.TemporaryDirectory(dir=workplace, prefix=".unpacked.", suffix=PARTIAL_SUFFIX)
-            folder = Path(stack.enter_context(unpacked))
+                folder = partial_folder(workplace or Path(tempfile.gettempdir()), ".unpacked.")
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
             unpack(source, folder)
             try:
                 yield folder

@@ -73,11 +73,12 @@ def stored(out: Path, query: str) -> list[tuple[Any, ...]]:
 
 def test_a_log_of_plain_lines(bundle: Path, pictures: Path, tmp_path: Path) -> None:
     result = invoke(bundle, "--source", pictures, "--out", tmp_path / "out")
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1, result.output
     lines = result.output.splitlines()
     assert any(line.startswith("defect         3.png: bright 0.") for line in lines)
     assert any(line.startswith("not inspected  torn.png: ") for line in lines)
     assert "5 frames: 3 ok, 1 defect, 1 not inspected" in lines
+    assert "1 of 5 frames could not be inspected; the results name them." in str(result.exception)
     assert lines[-1] == f"Results: {tmp_path / 'out' / 'results.sqlite'}, run 1"
     assert any("frames/s; a frame takes" in line for line in lines)
     assert "\x1b" not in result.output
@@ -86,7 +87,7 @@ def test_a_log_of_plain_lines(bundle: Path, pictures: Path, tmp_path: Path) -> N
 
 def test_json_lines(bundle: Path, pictures: Path, tmp_path: Path) -> None:
     result = invoke(bundle, "--source", pictures, "--out", tmp_path / "out", "--json", "--pictures", "none")
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1, result.output
     values = [json.loads(line) for line in result.output.splitlines()]
     frames, summary = values[:-1], values[-1]
     assert [frame["verdict"] for frame in frames] == ["ok", "ok", "ok", "defect", "not_inspected"]
@@ -109,7 +110,7 @@ def test_a_terminal_gets_a_bar_and_the_summary(bundle: Path, pictures: Path, tmp
         except OSError:  # how Linux says that the other end is closed
             pass
         os.close(ours)
-    assert process.returncode == 0
+    assert process.returncode == 1
     text = shown.decode("utf-8")
     assert "\x1b[" in text
     assert "5 frames: 3 ok, 1 defect, 1 not inspected" in text
@@ -119,7 +120,7 @@ def test_a_terminal_gets_a_bar_and_the_summary(bundle: Path, pictures: Path, tmp
 def test_a_device_needs_neither_paddle_nor_onnx(bundle: Path, pictures: Path, tmp_path: Path) -> None:
     arguments = command(bundle, "--source", pictures, "--out", tmp_path / "out", before=WITHOUT_TRAINING)
     ended = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == 1, ended.stderr
     assert "5 frames: 3 ok, 1 defect, 1 not inspected" in ended.stdout
 
 
@@ -243,5 +244,5 @@ def test_a_store_that_is_none_is_left_alone(bundle: Path, pictures: Path, tmp_pa
 def test_a_zipped_bundle_runs(bundle: Path, pictures: Path, tmp_path: Path) -> None:
     zipped = shutil.make_archive(str(tmp_path / "tiny"), "zip", bundle.parent, bundle.name)
     result = invoke(zipped, "--source", pictures, "--out", tmp_path / "out", "--pictures", "none")
-    assert result.exit_code == 0, (result.output, result.exception)
+    assert result.exit_code == 1, (result.output, result.exception)
     assert "5 frames: 3 ok, 1 defect, 1 not inspected" in result.output

@@ -116,3 +116,18 @@ def test_json_that_is_too_long(tmp_path: Path) -> None:
     assert read_json(path) == read_json(path, 6) == [1, 2]
     with pytest.raises(TemperError, match="a.json has more than 5 bytes"):
         read_json(path, 5)
+
+
+def test_what_a_killed_process_left_is_taken_away_and_a_living_ones_is_not(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys; from pathlib import Path; from temper.core.files import atomic_folder\n"
+        "with atomic_folder(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'half').touch(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", program, str(tmp_path / "set")], check=False)
+    (left,) = tmp_path.iterdir()
+    with atomic_folder(tmp_path / "set") as mine:
+        assert not left.exists()
+        with atomic_folder(tmp_path / "set"):
+            assert mine.is_dir(), "somebody is still at work in it"

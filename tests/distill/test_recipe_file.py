@@ -8,7 +8,7 @@ import pytest
 from temper.core.errors import UsageError
 from temper.core.files import read_json, write_json
 from temper.distill.recipe import Recipe, to_plain
-from temper.distill.recipe_file import MAX_BYTES, read_recipe, recipe_from_plain, shipped_recipes
+from temper.distill.recipe_file import MAX_BYTES, read_recipe, recipe_from_plain, shipped_recipes, without_places
 
 SMALLEST = "name: x\ndata: {synthetic: {}}\nteacher: {}\nstudent: {}\n"
 
@@ -237,3 +237,36 @@ def test_plain_values_of_another_version_are_refused(read: Callable[..., Recipe]
         recipe_from_plain(plain, "recipe.json")
     with pytest.raises(UsageError, match="recipe.json is not a recipe"):
         recipe_from_plain([plain], "recipe.json")
+
+
+def test_others_learn_no_folder_of_this_machine(read: Callable[..., Recipe]) -> None:
+    recipe = read(
+        SMALLEST, "data.synthetic=null", "data.path=/home/me/steel.zip", "teacher.weights=https://x.org/w.pdparams"
+    )
+    plain = to_plain(recipe)
+    shared = without_places(plain)
+    assert (shared["data"]["path"], shared["teacher"]["weights"]) == ("steel.zip", "https://x.org/w.pdparams")
+    assert plain["data"]["path"] == "/home/me/steel.zip"
+    assert recipe_from_plain(shared, "shared").student == recipe.student
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["distillation.features=cached", "distillation.response={}"],
+            "features is cached, but response read more of the teacher than its neck",
+        ),
+        (
+            ["distillation.features=cached", "training.scales=[0.5, 1]"],
+            "features is cached, but training.scales gives the pictures many sizes",
+        ),
+        (["teacher.backbone_norm=frozen"], "teacher freezes parts of its backbone and starts from no weights"),
+        (["student.freeze_stages=1"], "student freezes parts of its backbone and starts from no weights"),
+    ],
+)
+def test_what_could_never_work_is_told_before_anything_is_trained(
+    read: Callable[..., Recipe], overrides: list[str], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        read(SMALLEST, *overrides)

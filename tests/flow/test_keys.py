@@ -129,6 +129,15 @@ def test_a_broken_link_and_a_strange_name_are_no_trouble(pictures: Path) -> None
     assert read_sources(from_folder(pictures)).data != first
 
 
+def test_files_behind_a_link_count(tmp_path: Path, pictures: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (pictures / "more").symlink_to(tmp_path / "elsewhere")
+    (pictures / "more" / "round").symlink_to(pictures)
+    first = read_sources(from_folder(pictures)).data
+    (tmp_path / "elsewhere" / "z.png").write_bytes(b"z")
+    assert read_sources(from_folder(pictures)).data != first
+
+
 def test_an_archive_is_known_by_its_state(pictures: Path) -> None:
     file = pictures / "a.png"
     first = read_sources(from_folder(file)).data
@@ -164,5 +173,11 @@ def test_weights_count_by_their_content(tmp_path: Path) -> None:
     assert read_sources(make_recipe(student__weights=str(other))).weights == first
     other.write_bytes(b"two")
     assert read_sources(make_recipe(student__weights=str(other))).weights != first
-    with pytest.raises(TemperError, match=r"teacher.weights is '.*', which cannot be read: No such file.*weights=null"):
+    with pytest.raises(
+        TemperError, match=r"teacher.weights is '.*', which cannot be read: No such file.*weights=null\."
+    ):
         read_sources(make_recipe(teacher__weights=str(weights)))
+    frozen = make_recipe(teacher__weights=str(weights), teacher__backbone_norm="frozen", teacher__freeze_stages=1)
+    advice = "--set teacher.weights=null --set teacher.backbone_norm=train --set teacher.freeze_stages=0."
+    with pytest.raises(TemperError, match=advice):
+        read_sources(frozen)

@@ -100,6 +100,20 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     assert [path.as_posix() for path in list_files(tmp_path / "data").pictures] == ["broken.jpg", "images/1.jpg"]
 
 
+def test_one_folder_under_two_names_is_listed_under_both(tmp_path: Path) -> None:
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all/1.jpg").touch()
+    (tmp_path / "all/up").symlink_to(tmp_path)
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "images").symlink_to(tmp_path / "all")
+    for split in ("train", "val"):
+        assert PurePosixPath("images/1.jpg") in list_files(tmp_path / split).pictures
+    assert {"all/1.jpg", "train/images/1.jpg", "val/images/1.jpg"} <= {
+        path.as_posix() for path in list_files(tmp_path).pictures
+    }
+
+
 def test_what_would_be_waited_for_is_left_out(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     os.mkfifo(tmp_path / "pipe.xml")
