@@ -129,22 +129,21 @@ def trt(
     from ..flow.progress import choose_style, progress, write_json_event
 
     with open_bundle(bundle) as opened, progress(choose_style(as_json)) as reporter:
-        rule = opened.manifest.input
-        options = build_options(
-            (rule.width, rule.height),
-            batches=tuple(map(parse_batch, batches)),
-            sizes=tuple(map(parse_size, sizes)),
-            workspace_mib=workspace,
-            optimization_level=level,
-            tf32=tf32,
-            version_compatible=version_compatible,
-            hardware_compatibility=_HARDWARE[hardware],
-            dla_core=dla,
-        )
-        engines = [
-            ensure_engine(opened, variant, options, builder=builder, force=force, report=reporter)
-            for variant in choose_variants(opened, variants)
-        ]
+        engines = []
+        for variant in choose_variants(opened, variants):
+            rule = opened.manifest.at_size_of(variant).input
+            options = build_options(
+                (rule.width, rule.height),
+                batches=tuple(map(parse_batch, batches)),
+                sizes=tuple(map(parse_size, sizes)),
+                workspace_mib=workspace,
+                optimization_level=level,
+                tf32=tf32,
+                version_compatible=version_compatible,
+                hardware_compatibility=_HARDWARE[hardware],
+                dla_core=dla,
+            )
+            engines.append(ensure_engine(opened, variant, options, builder=builder, force=force, report=reporter))
     for engine in engines:
         path, record = str(engine.place.engine), engine.record
         if as_json:

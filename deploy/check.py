@@ -134,7 +134,7 @@ def same_answer(first: RawOutput, second: RawOutput, score_floor: float) -> bool
 
 
 def _variant_fault(bundle: Bundle, variant: Variant, name: str, threads: int | None, report: Reporter) -> str | None:
-    manifest = bundle.manifest
+    manifest = bundle.manifest.at_size_of(variant)
     pictures = check_pictures(manifest)
     runtime: Runtime = load_runtime(name, bundle, variant, threads=threads, report=report)
     try:

@@ -14,6 +14,7 @@ from .recipe_section import Fraction, Section
 from .recipe_training import TrainingSection
 
 Share = Annotated[int, Field(ge=0, le=1000)]
+GraphSizeText = Annotated[str, StringConstraints(pattern=r"^(dynamic|[1-9][0-9]{1,4}x[1-9][0-9]{1,4})$")]
 
 
 class SyntheticData(Section):
@@ -71,10 +72,25 @@ class InputSection(Section):
 class ExportSection(Section):
     """What becomes of the trained models."""
 
-    precisions: tuple[Literal["fp32", "int8"], ...] = Field(
-        ("fp32", "int8"), min_length=1, description="one graph each"
+    precisions: tuple[Literal["fp32", "fp16", "int8", "int8-trt"], ...] = Field(
+        ("fp32", "int8"), min_length=1, description="one graph each; 'int8' for processors, 'int8-trt' for TensorRT"
+    )
+    inputs: tuple[GraphSizeText, ...] = Field(
+        (), description="sizes of the graphs, 'WIDTHxHEIGHT' or 'dynamic', the usual first; none: that of 'input'"
     )
     calibration_images: int = Field(128, ge=1, le=10_000, description="training pictures that set the ranges of int8")
+    calibration: Literal["auto", "min_max", "entropy", "percentile"] = Field(
+        "auto", description="how int8's ranges are chosen; 'auto' compares all on training pictures and keeps the best"
+    )
+    max_map_drop: float = Field(
+        0.5,
+        ge=0,
+        le=100,
+        description="points of mAP that a graph may lose to fp32; int8 keeps layers in fp32 to hold it",
+    )
+    max_small_drop: float = Field(
+        1.0, ge=0, le=100, description="points of mAP of small defects (up to 32 x 32 pixels) that it may lose"
+    )
     score_floor: Fraction = Field(DecodeSettings.score_floor, description="detections below it are never told")
     nms_iou: Fraction = Field(
         DecodeSettings.nms_iou, description="overlap from which two boxes of a class are one defect"

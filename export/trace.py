@@ -13,6 +13,7 @@ import onnx
 from ..core.errors import MissingDependencyError, TemperError
 from ..core.files import PARTIAL_SUFFIX, explain_os_errors
 from ..core.interruption import held_back
+from .names import layer_path, mark_layers
 from .onnx_build import OPSET
 from .quiet import last_line, one_line, quiet
 
@@ -33,12 +34,12 @@ def paddle_on_cpu() -> Iterator[None]:
         paddle.device.set_device(device)
 
 
-def trace_network(detector: Detector, size: tuple[int, int], workplace: Path | None = None) -> onnx.ModelProto:
+def trace_network(detector: Detector, size: tuple[int, int] | None, workplace: Path | None = None) -> onnx.ModelProto:
     """Write a detector's network as ONNX, in evaluation mode and with every batch norm folded into its convolution.
 
     Args:
         detector: with the weights to export; it is left in the mode it was in.
-        size: width and height of the network's input in pixels.
+        size: width and height of the network's input in pixels; None leaves both open, for detectors that can.
         workplace: folder for what the libraries write on the way; the system's temporary folder by default.
 
     Returns:
@@ -73,7 +74,7 @@ def trace_network(detector: Detector, size: tuple[int, int], workplace: Path | N
             detector.train()
 
 
-def _convert(detector: Detector, size: tuple[int, int], folder: Path) -> onnx.ModelProto:
+def _convert(detector: Detector, size: tuple[int, int] | None, folder: Path) -> onnx.ModelProto:
     from ..distill.paddle_import import paddle
 
     try:
@@ -95,7 +96,7 @@ def _convert(detector: Detector, size: tuple[int, int], folder: Path) -> onnx.Mo
         def forward(self, image: Any) -> Any:
             return self.detector.raw_predictions(self.detector.neck_features(image))
 
-    width, height = size
+    width, height = size or (None, None)
     network = Network()
     network.eval()
     spec = paddle.static.InputSpec([None, 3, height, width], "float32", "image")
@@ -113,7 +114,10 @@ def _convert(detector: Detector, size: tuple[int, int], folder: Path) -> onnx.Mo
         verbose=False,
         optimize_tool="None",
     )
-    return onnx.load_model_from_string(content)
+    converted = onnx.load_model_from_string(content)
+    parameters = [*network.named_parameters(), *network.named_buffers()]
+    mark_layers(converted, {value.name: layer_path(name.removeprefix("detector.")) for name, value in parameters})
+    return converted
 
 
 def _simplify(network: onnx.ModelProto) -> onnx.ModelProto:

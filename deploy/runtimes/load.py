@@ -84,7 +84,7 @@ def load_runtime(
     asked = GraphToRun(bundle, variant, threads, report)
     backend = kind.load(asked)
     try:
-        return CheckedRuntime(backend, bundle.manifest, asked.title)
+        return CheckedRuntime(backend, bundle.manifest.at_size_of(variant), asked.title)
     except BaseException:
         backend.close()
         raise
@@ -111,7 +111,7 @@ def prepare_runtime(name: str, bundle: Bundle, variant: Variant, batch: int = 1,
     runtime_kind(name)
     if name != TensorRt.name:
         return
-    rule = bundle.manifest.input
+    rule = bundle.manifest.at_size_of(variant).input
     options = ensure_engine(bundle, variant, report=report).record.options
     if options.profile_for(batch, rule.height, rule.width) is None:
         raise UsageError(

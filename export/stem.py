@@ -1,0 +1,92 @@
+"""The first convolution as processors like it: four channels at half the size instead of one at the full.
+
+ONNX Runtime's integer convolutions read several channels at a time; a grey picture has one, and its first convolution
+took a tenth of the time of a whole small network in int8. SpaceToDepth moves every 2 x 2 pixels into channels, and the
+convolution of stride 2 becomes one of stride 1 over them with the same numbers: three times as fast, and exact.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from .graph import NETWORK
+
+_NAME = f"{NETWORK}/stem/space_to_depth"
+
+
+def space_to_depth_stem(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of a graph whose first convolution reads 2 x 2 pixels as channels, where it can; else the graph itself.
+
+    Args:
+        model: an fp32 graph made by ``build_graph``.
+
+    Returns:
+        A graph of the same numbers, up to rounding. It can if the first convolution alone reads the normalised
+        picture, has stride 2 and equal padding on both axes, and the picture's width and height are even.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    first = next((node for node in copy.graph.node if node.op_type == "Conv"), None)
+    held = {tensor.name: tensor for tensor in copy.graph.initializer}
+    if first is None or not _suits(copy, first, held):
+        return model
+    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in first.attribute}
+    pad = attributes["pads"][0]
+    weights = numpy_helper.to_array(held[first.input[1]])
+    front = pad % 2
+    cells = (weights.shape[2] + front + 1) // 2
+    name = f"{first.input[1]}/by_cells"
+    copy.graph.initializer.append(numpy_helper.from_array(_by_cells(weights, front, cells), name))
+    copy.graph.initializer.remove(held[first.input[1]])
+    before = (pad + front) // 2
+    # as many places as before: 2 * pad - kernel + size over 2, in cells
+    after = (2 * pad - weights.shape[2]) // 2 + cells - before
+    pixels = first.input[0]
+    moved = helper.make_node("SpaceToDepth", [pixels], [f"{_NAME}:0"], name=_NAME, blocksize=2)
+    del first.attribute[:]
+    first.attribute.extend(
+        helper.make_attribute(key, value)
+        for key, value in {
+            "kernel_shape": [cells, cells],
+            "strides": [1, 1],
+            "pads": [before, before, after, after],
+        }.items()
+    )
+    first.input[0], first.input[1] = f"{_NAME}:0", name
+    copy.graph.node.insert(list(copy.graph.node).index(first), moved)
+    return copy
+
+
+def _suits(model: onnx.ModelProto, first: onnx.NodeProto, held: dict[str, onnx.TensorProto]) -> bool:
+    values = {attribute.name: helper.get_attribute_value(attribute) for attribute in first.attribute}
+    readers = [node for node in model.graph.node if first.input[0] in node.input]
+    shared = [node for node in model.graph.node if first.input[1] in node.input]
+    size = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:3]]
+    pads = list(values.get("pads", ()))
+    if len(readers) != 1 or len(shared) != 1 or first.input[1] not in held or not all(n and n % 2 == 0 for n in size):
+        return False
+    # pixels are at their full size where a convolution is the first
+    kernel = list(held[first.input[1]].dims)[2:]
+    plain = values.get("group", 1) == 1 and list(values.get("dilations", [1, 1])) == [1, 1]
+    even = len(pads) == 4 and len(set(pads)) == 1 and kernel[0] == kernel[1] and kernel[0] <= 2 * pads[0] + 1
+    return plain and even and list(values.get("strides", ())) == [2, 2] and _reads_pixels(model, first.input[0])
+
+
+def _reads_pixels(model: onnx.ModelProto, name: str) -> bool:
+    """Whether a tensor is the normalised picture, which the nodes before the network make, unpadded."""
+    made = next((node for node in model.graph.node if name in node.output), None)
+    return made is not None and made.name.startswith("input/") and made.op_type != "Pad"
+
+
+def _by_cells(weights: NDArray[np.float32], front: int, cells: int) -> NDArray[Any]:
+    """Weights [out, in, k, k] as [out, 4 * in, cells, cells], in the order of SpaceToDepth's channels."""
+    outputs, inputs, kernel, _ = weights.shape
+    whole = np.zeros((outputs, inputs, 2 * cells, 2 * cells), np.float32)
+    whole[:, :, front : front + kernel, front : front + kernel] = weights
+    parts = whole.reshape(outputs, inputs, cells, 2, cells, 2)
+    return np.ascontiguousarray(parts.transpose(0, 3, 5, 1, 2, 4).reshape(outputs, 4 * inputs, cells, cells))
