@@ -112,6 +112,30 @@ def checked(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def sort_nodes(graph: onnx.GraphProto) -> None:
+    """Put every node behind the ones whose outputs it reads, the order otherwise kept; tools append.
+
+    Raises:
+        ValueError: if nodes read each other in a circle.
+    """
+    ready = {"", *(tensor.name for tensor in graph.initializer), *(value.name for value in graph.input)}
+    order: list[onnx.NodeProto] = []
+    waiting = [onnx.NodeProto.FromString(node.SerializeToString()) for node in graph.node]
+    while waiting:
+        later = []
+        for node in waiting:
+            if ready.issuperset(node.input):
+                order.append(node)
+                ready.update(node.output)
+            else:
+                later.append(node)
+        if len(later) == len(waiting):
+            raise ValueError(f"nothing makes what {later[0].name} reads before it")
+        waiting = later
+    del graph.node[:]
+    graph.node.extend(order)
+
+
 def _metadata(
     name: str, labels: Sequence[str], size: tuple[int, int] | None, channels: Channels, settings: DecodeSettings
 ) -> dict[str, str]:

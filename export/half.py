@@ -10,12 +10,13 @@ The conversion is ONNX Runtime's. Weights and features of a network fit half pre
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Collection
 
 import onnx
+from onnx import helper
 
 from ..core.errors import MissingDependencyError, TemperError
-from .graph import NETWORK, checked
+from .graph import NETWORK, checked, sort_nodes
 from .quantize import last_layers
 from .quiet import last_line, one_line, quiet
 
@@ -49,10 +50,10 @@ def convert_fp16(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
         MissingDependencyError: if ONNX Runtime's converter does not load.
         TemperError: if it cannot convert the graph.
     """
-    kept = _kept(model)
-    outside = [node.name for node in model.graph.node if not node.name.startswith(f"{NETWORK}/")]
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    _, after = last_layers(model)
+    # a part of its own: between two nodes that stay in fp32 the converter would go through fp16 and back
+    part, inside = _part(model, set(after))
+    fragile = [node.name for node in part.graph.node if node.op_type in FRAGILE]
     try:
         from onnxruntime.transformers.float16 import convert_float_to_float16
     except ImportError as error:
@@ -64,7 +65,7 @@ def convert_fp16(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
     try:
         with quiet() as said:
             half: onnx.ModelProto = convert_float_to_float16(
-                copy, keep_io_types=True, op_block_list=[], node_block_list=[*outside, *kept]
+                part, keep_io_types=True, op_block_list=[], node_block_list=fragile
             )
     except (TemperError, MemoryError):
         raise
@@ -74,31 +75,55 @@ def convert_fp16(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
             f"The graph could not be converted to fp16: {type(error).__name__}: {one_line(error)} "
             f"(last words: {reason}). Leave fp16 out of the recipe's export.precisions to go on without it."
         ) from error
-    del half.graph.value_info[:]
-    _name_casts(half)
-    return checked(half), kept
+    _name_casts(half.graph)
+    kept = [n.name for n in model.graph.node if n.name in {*after, *fragile} and n.name.startswith(f"{NETWORK}/")]
+    return _whole(model, half, inside), kept
 
 
-def _kept(model: onnx.ModelProto) -> list[str]:
-    """The network's nodes that stay in fp32, in the graph's order."""
-    _, after = last_layers(model)
-    outside = set(after)
-    return [
-        node.name
-        for node in model.graph.node
-        if node.name.startswith(f"{NETWORK}/") and (node.name in outside or node.op_type in FRAGILE)
-    ]
+def _part(model: onnx.ModelProto, after: Collection[str]) -> tuple[onnx.ModelProto, set[str]]:
+    """The network up to its last convolutions as a model of its own, and the names of its nodes."""
+    nodes = [node for node in model.graph.node if node.name.startswith(f"{NETWORK}/") and node.name not in after]
+    inside = {node.name for node in nodes}
+    made = {name for node in nodes for name in node.output}
+    read = {name for node in nodes for name in node.input}
+    given = {name for node in model.graph.node if node.name not in inside for name in node.output} & read
+    wanted = {name for node in model.graph.node if node.name not in inside for name in node.input} & made
+    inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
+    values = {value.name: value for value in inferred}
+    graph = helper.make_graph(
+        nodes,
+        NETWORK,
+        [values[name] for name in sorted(given)],
+        [values[name] for name in sorted(wanted)],
+        [tensor for tensor in model.graph.initializer if tensor.name in read],
+    )
+    part = helper.make_model(graph, opset_imports=model.opset_import)
+    part.ir_version = model.ir_version
+    return part, inside
 
 
-def _name_casts(model: onnx.ModelProto) -> None:
+def _whole(model: onnx.ModelProto, half: onnx.ModelProto, inside: Collection[str]) -> onnx.ModelProto:
+    """The graph with the converted part in place of the one it was made of."""
+    whole = onnx.ModelProto()
+    whole.CopyFrom(model)
+    outside = [node for node in model.graph.node if node.name not in inside]
+    del whole.graph.node[:], whole.graph.initializer[:], whole.graph.value_info[:]
+    whole.graph.node.extend([*half.graph.node, *outside])
+    read = {name for node in outside for name in node.input}
+    whole.graph.initializer.extend(half.graph.initializer)
+    known = {tensor.name for tensor in half.graph.initializer}
+    whole.graph.initializer.extend(
+        tensor for tensor in model.graph.initializer if tensor.name in read and tensor.name not in known
+    )
+    sort_nodes(whole.graph)
+    return checked(whole)
+
+
+def _name_casts(graph: onnx.GraphProto) -> None:
     """Give the casts that the converter put in names that say where they stand."""
-    known: set[str] = set()
-    for node in model.graph.node:
-        if node.op_type == "Cast" and not node.name.startswith((NETWORK, "input", "tail")):
-            base = f"cast/{Path(node.input[0]).name}" if not node.input[0] else f"cast/{node.input[0]}"
-            name, number = base, 0
-            while name in known:
-                number += 1
-                name = f"{base}_{number}"
-            node.name = name
-        known.add(node.name)
+    counts: dict[str, int] = {}
+    for node in graph.node:
+        if node.op_type == "Cast" and not node.name.startswith(f"{NETWORK}/"):
+            base = f"{node.input[0].split(':')[0]}/cast"
+            number = counts[base] = counts.get(base, -1) + 1
+            node.name = f"{base}_{number}" if number else base

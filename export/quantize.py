@@ -21,7 +21,7 @@ quantised convolution, it reads the quantised form, so that the fused convolutio
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection
 from typing import Any, Literal
 
 import onnx
@@ -31,7 +31,7 @@ from .. import __version__
 from ..bundle.manifest import Target
 from ..core.errors import MissingDependencyError, TemperError
 from .calibrate import Ranges
-from .graph import NETWORK, checked
+from .graph import NETWORK, checked, sort_nodes
 from .quiet import last_line, one_line, quiet
 from .tail import TAIL
 
@@ -231,24 +231,5 @@ def _tidied(quantised: onnx.ModelProto, original: onnx.ModelProto) -> onnx.Model
     quantised.graph.name = original.graph.name
     quantised.producer_name, quantised.producer_version = "temper", __version__
     quantised.ir_version = original.ir_version
-    _sort(quantised.graph)
+    sort_nodes(quantised.graph)
     return checked(quantised)
-
-
-def _sort(graph: onnx.GraphProto) -> None:
-    """Put nodes behind what they read; the quantiser appends."""
-    from_graph = {tensor.name for tensor in graph.initializer} | {value.name for value in graph.input} | {""}
-    order: list[onnx.NodeProto] = []
-    ready, waiting = set(from_graph), list(graph.node)
-    while waiting:
-        possible = [node for node in waiting if ready.issuperset(node.input)]
-        if not possible:
-            raise ValueError("the graph has a circle")
-        order += possible
-        ready.update(output for node in possible for output in node.output)
-        rest: Iterable[onnx.NodeProto] = waiting
-        done = {id(node) for node in possible}
-        waiting = [node for node in rest if id(node) not in done]
-    copies: Sequence[onnx.NodeProto] = [onnx.NodeProto.FromString(node.SerializeToString()) for node in order]
-    del graph.node[:]
-    graph.node.extend(copies)
