@@ -19,7 +19,7 @@ from .judge import Judge
 from .latency import median_latencies_ms
 from .quantize import ACTIVATIONS, TARGETS, WEIGHT_BITS, Flavour, activations, quantisable, quantize
 from .sensitivity import layer_noise
-from .stem import space_to_depth_stem
+from .stem import for_processors
 
 #: What the recipe's ``export.precisions`` calls the flavours.
 KINDS: dict[str, Flavour] = {"int8": "cpu", "int8-trt": "tensorrt"}
@@ -38,11 +38,13 @@ class Measured:
     Attributes:
         graphs: the fp32 graph as each flavour likes it.
         ranges: by every method asked for.
+        fixed: ranges that are known, by flavour.
         chosen: the pictures they were measured on.
     """
 
     graphs: dict[Flavour, onnx.ModelProto]
     ranges: dict[CalibrationMethod, Ranges]
+    fixed: dict[Flavour, Ranges]
     chosen: CalibrationSet
 
 
@@ -54,8 +56,8 @@ def measure(judge: Judge, fp32: Exported) -> Measured:
     for warning in chosen.warnings:
         judge.warn(f"{job.name}: {warning}")
     plain = onnx.load(str(fp32.graph))
-    # with processors' first convolution it has every tensor of the plain graph, and one more
-    for_cpu = space_to_depth_stem(plain)
+    # it has every tensor of the plain graph, and perhaps one more
+    for_cpu, pixels = for_processors(plain)
     tensors = list(dict.fromkeys([*activations(for_cpu), *activations(plain)]))
     methods = METHODS if job.export.calibration == "auto" else (job.export.calibration,)
     judge.note(f"{judge.title('int8')}: measuring ranges on {len(chosen.rows)} training pictures")
@@ -66,7 +68,7 @@ def measure(judge: Judge, fp32: Exported) -> Measured:
         methods,
         judge.progress("ranges"),
     )
-    return Measured({"cpu": for_cpu, "tensorrt": plain}, ranges, chosen)
+    return Measured({"cpu": for_cpu, "tensorrt": plain}, ranges, {"cpu": pixels, "tensorrt": {}}, chosen)
 
 
 def export_int8(judge: Judge, fp32: Exported, kind: str, measured: Measured, folder: Path) -> Exported | LeftOut:
@@ -141,9 +143,7 @@ class _Int8:
     def _mend(self, fault: str) -> tuple[Sequence[str], str | None]:
         """Leave more and more of the layers that bring most noise in floating point, then as few as will do."""
         images = np.stack([self.judge.calibration.image(row) for row in self._noise_rows()])
-        noise = layer_noise(
-            self.model, self.measured.ranges[self.method], self.flavour, images, self.judge.progress("layers")
-        )
+        noise = layer_noise(self.model, self._ranges(), self.flavour, images, self.judge.progress("layers"))
         order = list(noise)
         most = int(len(order) * MOST_KEPT)
         failed, holds, still = 0, 0, fault
@@ -174,9 +174,11 @@ class _Int8:
 
     def _write(self, name: str, kept: Sequence[str]) -> Path:
         path = self.folder / f"{self.kind}-{name}.onnx"
-        ranges = self.measured.ranges[self.method]
-        write_bytes(path, quantize(self.model, ranges, self.flavour, kept).SerializeToString())
+        write_bytes(path, quantize(self.model, self._ranges(), self.flavour, kept).SerializeToString())
         return path
+
+    def _ranges(self) -> Ranges:
+        return self.measured.ranges[self.method] | self.measured.fixed[self.flavour]
 
     def _curve(self) -> dict[str, object]:
         """The trade-off, where layers were left in floating point; latencies where this machine is a measure."""

@@ -16,28 +16,45 @@ ROUNDS, CALLS = 5, 6
 
 
 def median_latencies_ms(graphs: Sequence[Path], image: NDArray[np.uint8]) -> list[float]:
-    """The median time of a picture on ONNX Runtime, batch 1, for every graph, in milliseconds.
+    """The median time of a picture on ONNX Runtime for every graph; see :func:`latencies_ms`."""
+    return [float(np.median(rounds)) for rounds in latencies_ms(graphs, image, ROUNDS, CALLS)]
+
+
+def latencies_ms(
+    graphs: Sequence[Path], image: NDArray[np.uint8], rounds: int, calls: int, threads: int | None = None
+) -> list[list[list[float]]]:
+    """How long ONNX Runtime takes for a picture, batch 1, in milliseconds; graphs take turns.
 
     Args:
         graphs: ONNX files that take the picture.
         image: uint8 [H, W] or [H, W, 3].
+        rounds: turns of every graph.
+        calls: of a graph in a turn, after one that is not counted.
+        threads: of the runtime; None lets it choose.
+
+    Returns:
+        For every graph its rounds, each with the times of its calls.
 
     Raises:
         TemperError: if a graph does not load or run.
     """
     batch = image[np.newaxis]
     runtimes: list[OnnxRuntime] = []
-    taken: list[list[float]] = [[] for _ in graphs]
+    taken: list[list[list[float]]] = [[] for _ in graphs]
     try:
-        runtimes += [OnnxRuntime(graph) for graph in graphs]
-        for _ in range(ROUNDS):
-            for runtime, times in zip(runtimes, taken, strict=True):
+        for graph in graphs:
+            runtimes.append(OnnxRuntime(graph, threads))
+        for _ in range(rounds):
+            for runtime, turns in zip(runtimes, taken, strict=True):
                 runtime.infer(batch)
-                for _ in range(CALLS):
-                    started = time.perf_counter()
-                    runtime.infer(batch)
-                    times.append(1000 * (time.perf_counter() - started))
+                turns.append([_timed(runtime, batch) for _ in range(calls)])
     finally:
         for runtime in runtimes:
             runtime.close()
-    return [float(np.median(times)) for times in taken]
+    return taken
+
+
+def _timed(runtime: OnnxRuntime, batch: NDArray[np.uint8]) -> float:
+    started = time.perf_counter()
+    runtime.infer(batch)
+    return 1000 * (time.perf_counter() - started)
