@@ -11,10 +11,10 @@ from ..detection.images import ResizeRule
 from .recipe_detectors import ModelSection
 from .recipe_distillation import DistillationSection
 from .recipe_section import Fraction, Section
+from .recipe_sizes import DYNAMIC, STEP, parse_sizes
 from .recipe_training import TrainingSection
 
 Share = Annotated[int, Field(ge=0, le=1000)]
-GraphSizeText = Annotated[str, StringConstraints(pattern=r"^(dynamic|[1-9][0-9]{1,4}x[1-9][0-9]{1,4})$")]
 
 
 class SyntheticData(Section):
@@ -75,7 +75,7 @@ class ExportSection(Section):
     precisions: tuple[Literal["fp32", "fp16", "int8", "int8-trt"], ...] = Field(
         ("fp32", "int8"), min_length=1, description="one graph each; 'int8' for processors, 'int8-trt' for TensorRT"
     )
-    inputs: tuple[GraphSizeText, ...] = Field(
+    inputs: tuple[str, ...] = Field(
         (), description="sizes of the graphs, 'WIDTHxHEIGHT' or 'dynamic', the usual first; none: that of 'input'"
     )
     calibration_images: int = Field(128, ge=1, le=10_000, description="training pictures that set the ranges of int8")
@@ -102,6 +102,12 @@ class ExportSection(Section):
     parity_images: int = Field(
         32, ge=1, le=10_000, description="validation pictures that compare Paddle with the graph"
     )
+
+    @field_validator("inputs")
+    @classmethod
+    def _sizes(cls, inputs: tuple[str, ...]) -> tuple[str, ...]:
+        parse_sizes(inputs, (STEP, STEP))
+        return inputs
 
     def decode_settings(self) -> DecodeSettings:
         """The same settings, as detection knows them."""
@@ -152,6 +158,16 @@ class Recipe(Section):
                         f"same {name}, and these are {_shown(wanted)} and {_shown(own)}; make them the same, or set "
                         "distillation.response to null"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _sizes_fit_detectors(self) -> Recipe:
+        bound = [name for name in ("teacher", "student") if getattr(self, name).detector != "retinanet"]
+        if DYNAMIC in self.export.inputs and bound:
+            raise ValueError(
+                f"export.inputs has '{DYNAMIC}', and the network of a {getattr(self, bound[0]).detector} is bound to the "
+                "size it is exported at; name sizes instead, for example 640x480"
+            )
         return self
 
     @model_validator(mode="after")

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..detection.decode import BoxCoding
+from ..distill.recipe_sizes import STEP
 from .onnx_build import GraphBuilder, int64
-from .sizes import STEP
 
 #: Strides of the levels, each with widths and heights float32 [K, 2] of the anchors of one place.
 Cells = tuple[tuple[int, NDArray[np.float32]], ...]

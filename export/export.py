@@ -15,14 +15,14 @@ import onnx
 from .. import __version__
 from ..bundle.manifest import InputRule, LeftOut, MadeBy, Manifest
 from ..bundle.writer import require_bundle_target, write_bundle
-from ..core.errors import TemperError, UsageError
+from ..core.errors import TemperError
 from ..core.events import Reporter
 from ..core.files import PARTIAL_SUFFIX, explain_os_errors, sha256_file, write_bytes
+from ..distill.recipe_sizes import GraphSize, parse_sizes
 from .int8 import KINDS, Measured, export_int8, measure
 from .job import Exported, ExportJob
 from .judge import Judge
 from .parity import require_parity
-from .sizes import GraphSize, parse_sizes
 
 if TYPE_CHECKING:
     from ..distill.detectors.base import Detector
@@ -46,7 +46,7 @@ def export_model(job: ExportJob, target: Path, report: Reporter) -> Manifest:
         The manifest of the bundle.
 
     Raises:
-        UsageError: if ``target`` is no name for a bundle, or a size is none that the detector can be exported at.
+        UsageError: if ``target`` is no name for a bundle.
         MissingDependencyError: if Paddle, paddle2onnx or ONNX Runtime's tools are not installed.
         TemperError: if weights, data or graph are not what they should be.
     """
@@ -104,10 +104,7 @@ def _build(judge: Judge, detector: Detector, folder: Path) -> onnx.ModelProto:
     job, size = judge.job, judge.size
     cells = detector.anchor_cells() if size.any_size else None
     if size.any_size and cells is None:
-        raise UsageError(
-            f"The network of a {job.detector.detector} is bound to the size it is exported at; name sizes in "
-            "export.inputs instead of 'dynamic', for example 640x480."
-        )
+        raise ValueError(f"a {job.detector.detector} is bound to the size it is exported at")
     coding = detector.box_coding(size.padded)
     seen = "any size" if size.any_size else f"{size.padded[0]} x {size.padded[1]}"
     judge.note(f"{job.name}: tracing the network at {seen}")

@@ -17,7 +17,7 @@ from .evaluate import evenly_spaced
 from .job import Exported
 from .judge import Judge
 from .latency import median_latencies_ms
-from .quantize import ACTIVATIONS, TARGETS, WEIGHT_BITS, Flavour, activations, quantisable, quantize
+from .quantize import ACTIVATIONS, TARGETS, WEIGHT_BITS, Flavour, activations, cut_scores, quantisable, quantize
 from .sensitivity import layer_noise
 from .stem import for_processors
 
@@ -92,7 +92,7 @@ class _Int8:
         self.judge, self.fp32, self.kind, self.measured, self.folder = judge, fp32, kind, measured, folder
         self.flavour = KINDS[kind]
         self.model = measured.graphs[self.flavour]
-        self.layers = quantisable(self.model)
+        self.layers = quantisable(self.model, self.flavour)
         self.method: CalibrationMethod = "min_max"
         self.tried: dict[int, Exported] = {}
 
@@ -178,7 +178,10 @@ class _Int8:
         return path
 
     def _ranges(self) -> Ranges:
-        return self.measured.ranges[self.method] | self.measured.fixed[self.flavour]
+        ranges = self.measured.ranges[self.method] | self.measured.fixed[self.flavour]
+        if self.flavour == "tensorrt":
+            return ranges
+        return cut_scores(self.model, ranges, self.judge.settings.score_floor)
 
     def _curve(self) -> dict[str, object]:
         """The trade-off, where layers were left in floating point; latencies where this machine is a measure."""

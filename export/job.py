@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..bundle.manifest import Accuracy, Parity, Precision, Quantization, Size, Target, Variant
 from ..core.files import sha256_file
 from ..detection.metrics import AccuracyFigures
-from .sizes import GraphSize
+from ..distill.recipe_sizes import GraphSize
 
 if TYPE_CHECKING:
     from ..detection.dataset import DataSet

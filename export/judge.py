@@ -11,11 +11,11 @@ from ..core.events import Event, Reporter
 from ..detection.images import ResizeRule
 from ..detection.metrics import evaluate
 from ..distill.detectors.normalise import normalisation_for
+from ..distill.recipe_sizes import GraphSize
 from .evaluate import Progress, evenly_spaced, graph_detections, in_picture_pixels
 from .job import Exported, ExportJob
 from .padded import PaddedDetector, PaddedNormalisation
 from .parity import PaddleAnswer, check_parity, paddle_answers
-from .sizes import GraphSize
 from .thresholds import best_thresholds
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ def layer_noise(
     """
     outputs = network_outputs(model)
     exact = _run(model, outputs, images)
-    layers = quantisable(model)
+    layers = quantisable(model, flavour)
     found = {}
     for done, layer in enumerate(layers, start=1):
         alone = quantize(model, ranges, flavour, [other for other in layers if other != layer])

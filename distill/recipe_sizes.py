@@ -7,8 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..core.errors import UsageError
-
 #: The networks halve their picture five times; other sizes are padded to a multiple of this inside the graph.
 STEP = 32
 #: What stands for a graph that takes every size.
@@ -47,11 +45,6 @@ class GraphSize:
         return math.ceil(self.width / STEP) * STEP, math.ceil(self.height / STEP) * STEP
 
 
-def split_sizes(text: str) -> tuple[str, ...]:
-    """The sizes of a list with commas, as ``--input`` takes it."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
 def parse_sizes(texts: Sequence[str], usual: tuple[int, int]) -> list[GraphSize]:
     """Sizes from their texts, the bundle's first; without any, the one the model was trained at.
 
@@ -60,13 +53,13 @@ def parse_sizes(texts: Sequence[str], usual: tuple[int, int]) -> list[GraphSize]
         usual: width and height that the model was trained at.
 
     Raises:
-        UsageError: if a text is no size, a size is out of bounds or there twice.
+        ValueError: if a text is no size, a size is out of bounds or there twice.
     """
     sizes: list[GraphSize] = []
     for text in texts or (f"{usual[0]}x{usual[1]}",):
         size = _parse(text, usual)
         if size in sizes:
-            raise UsageError(f"The size '{text}' is there twice; name each size of the graph once.")
+            raise ValueError(f"the size {text} is there twice; name each size once")
         sizes.append(size)
     return sizes
 
@@ -76,10 +69,10 @@ def _parse(text: str, usual: tuple[int, int]) -> GraphSize:
         return GraphSize(*usual, any_size=True)
     found = _PATTERN.fullmatch(text)
     if found is None:
-        raise UsageError(
-            f"'{text}' is no size of a picture; write WIDTHxHEIGHT in pixels, for example 4096x1024, or '{DYNAMIC}'."
+        raise ValueError(
+            f"'{text}' is no size of a picture; write WIDTHxHEIGHT in pixels, for example 4096x1024, or '{DYNAMIC}'"
         )
     width, height = (int(number) for number in found.groups())
     if not all(_LEAST <= side <= _MOST for side in (width, height)):
-        raise UsageError(f"The size '{text}' is out of bounds; both sides take {_LEAST} to {_MOST} pixels.")
+        raise ValueError(f"the size {text} is out of bounds; both sides take {_LEAST} to {_MOST} pixels")
     return GraphSize(width, height)
