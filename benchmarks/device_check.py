@@ -251,7 +251,9 @@ class _Check:
             return []
         floor = self.bundle.manifest.score_floor
         different = sum(
-            not same_answer(detector.runtime.infer(image[np.newaxis]), row_of(together, index), floor)
+            not same_answer(
+                detector.runtime.infer(image[np.newaxis]), row_of(together, index), floor, self.variant.precision
+            )
             for index, image in enumerate(images)
         )
         record["batch"] = {"size": BATCH, "same": not different, "not_tried": None}

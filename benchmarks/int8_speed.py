@@ -14,6 +14,7 @@ import statistics
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +77,12 @@ def make_graphs(case: Case, folder: Path) -> tuple[Path, Path]:
     from ..distill.recipe_detectors import RetinaNetSection
     from ..export.calibrate import measure_ranges
     from ..export.graph import build_graph
-    from ..export.quantize import activations, quantize
+    from ..export.quantize import activations, cut_scores, quantize
     from ..export.stem import for_processors
     from ..export.trace import trace_network
 
     size = (case.size, case.size)
+    settings = DecodeSettings()
     detector = build_detector(RetinaNetSection(**case.detector), LABELS, seed=1)
     fp32 = build_graph(
         trace_network(detector, size, folder),
@@ -89,13 +91,14 @@ def make_graphs(case: Case, folder: Path) -> tuple[Path, Path]:
         size,
         "grey",
         normalisation_for("grey"),
-        DecodeSettings(),
+        settings,
         LABELS,
     )
     like, pixels = for_processors(fp32)
     images = _pictures(case)
-    ranges = measure_ranges(like, activations(like), [lambda i=i: images[i] for i in range(len(images))], ("min_max",))
-    int8 = quantize(like, ranges["min_max"] | pixels, "cpu")
+    given = [partial(images.__getitem__, row) for row in range(len(images))]
+    ranges = measure_ranges(like, activations(like), given, ("min_max",))
+    int8 = quantize(like, cut_scores(like, ranges["min_max"] | pixels, settings.score_floor), "cpu")
     paths = folder / "fp32.onnx", folder / "int8.onnx"
     for path, model in zip(paths, (fp32, int8), strict=True):
         write_bytes(path, model.SerializeToString())

@@ -9,16 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.loader import Bundle
-from ..bundle.manifest import Manifest, Variant
+from ..bundle.manifest import Manifest, Precision, Variant
 from ..core.errors import TemperError
 from ..core.events import Reporter, silent
 from .runtimes.base import RawOutput, Runtime
 from .runtimes.contract import image_shape
 from .runtimes.load import DEFAULT_RUNTIME, RUNTIMES, absences, load_runtime, runtime_kind
 
-#: A picture in a batch of two must give what it gives alone, but for the order of floating-point sums.
-SCORE_TOLERANCE = 1e-4
-BOX_TOLERANCE_PX = 0.05
+#: A picture in a batch of two must give what it gives alone, but for the order of floating-point sums: by precision how
+#: far scores and box edges in pixels may be apart. A last digit of fp32 may decide which way a coarser number rounds.
+BATCH_TOLERANCES: dict[Precision, tuple[float, float]] = {
+    "fp32": (1e-4, 0.05),
+    "fp16": (5e-3, 1.0),
+    "int8": (1e-2, 1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -120,8 +124,8 @@ def answer_faults(answer: RawOutput, manifest: Manifest) -> list[str]:
     return list(dict.fromkeys(faults))
 
 
-def same_answer(first: RawOutput, second: RawOutput, score_floor: float) -> bool:
-    """Whether two answers for one picture ([1, ...] each) agree, row by row in any order, within the tolerances.
+def same_answer(first: RawOutput, second: RawOutput, score_floor: float, precision: Precision = "fp32") -> bool:
+    """Whether two answers for one picture ([1, ...] each) agree, row by row in any order, within its precision's limits.
 
     Rows within the tolerance of the floor, or of the lowest score where an answer is full, may be in one answer only.
     """
@@ -130,7 +134,8 @@ def same_answer(first: RawOutput, second: RawOutput, score_floor: float) -> bool
     cut = max(
         [score_floor] + [float(a.scores[0, -1]) for a, n in zip((first, second), counts, strict=True) if n == rows]
     )
-    return _found_in(first, second, cut) and _found_in(second, first, cut)
+    limits = BATCH_TOLERANCES[precision]
+    return _found_in(first, second, cut, *limits) and _found_in(second, first, cut, *limits)
 
 
 def _variant_fault(bundle: Bundle, variant: Variant, name: str, threads: int | None, report: Reporter) -> str | None:
@@ -142,7 +147,7 @@ def _variant_fault(bundle: Bundle, variant: Variant, name: str, threads: int | N
         faults = answer_faults(both, manifest)
         for row in range(len(pictures)):
             alone = runtime.infer(pictures[row : row + 1])
-            if not same_answer(alone, row_of(both, row), manifest.score_floor):
+            if not same_answer(alone, row_of(both, row), manifest.score_floor, variant.precision):
                 faults.append(f"picture {row + 1} of a batch of 2 gets another answer than alone")
     finally:
         runtime.close()
@@ -159,11 +164,11 @@ def row_of(answer: RawOutput, row: int) -> RawOutput:
     return RawOutput(answer.boxes[part], answer.scores[part], answer.labels[part], answer.count[part])
 
 
-def _found_in(first: RawOutput, second: RawOutput, cut: float) -> bool:
+def _found_in(first: RawOutput, second: RawOutput, cut: float, most_score: float, most_px: float) -> bool:
     """Whether every row of ``first`` that is clear of ``cut`` has its like in ``second``."""
     n, m = int(first.count[0]), int(second.count[0])
-    clear = first.scores[0, :n] > cut + SCORE_TOLERANCE
-    scores = np.abs(first.scores[0, :n, None] - second.scores[0, None, :m]) <= SCORE_TOLERANCE
-    boxes = np.abs(first.boxes[0, :n, None] - second.boxes[0, None, :m]).max(axis=-1, initial=0) <= BOX_TOLERANCE_PX
+    clear = first.scores[0, :n] > cut + most_score
+    scores = np.abs(first.scores[0, :n, None] - second.scores[0, None, :m]) <= most_score
+    boxes = np.abs(first.boxes[0, :n, None] - second.boxes[0, None, :m]).max(axis=-1, initial=0) <= most_px
     labels = first.labels[0, :n, None] == second.labels[0, None, :m]
     return bool((scores & boxes & labels).any(axis=1)[clear].all())

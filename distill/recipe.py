@@ -165,8 +165,8 @@ class Recipe(Section):
         bound = [name for name in ("teacher", "student") if getattr(self, name).detector != "retinanet"]
         if DYNAMIC in self.export.inputs and bound:
             raise ValueError(
-                f"export.inputs has '{DYNAMIC}', and the network of a {getattr(self, bound[0]).detector} is bound to the "
-                "size it is exported at; name sizes instead, for example 640x480"
+                f"export.inputs has '{DYNAMIC}', and the network of a {getattr(self, bound[0]).detector} is bound to "
+                "the size it is exported at; name sizes instead, for example 640x480"
             )
         return self
 

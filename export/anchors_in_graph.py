@@ -104,7 +104,7 @@ class _Level:
     def __init__(self, builder: GraphBuilder, stride: int) -> None:
         self.builder, self.stride = builder, stride
 
-    def _op(self, kind: str, name: str, *inputs: str, **attributes: object) -> str:
+    def _op(self, kind: str, name: str, *inputs: str, **attributes: int) -> str:
         return self.builder.op(kind, f"stride_{self.stride}/{name}", *inputs, **attributes)
 
     def _constant(self, name: str, value: NDArray[np.generic]) -> str:

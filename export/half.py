@@ -16,7 +16,7 @@ import onnx
 from onnx import helper
 
 from ..core.errors import MissingDependencyError, TemperError
-from .graph import NETWORK, checked, sort_nodes
+from .graph import NETWORK, checked, say_precision, sort_nodes
 from .quantize import last_layers
 from .quiet import last_line, one_line, quiet
 
@@ -116,7 +116,7 @@ def _whole(model: onnx.ModelProto, half: onnx.ModelProto, inside: Collection[str
         tensor for tensor in model.graph.initializer if tensor.name in read and tensor.name not in known
     )
     sort_nodes(whole.graph)
-    return checked(whole)
+    return checked(say_precision(whole, "fp16"))
 
 
 def _name_casts(graph: onnx.GraphProto) -> None:

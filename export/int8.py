@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def measure(judge: Judge, fp32: Exported) -> Measured:
     ranges = measure_ranges(
         for_cpu,
         tensors,
-        [lambda row=row: judge.calibration.image(row) for row in chosen.rows],  # type: ignore[misc]
+        [partial(judge.calibration.image, row) for row in chosen.rows],
         methods,
         judge.progress("ranges"),
     )

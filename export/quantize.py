@@ -35,7 +35,7 @@ from .. import __version__
 from ..bundle.manifest import Target
 from ..core.errors import MissingDependencyError, TemperError
 from .calibrate import Ranges
-from .graph import NETWORK, checked, sort_nodes
+from .graph import NETWORK, checked, say_precision, sort_nodes
 from .quiet import last_line, one_line, quiet
 from .tail import TAIL
 
@@ -259,6 +259,7 @@ def _tidied(quantised: onnx.ModelProto, original: onnx.ModelProto) -> onnx.Model
     del quantised.graph.value_info[:]
     del quantised.metadata_props[:]
     helper.set_model_props(quantised, {entry.key: entry.value for entry in original.metadata_props})
+    say_precision(quantised, "int8")
     quantised.graph.name = original.graph.name
     quantised.producer_name, quantised.producer_version = "temper", __version__
     quantised.ir_version = original.ir_version

@@ -178,7 +178,8 @@ def _warn_of_weak_teacher(run: RunFolder, report: Reporter) -> None:
 
 def _export(recipe: Recipe, run: RunFolder, model: str, report: Reporter) -> dict[str, Any]:
     from ..distill.training.job import WEIGHTS_NAME
-    from ..export.export import ExportJob, export_model
+    from ..export.export import export_model
+    from ..export.job import ExportJob
 
     data = run.record("data")
     assert data is not None
