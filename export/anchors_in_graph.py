@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +105,7 @@ class _Level:
     def __init__(self, builder: GraphBuilder, stride: int) -> None:
         self.builder, self.stride = builder, stride
 
-    def _op(self, kind: str, name: str, *inputs: str, **attributes: int) -> str:
+    def _op(self, kind: str, name: str, *inputs: str, **attributes: Any) -> str:
         return self.builder.op(kind, f"stride_{self.stride}/{name}", *inputs, **attributes)
 
     def _constant(self, name: str, value: NDArray[np.generic]) -> str:

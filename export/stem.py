@@ -53,6 +53,9 @@ def whole_mean(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Ranges]:
         return model, {}
     pixels = subtract.output[0]
     readers = [node for node in copy.graph.node if pixels in node.input]
+    if [node.op_type for node in readers] == ["Pad"]:  # with zeros, which are the mean
+        pixels = readers[0].output[0]
+        readers = [node for node in copy.graph.node if pixels in node.input]
     mean = numpy_helper.to_array(held[subtract.input[1]])
     alone = len(readers) == 1 and readers[0].op_type == "Conv" and readers[0].input[1] in held
     if not alone or len(np.unique(mean)) != 1:
@@ -119,21 +122,27 @@ def _suits(model: onnx.ModelProto, first: onnx.NodeProto, held: dict[str, onnx.T
     values = {attribute.name: helper.get_attribute_value(attribute) for attribute in first.attribute}
     readers = [node for node in model.graph.node if first.input[0] in node.input]
     shared = [node for node in model.graph.node if first.input[1] in node.input]
-    size = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:3]]
     pads = list(values.get("pads", ()))
-    if len(readers) != 1 or len(shared) != 1 or first.input[1] not in held or not all(n and n % 2 == 0 for n in size):
+    if (
+        len(readers) != 1
+        or len(shared) != 1
+        or first.input[1] not in held
+        or not _reads_even_pixels(model, first.input[0])
+    ):
         return False
-    # pixels are at their full size where a convolution is the first
     kernel = list(held[first.input[1]].dims)[2:]
     plain = values.get("group", 1) == 1 and list(values.get("dilations", [1, 1])) == [1, 1]
     even = len(pads) == 4 and len(set(pads)) == 1 and kernel[0] == kernel[1] and kernel[0] <= 2 * pads[0] + 1
-    return plain and even and list(values.get("strides", ())) == [2, 2] and _reads_pixels(model, first.input[0])
+    return plain and even and list(values.get("strides", ())) == [2, 2]
 
 
-def _reads_pixels(model: onnx.ModelProto, name: str) -> bool:
-    """Whether a tensor is the normalised picture, which the nodes before the network make, unpadded."""
+def _reads_even_pixels(model: onnx.ModelProto, name: str) -> bool:
+    """Whether a tensor is the normalised picture, which the nodes before the network make, with even sides."""
     made = next((node for node in model.graph.node if name in node.output), None)
-    return made is not None and made.name.startswith(f"{INPUT}/") and made.op_type != "Pad"
+    size = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:3]]
+    # padding fills up to a multiple of the network's largest halving
+    even = made is not None and (made.op_type == "Pad" or all(side and side % 2 == 0 for side in size))
+    return made is not None and made.name.startswith(f"{INPUT}/") and even
 
 
 def _by_cells(weights: NDArray[np.float32], front: int, cells: int) -> NDArray[Any]:

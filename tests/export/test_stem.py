@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
-from temper.distill.detectors.normalise import IMAGENET
+from temper.detection.decode import DecodeSettings
+from temper.distill.detectors.normalise import GREY, IMAGENET
+from temper.export.anchors_in_graph import Cells
+from temper.export.graph import build_graph
 from temper.export.stem import for_processors, space_to_depth_stem, whole_mean
-from tiny_bundle import tiny_graph
+from tiny_bundle import LABELS, tiny_coding, tiny_graph, tiny_network
 
 PIXELS = "input/subtract_mean:0"
 
@@ -91,6 +94,33 @@ def test_bytes_stay_bytes_in_int8() -> None:
         assert scale == 1 and float(-low / scale).is_integer()
     assert set(ranges) == {PIXELS, "network/stem/space_to_depth:0"}
     onnx.checker.check_model(model, full_check=True)
+
+
+@pytest.mark.parametrize("cells", [None, ((8, np.array([[16, 16]], np.float32)),)], ids=["fixed", "any size"])
+def test_padded_pictures_too(cells: Cells | None) -> None:
+    size, padded = (51, 40), (64, 64)
+    model = build_graph(
+        tiny_network(padded if cells is None else ("w", "h")),
+        tiny_coding(padded),
+        len(LABELS),
+        size,
+        "grey",
+        GREY,
+        DecodeSettings(candidates=20),
+        LABELS,
+        padded=padded,
+        cells=cells,
+    )
+    moved, ranges = for_processors(model)
+    assert set(ranges) == {"input/pad:0", "network/stem/space_to_depth:0"}
+    images = np.random.default_rng(0).integers(0, 256, (2, 40, 51), dtype=np.uint8)
+    ends = []
+    for one in (model, moved):
+        one.graph.output.append(helper.make_tensor_value_info("network/conv:0", TensorProto.FLOAT, None))
+        session = onnxruntime.InferenceSession(one.SerializeToString(), providers=["CPUExecutionProvider"])
+        ends.append(session.run(["network/conv:0"], {"image": images})[0])
+    # 20 rows and 26 columns see the picture; those at its ends see the padding too
+    np.testing.assert_allclose(ends[0][:, :, 1:19, 1:24], ends[1][:, :, 1:19, 1:24], atol=1e-4)
 
 
 def test_channels_with_means_of_their_own_keep_them() -> None:
