@@ -125,7 +125,7 @@ def answer_faults(answer: RawOutput, manifest: Manifest) -> list[str]:
 
 
 def same_answer(first: RawOutput, second: RawOutput, score_floor: float, precision: Precision = "fp32") -> bool:
-    """Whether two answers for one picture ([1, ...] each) agree, row by row in any order, within its precision's limits.
+    """Whether two answers for one picture ([1, ...] each) agree, row by row in any order, within the limits.
 
     Rows within the tolerance of the floor, or of the lowest score where an answer is full, may be in one answer only.
     """
