@@ -6,21 +6,24 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import __version__
-from ..bundle.manifest import Accuracy, InputRule, MadeBy, Manifest, Parity, Precision, Variant
+from ..bundle.manifest import Accuracy, InputRule, MadeBy, Manifest, Parity, Precision, Target, Variant
 from ..bundle.writer import require_bundle_target, write_bundle
 from ..core.errors import TemperError
 from ..core.events import Event, Reporter
-from ..core.files import PARTIAL_SUFFIX, explain_os_errors, sha256_file, write_bytes
+from ..core.files import PARTIAL_SUFFIX, explain_os_errors, sha256_file
+from ..deploy.runtimes.load import DEFAULT_RUNTIME, open_graph
 from ..detection.metrics import AccuracyFigures, evaluate
 from ..distill.detectors.normalise import normalisation_for
-from .evaluate import Progress, evenly_spaced, graph_detections, in_picture_pixels
-from .parity import PaddleAnswer, check_parity, paddle_answers, require_parity
+from .evaluate import Progress, evenly_spaced, graph_detections, in_picture_pixels, runtime_detections
+from .parity import PaddleReference, ask_paddle
+from .probe import GraphFile
+from .proof import Proof, investigated, prove, prove_on, require_proof, runtimes_for
 from .thresholds import best_thresholds
 
 if TYPE_CHECKING:
@@ -73,8 +76,8 @@ class ExportJob:
 def export_model(job: ExportJob, target: Path, report: Reporter) -> Manifest:
     """Export a model as a bundle.
 
-    The fp32 graph has to agree with Paddle within the limits of ``parity``, or nothing is written. The int8 graph has
-    to come within 1 point of mAP of fp32, or it is left out and a warning says so.
+    Every graph has to agree with Paddle on every runtime of this machine, within the tolerances of ``deploy.compare``, or
+    nothing is written. The int8 graph has to come within 1 point of mAP of fp32, or it is left out and a warning says so.
 
     Args:
         job: what to export.
@@ -106,6 +109,7 @@ def export_model(job: ExportJob, target: Path, report: Reporter) -> Manifest:
                 f"{job.name} was not exported: int8 is the only precision asked for and it did not hold. "
                 "Add fp32 to the recipe's export.precisions."
             )
+        made = [work.prove_elsewhere(graph) for graph in made]
         manifest = _manifest(job, made, thresholds)
         write_bundle(target, manifest, {graph.precision: graph.graph for graph in made})
     work.note(f"{job.name}: wrote {target} with {' and '.join(graph.precision for graph in made)}")
@@ -118,21 +122,32 @@ class _Exported:
 
     precision: Precision
     graph: Path
-    parity: Parity
+    proof: Proof
     accuracy: AccuracyFigures
+    elsewhere: tuple[Proof, ...] = ()
+
+    @property
+    def parity(self) -> Parity:
+        """How far it is from Paddle on ONNX Runtime."""
+        return self.proof.parity()
 
     def variant(self) -> Variant:
         return Variant(
             name=self.precision,
             precision=self.precision,
-            # its asymmetric uint8 activations are for processors: TensorRT takes symmetric int8 alone
-            target="cpu" if self.precision == "int8" else "any",
+            target=_target(self.precision),
             file=f"graphs/{self.precision}.onnx",
             sha256=sha256_file(self.graph),
             bytes=self.graph.stat().st_size,
             parity=self.parity,
+            parity_elsewhere=[proof.parity() for proof in self.elsewhere],
             accuracy=Accuracy(**self.accuracy.to_dict()),
         )
+
+
+def _target(precision: Precision) -> Target:
+    # its asymmetric uint8 activations are for processors: TensorRT takes symmetric int8 alone
+    return "cpu" if precision == "int8" else "any"
 
 
 class _Work:
@@ -148,7 +163,7 @@ class _Work:
         self.validation: PictureStore = PictureStore(job.validation, rule, job.input.channels)
         self.calibration: PictureStore = PictureStore(job.calibration, rule, job.input.channels)
         self.parity_rows = evenly_spaced(len(job.validation), job.export.parity_images)
-        self.paddle: list[PaddleAnswer] = []
+        self.fp32 = folder / "fp32.onnx"
 
     def export_fp32(self) -> _Exported:
         """Trace, build and prove the fp32 graph."""
@@ -158,7 +173,7 @@ class _Work:
         detector = build_detector(job.detector, job.labels, seed=0)
         load_into(detector, job.weights, whole=True, labels=job.labels)
         graph = self._build(detector)
-        self.paddle = paddle_answers(
+        self.paddle: PaddleReference = ask_paddle(
             detector,
             self.validation,
             self.normalisation,
@@ -167,10 +182,10 @@ class _Work:
             self._progress("Paddle's detections"),
         )
         exported = self._judge("fp32", graph)
-        require_parity(exported.parity, graph)
-        if not any(len(one.detections) for one in self.paddle):
+        self._require([exported.proof])
+        if not any(len(one.detections) for one in self.paddle.answers):
             self.warn(
-                f"{job.name}: the model finds nothing above the score floor on {len(self.paddle)} pictures, so that "
+                f"{job.name}: the model finds nothing above the score floor on {len(self.parity_rows)} pictures, so that "
                 "parity proves little. Train it for longer."
             )
         self._describe(exported)
@@ -216,39 +231,55 @@ class _Work:
         self.report(Event("warning", STAGE, {"message": message}))
 
     def _build(self, detector: Detector) -> Path:
-        from .graph import build_graph
-        from .trace import trace_network
+        from .fp32 import write_fp32
 
         job = self.job
         size = (job.input.width, job.input.height)
         self.note(f"{job.name}: tracing the network at {size[0]} x {size[1]}")
-        model = build_graph(
-            trace_network(detector, size, self.folder),
-            detector.box_coding(size),
-            len(job.labels),
-            size,
-            job.input.channels,
-            self.normalisation,
-            self.settings,
-            job.labels,
-        )
-        graph = self.folder / "fp32.onnx"
-        write_bytes(graph, model.SerializeToString())
-        return graph
+        return write_fp32(detector, size, job.input.channels, self.normalisation, self.settings, job.labels, self.fp32)
 
     def _judge(self, precision: Precision, graph: Path) -> _Exported:
-        """Parity on some validation pictures and accuracy on all, from one pass over them."""
-        found = graph_detections(graph, self.validation, progress=self._progress(f"{precision} on validation pictures"))
-        parity = check_parity(
-            self.paddle,
-            [found[row] for row in self.parity_rows],
-            self.validation,
-            self.parity_rows,
-            self.settings,
-            exact=precision == "fp32",
-        )
+        """Proof on some validation pictures and accuracy on all, from one pass of ONNX Runtime over them."""
+        runtime = open_graph(DEFAULT_RUNTIME, graph, precision)
+        try:
+            tell = self._progress(f"{precision} on validation pictures")
+            found = runtime_detections(runtime, self.validation, range(len(self.job.validation)), tell)
+            chosen = [found[row] for row in self.parity_rows]
+            proof = prove(self.paddle, self._file(precision, graph), runtime, chosen)
+        finally:
+            runtime.close()
         moved = in_picture_pixels(found, self.validation, range(len(found)))
-        return _Exported(precision, graph, parity, evaluate(self.job.validation, moved))
+        return _Exported(precision, graph, proof, evaluate(self.job.validation, moved))
+
+    def prove_elsewhere(self, exported: _Exported) -> _Exported:
+        """Hold a graph against Paddle on the other runtimes of this machine too.
+
+        Raises:
+            TemperError: if it is beyond its tolerance on one of them, or on ONNX Runtime.
+        """
+        file = self._file(exported.precision, exported.graph)
+        others = [name for name in runtimes_for(file) if name != DEFAULT_RUNTIME]
+        proofs = prove_on(
+            self.paddle,
+            file,
+            others,
+            lambda name: open_graph(name, file.path, file.precision),
+            lambda: self.fp32,
+            self._progress(f"{exported.precision} on {' and '.join(others)}"),
+        )
+        elsewhere = tuple(proofs)
+        self._require([exported.proof, *elsewhere])
+        return replace(exported, elsewhere=elsewhere)
+
+    def _require(self, proofs: Sequence[Proof]) -> None:
+        """Refuse what differs from Paddle, with where the difference begins."""
+        require_proof(
+            investigated(proof, self.paddle, self.fp32) if proof.faults and proof.suspect is None else proof
+            for proof in proofs
+        )
+
+    def _file(self, precision: Precision, graph: Path) -> GraphFile:
+        return GraphFile(precision, precision, _target(precision), graph)
 
     def _describe(self, exported: _Exported) -> None:
         parity, ap = exported.parity, exported.accuracy.ap

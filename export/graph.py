@@ -14,7 +14,7 @@ from .. import __version__
 from ..core.errors import TemperError
 from ..detection.decode import BoxCoding, DecodeSettings
 from ..distill.detectors.normalise import Normalisation
-from .onnx_build import OPSET, GraphBuilder, int64
+from .onnx_build import FEATURES, OPSET, GraphBuilder, int64
 from .tail import add_tail
 
 Channels = Literal["grey", "rgb"]
@@ -141,6 +141,7 @@ def _copy_as_network(model: onnx.ModelProto) -> onnx.ModelProto:
         node.name = f"{NETWORK}/{node.op_type}_{number}"
         node.doc_string = ""
         names.update({output: f"{node.name}:{i}" for i, output in enumerate(node.output) if output})
+        names.update({output: f"{NETWORK}/{output}" for output in node.output if output.startswith(f"{FEATURES}/")})
     for node in graph.node:
         node.input[:] = [names[name] if name else "" for name in node.input]
         node.output[:] = [names[name] if name else "" for name in node.output]

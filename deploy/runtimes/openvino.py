@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -66,13 +67,17 @@ class OpenVino:
 
     def infer(self, images: NDArray[np.uint8]) -> RawOutput:
         """Run the graph; see :class:`~.base.Runtime`."""
+        return RawOutput(*self.tensors(images, _OUTPUTS))
+
+    def tensors(self, images: NDArray[np.uint8], names: Sequence[str]) -> list[NDArray[Any]]:
+        """Run the graph; see :class:`~.base.FileBackend`."""
         try:
             request = self._request(len(images))
             image = self._openvino.Tensor(np.ascontiguousarray(images), shared_memory=True)
             request.set_tensor("image", image)
             request.infer()
             # copies: the tensors are overwritten by the next call
-            return RawOutput(*(np.array(request.get_tensor(name).data) for name in _OUTPUTS))
+            return [np.array(request.get_tensor(name).data) for name in names]
         except Exception as error:  # as above
             raise TemperError(f"OpenVINO {self.version} failed on {self._path.name}: {_reason(error)}.") from error
 

@@ -32,6 +32,7 @@ VALID: dict[str, Any] = {
             "sha256": "a" * 64,
             "bytes": 10,
             "parity": None,
+            "parity_elsewhere": [],
             "accuracy": None,
         }
     ],
@@ -144,6 +145,23 @@ _json = st.recursive(
 )
 
 
+_raw = st.fixed_dictionaries(dict.fromkeys(("largest", "mean", "relative_error"), st.floats(0, 1e30)))
+_parities = st.fixed_dictionaries(
+    {
+        "images": st.integers(1, 99),
+        "runtime": st.text(max_size=5),
+        "largest_score_difference": st.floats(0, 1),
+        "largest_box_difference_px": st.floats(0, 1e4),
+        "mean_score_difference": st.none() | st.floats(0, 1),
+        "mean_box_difference_px": st.none() | st.floats(0, 1e4),
+        "matched_share": st.floats(0, 1),
+        "map_paddle": _points,
+        "map_graph": _points,
+        "raw": st.dictionaries(st.sampled_from(["scores", "regressions"]), _raw),
+    }
+)
+
+
 @st.composite
 def manifests(draw: st.DrawFn) -> dict[str, Any]:
     labels = draw(_labels)
@@ -164,20 +182,8 @@ def manifests(draw: st.DrawFn) -> dict[str, Any]:
             "file": f"graphs/{name}.onnx",
             "sha256": draw(_hashes),
             "bytes": draw(st.integers(1, 2**31)),
-            "parity": draw(
-                st.none()
-                | st.fixed_dictionaries(
-                    {
-                        "images": st.integers(1, 99),
-                        "runtime": st.text(max_size=5),
-                        "largest_score_difference": st.floats(0, 1),
-                        "largest_box_difference_px": st.floats(0, 1e4),
-                        "matched_share": st.floats(0, 1),
-                        "map_paddle": _points,
-                        "map_graph": _points,
-                    }
-                )
-            ),
+            "parity": draw(st.none() | _parities),
+            "parity_elsewhere": draw(st.lists(_parities, max_size=2)),
             "accuracy": draw(
                 st.none()
                 | st.fixed_dictionaries(

@@ -8,9 +8,8 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper
 from temper.core.errors import TemperError
-from temper.detection.decode import DecodeSettings
+from temper.detection.agreement import Agreement, Closeness, MatchRule
 from temper.detection.detections import Detections
-from temper.export.parity import Differences, compare
 from temper.export.quantize import nodes_to_quantize, quantize_int8
 from tiny_bundle import tiny_graph
 
@@ -59,13 +58,12 @@ def test_close_to_fp32_in_standard_operators(fp32: Path, tmp_path: Path, method:
 
     images = pictures(6, seed=5)
     exact, close = run(fp32, images), run(target, images)
-    apart = sum(
-        (compare(rows_of(exact, i), rows_of(close, i), DecodeSettings()) for i in range(len(images))), Differences()
-    )
-    assert apart.pairs > 200
+    apart, rule = Agreement(), MatchRule(0.02, 100, Closeness(score=0.1))
+    for i in range(len(images)):
+        apart.add_picture(rows_of(exact, i), rows_of(close, i), rule)
+    assert apart.matched > 200
     assert apart.matched_share > 0.9
-    assert apart.score < 0.1
-    assert apart.box_px < 1
+    assert apart.boxes_px.largest < 1
 
 
 def test_tail_and_last_convolutions_stay_in_floating_point(fp32: Path, tmp_path: Path) -> None:
