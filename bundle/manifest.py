@@ -46,8 +46,8 @@ class InputRule(_Model):
 class RawDifference(_Model):
     """How far one of the network's two outputs, before decoding, is from the Paddle model's.
 
-    ``relative_error`` is the length of the difference by the length of Paddle's output (root of the sums of squares), of
-    the picture where it is largest.
+    ``relative_error`` is the length of the difference by the length of Paddle's output (root of the sums of squares),
+    of the picture where it is largest.
     """
 
     largest: float = Field(ge=0)

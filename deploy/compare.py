@@ -1,7 +1,7 @@
-"""Two runtimes on one graph: are their answers the same? And how far apart may what runs a graph be, by its precision?
+"""Two runtimes on one graph: are their answers the same? And how far apart may answers be, by the graph's precision?
 
-All tolerances stand here: those of a runtime against another with the same graph, and those of a graph against the Paddle
-model it was made from. How detections are paired is in ``detection.agreement``.
+All tolerances stand here: those of a runtime against another with the same graph, and those of a graph against the
+Paddle model it was made from. How detections are paired is in ``detection.agreement``.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ _BATCH: dict[Precision, Closeness] = {
     "int8": Closeness(0.0, 1e-2, 1.0),
 }
 
-#: A runtime against ONNX Runtime on the processor, both with the same graph. Rounding happens elsewhere in every runtime;
-#: the coarser the numbers in the graph, the more it shows.
+#: A runtime against ONNX Runtime on the processor, both with the same graph. Rounding happens elsewhere in every
+#: runtime; the coarser the numbers in the graph, the more it shows.
 TOLERANCES: dict[Precision, Tolerance] = {
     "fp32": Tolerance(0.99, 0.1, _BATCH["fp32"]),
     "fp16": Tolerance(0.95, 0.3, _BATCH["fp16"]),
@@ -68,9 +68,11 @@ PADDLE_TOLERANCES: dict[Precision, Tolerance] = {
         0.98, 0.1, _BATCH["fp32"], relative_error=1e-4, score=1e-3, box_px=0.5, exact=Closeness(0.0, 1e-3, 0.5)
     ),
     "fp16": Tolerance(0.90, 0.3, _BATCH["fp16"], relative_error=2e-2, exact=Closeness(0.0, 5e-3, 1.0)),
-    "int8": Tolerance(0.0, 1.0, _BATCH["int8"], relative_error=0.5),
+    # loose, for int8 is judged by its mAP: these find a graph that is broken, not one that rounds
+    "int8": Tolerance(0.3, 1.0, _BATCH["int8"], relative_error=0.5),
 }
-#: mAP against Paddle is held from so many pictures on: on fewer, one box that falls to the other side moves it by points.
+#: mAP against Paddle is held from so many pictures on: on fewer, one box that falls to the other side moves it by
+#: points.
 MAP_PICTURES = 50
 
 

@@ -1,11 +1,12 @@
 """Two graphs that should compute the same: which layer is the first that does not?
 
 Both sides are looked into at tensors of the same name, on the same pictures. A set of tensors through which everything
-flows that is still to come is a *cut*: where a cut agrees, what lies before it is not to blame for what comes after; where
-one differs, something before it is. So the search keeps a cut that agrees and a later one that differs and halves what
-lies between, until one layer is left: all it reads agrees, and what it gives does not. That holds even where differences
-vanish again on the way (a ReLU swallows them), as nothing in it assumes that they only grow. It takes about log2 of the
-number of layers runs, and each shows a few tensors only: no memory for all of them, and fused kernels stay fused.
+flows that is still to come is a *cut*: where a cut agrees, what lies before it is not to blame for what comes after;
+where one differs, something before it is. So the search keeps a cut that agrees and a later one that differs and halves
+what lies between, until one layer is left: all it reads agrees, and what it gives does not. That holds even where
+differences vanish again on the way (a ReLU swallows them), as nothing in it assumes that they only grow. It takes about
+log2 of the number of layers runs, and each shows a few tensors only: no memory for all of them, and fused kernels stay
+fused.
 
 It asks that "agrees" means something, so it is for graphs of the same numbers: fp32 against fp32. In a graph of coarser
 numbers every layer differs, and a little more than the one before: there is no layer at which agreement ends, and the
@@ -64,8 +65,8 @@ def _finite(value: Any) -> Any:
 def relative_error(reference: NDArray[Any], other: NDArray[Any]) -> float:
     """The length of the difference by the length of the reference, over all values.
 
-    0 where both are the same, infinite where shapes differ, where one has a number that is not finite and the other not,
-    where the reference is all 0, and where integers or booleans differ.
+    0 where both are the same; infinite where shapes differ, where one has a number that is not finite and the other
+    not, where the reference is all 0, and where integers or booleans differ.
     """
     if reference.shape != other.shape:
         return float("inf")
@@ -89,8 +90,8 @@ def first_difference(
 
     Args:
         reference: the graph that is right.
-        other: the one in doubt; tensors that it does not have by the same name are not looked at, and the layers between
-            its neighbours count as one.
+        other: the one in doubt; tensors that it does not have by the same name are not looked at, and the layers
+            between its neighbours count as one.
         images: pictures, uint8 [H, W] or [H, W, 3].
         limit: relative error up to which tensors agree.
 
@@ -141,7 +142,7 @@ class _Search:
         self.reference, self.other, self.images = reference, other, images
         self.errors: dict[str, float] = {IMAGE: 0.0}
         # an end may be read through a cast or a dequantisation of the other side's
-        self.ends = {name: there for name, there in zip(reference.raw_names, other.raw_names, strict=True)}
+        self.ends = dict(zip(reference.raw_names, other.raw_names, strict=True))
         self.nodes = self._network()
 
     def cuts(self) -> list[tuple[str, ...]]:
@@ -153,7 +154,8 @@ class _Search:
         for position, node in enumerate(self.nodes):
             last_use.update(dict.fromkeys(node.input, position))
         last_use.update(dict.fromkeys(self.ends, len(self.nodes)))
-        alive, cuts = [IMAGE], [(IMAGE,)]
+        alive = [IMAGE]
+        cuts: list[tuple[str, ...]] = [(IMAGE,)]
         for position, node in enumerate(self.nodes):
             alive += [name for name in node.output if name in last_use]
             alive = [name for name in alive if last_use[name] > position]

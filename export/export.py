@@ -76,8 +76,9 @@ class ExportJob:
 def export_model(job: ExportJob, target: Path, report: Reporter) -> Manifest:
     """Export a model as a bundle.
 
-    Every graph has to agree with Paddle on every runtime of this machine, within the tolerances of ``deploy.compare``, or
-    nothing is written. The int8 graph has to come within 1 point of mAP of fp32, or it is left out and a warning says so.
+    Every graph has to agree with Paddle on every runtime of this machine, within the tolerances of ``deploy.compare``,
+    or nothing is written. The int8 graph has to come within 1 point of mAP of fp32, or it is left out and a warning
+    says so.
 
     Args:
         job: what to export.
@@ -185,8 +186,8 @@ class _Work:
         self._require([exported.proof])
         if not any(len(one.detections) for one in self.paddle.answers):
             self.warn(
-                f"{job.name}: the model finds nothing above the score floor on {len(self.parity_rows)} pictures, so that "
-                "parity proves little. Train it for longer."
+                f"{job.name}: the model finds nothing above the score floor on {len(self.parity_rows)} pictures, so "
+                "that parity proves little. Train it for longer."
             )
         self._describe(exported)
         return exported

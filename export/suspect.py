@@ -1,8 +1,8 @@
 """Where does a difference from Paddle begin? The steps from Paddle to a runtime, one after the other.
 
-Paddle -> the fp32 graph traced from the same weights -> the graph in question on ONNX Runtime -> the same on its runtime.
-Both ends of a step share names: Paddle and the traced graph those of what backbone, neck and head give, two graphs those
-of all tensors. The first step whose ends differ is searched.
+Paddle -> the fp32 graph traced from the same weights -> the graph in question on ONNX Runtime -> the same on its
+runtime. Both ends of a step share names: Paddle and the traced graph those of what backbone, neck and head give, two
+graphs those of all tensors. The first step whose ends differ is searched.
 """
 
 from __future__ import annotations
@@ -104,9 +104,9 @@ def _in_tracing(paddle: PaddleReference, fp32: GraphOn, images: Sequence[NDArray
     for name in [*names, *ends]:
         if errors[name] > limit:
             return Suspect(
-                f"The network as it was traced already differs from Paddle: up to {before} both agree, and {_part(name, ends)} "
-                f"have a relative error of {errors[name]:.2g}; check the versions of paddlepaddle and paddle2onnx with "
-                "'temper doctor'."
+                f"The network as it was traced already differs from Paddle: up to {before} both agree, and "
+                f"{_part(name, ends)} have a relative error of {errors[name]:.2g}; check the versions of paddlepaddle "
+                "and paddle2onnx with 'temper doctor'."
             )
         before = _part(name, ends)
     return None
@@ -168,7 +168,8 @@ def _in_tail(paddle: PaddleReference, graph: GraphOn, images: Sequence[NDArray[n
             scores, regressions = (there[name][0].astype(np.float32) for name in graph.raw_names)
             expected = Detections(*decode_detections(scores, regressions, coding, size, settings), size)
             count = int(there["count"][0])
-            found = Detections(*(there[name][0, :count] for name in OUTPUTS[:3]), size)
+            boxes, best, labels = (there[name][0, :count] for name in OUTPUTS[:3])
+            found = Detections(boxes, best, labels, size)
             one = compare_rows(expected, found, rule)
             unmatched += len(one.missing) + len(one.strange)
     if unmatched:
@@ -177,6 +178,6 @@ def _in_tail(paddle: PaddleReference, graph: GraphOn, images: Sequence[NDArray[n
             f"{unmatched} detections on {len(images)} pictures differ from the reference of decoding."
         )
     return Suspect(
-        "No layer differs by more than its precision allows, and decoding is right: the differences add up over the whole "
-        "network."
+        "No layer differs by more than its precision allows, and decoding is right: the differences add up over the "
+        "whole network."
     )
