@@ -65,11 +65,12 @@ TOLERANCES: dict[Precision, Tolerance] = {
 #: A graph, on any runtime, against the Paddle model in fp32 (docs/how-to/verify.md says where the figures come from).
 PADDLE_TOLERANCES: dict[Precision, Tolerance] = {
     "fp32": Tolerance(
-        0.98, 0.1, _BATCH["fp32"], relative_error=1e-4, score=1e-3, box_px=0.5, exact=Closeness(0.0, 1e-3, 0.5)
+        0.98, 0.1, _BATCH["fp32"], relative_error=5e-4, score=1e-3, box_px=0.5, exact=Closeness(0.0, 1e-3, 0.5)
     ),
     "fp16": Tolerance(0.90, 0.3, _BATCH["fp16"], relative_error=2e-2, exact=Closeness(0.0, 5e-3, 1.0)),
-    # loose, for int8 is judged by its mAP: these find a graph that is broken, not one that rounds
-    "int8": Tolerance(0.3, 1.0, _BATCH["int8"], relative_error=0.5),
+    # int8 is judged by its mAP: scores may move by more than 0.01, and the error finds a graph that is broken, not one
+    # that rounds
+    "int8": Tolerance(0.0, 1.0, _BATCH["int8"], relative_error=0.5),
 }
 #: mAP against Paddle is held from so many pictures on: on fewer, one box that falls to the other side moves it by
 #: points.

@@ -9,13 +9,15 @@ log2 of the number of layers runs, and each shows a few tensors only: no memory 
 fused.
 
 It asks that "agrees" means something, so it is for graphs of the same numbers: fp32 against fp32. In a graph of coarser
-numbers every layer differs, and a little more than the one before: there is no layer at which agreement ends, and the
-place where the sum passes a limit says nothing. There all tensors are compared, and the layer is named that adds most.
+numbers every layer differs, and there is no place where agreement ends. There the question is what a layer's rounding
+does to the network's ends: the graph is run up to a cut, and the reference goes on from what it has there. The error of
+the ends is 0 with a cut at the picture and all of it with a cut at the ends, and the same halving finds a layer that
+takes it across one half: one that is broken is found, because it alone brings in more than all the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,10 +25,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from .probe import IMAGE, GraphOn, open_probe
+from .probe import IMAGE, GraphOn, open_probe, open_rest
 
-#: Tensors that one run shows where all are compared; bounds the memory.
-_AT_ONCE = 32
+_WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+#: Names of tensors.
+Cut = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class Layer:
         name: of the node.
         operator: what it is.
         tensor: it gives.
-        error: of that tensor, relative (see :func:`relative_error`).
-        error_before: the largest of what the layer reads.
+        error: relative (see :func:`relative_error`), with this layer as the graph in question computes it.
+        error_before: the same just before it.
     """
 
     name: str
@@ -48,10 +51,7 @@ class Layer:
     error_before: float
 
     def __str__(self) -> str:
-        return (
-            f"{self.name} ({self.operator}): relative error {self.error:.2g} of what it gives, "
-            f"{self.error_before:.2g} of what it reads"
-        )
+        return f"{self.name} ({self.operator})"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -96,43 +96,42 @@ def first_difference(
         limit: relative error up to which tensors agree.
 
     Returns:
-        The layer, by the reference's names; None if the network's ends agree.
+        The layer, by the reference's names, with the errors of what it gives and of what it reads; None if the
+        network's ends agree.
 
     Raises:
         TemperError: if a runtime does not load a graph with inner tensors as outputs.
     """
     search = _Search(reference, other, images)
-    cuts = search.cuts()
-    low, high = 0, len(cuts) - 1
-    if search.worst(cuts[high]) <= limit:
+    if search.worst(search.cuts[-1]) <= limit:
         return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        if search.worst(cuts[middle]) > limit:
-            high = middle
-        else:
-            low = middle
-    tensor = max((name for name in cuts[high] if search.error(name) > limit), key=search.error)
-    return search.layer(tensor, search.worst(cuts[low]))
+    low, high = search.crossing(search.worst, limit)
+    tensor = max((name for name in high if search.worst([name]) > limit), key=lambda name: search.worst([name]))
+    return search.layer(low, tensor, search.worst([tensor]), search.worst(low))
 
 
-def largest_step(reference: GraphOn, other: GraphOn, images: Sequence[NDArray[np.uint8]]) -> Layer | None:
-    """The layer that adds most to the relative error, for a graph of coarser numbers than the reference's.
+def half_way(reference: GraphOn, other: GraphOn, images: Sequence[NDArray[np.uint8]]) -> tuple[Layer, float] | None:
+    """The layer that takes the error of the network's ends across one half, for a graph of coarser numbers.
 
-    Args and errors are those of :func:`first_difference`.
+    Args and errors are those of :func:`first_difference`; the reference goes on from what the other has.
 
     Returns:
-        The layer, by the reference's names; None if the graphs have no inner tensor in common.
+        The layer, by the reference's names, with the errors of the network's ends where the reference goes on after it
+        and before it, and their error in all; None if there is no error.
     """
     search = _Search(reference, other, images)
-    names = search.shared_in_order()
-    for start in range(0, len(names), _AT_ONCE):
-        search.measure(names[start : start + _AT_ONCE])
-    layers = [search.layer(name, search.error_before(name)) for name in names]
-    if not layers:
+    total = search.worst(search.cuts[-1])
+    if not total:
         return None
-    infinite = [layer for layer in layers if not np.isfinite(layer.error)]
-    return infinite[0] if infinite else max(layers, key=lambda layer: layer.error - layer.error_before)
+    half = total / 2 if np.isfinite(total) else np.finfo(np.float64).max
+    low, high = search.crossing(search.ends_error, half)
+    fresh = [name for name in high if name not in low] or list(high)
+    tensor = max(fresh, key=lambda name: search.ends_error_of(high, name)) if len(fresh) > 1 else fresh[0]
+    return search.layer(low, tensor, search.ends_error(high), search.ends_error(low)), total
+
+
+def _as_float32(values: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+    return {name: value.astype(np.float32) for name, value in values.items()}
 
 
 class _Search:
@@ -141,11 +140,98 @@ class _Search:
     def __init__(self, reference: GraphOn, other: GraphOn, images: Sequence[NDArray[np.uint8]]) -> None:
         self.reference, self.other, self.images = reference, other, images
         self.errors: dict[str, float] = {IMAGE: 0.0}
+        self.gone_on: dict[Cut, float] = {}
         # an end may be read through a cast or a dequantisation of the other side's
         self.ends = dict(zip(reference.raw_names, other.raw_names, strict=True))
         self.nodes = self._network()
+        self.cuts = self._cuts()
 
-    def cuts(self) -> list[tuple[str, ...]]:
+    def crossing(self, error: Callable[[Cut], float], limit: float) -> tuple[Cut, Cut]:
+        """Neighbouring cuts of which the first is within the limit and the second beyond, as the last one is."""
+        low, high = 0, len(self.cuts) - 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            if error(self.cuts[middle]) > limit:
+                high = middle
+            else:
+                low = middle
+        return self.cuts[low], self.cuts[high]
+
+    def worst(self, cut: Sequence[str]) -> float:
+        """The largest relative error of these tensors."""
+        wanted = [name for name in cut if name not in self.errors]
+        if wanted:
+            expected, found = self._values(self.reference, wanted), self._values(self.other, wanted)
+            for name in wanted:
+                pairs = zip(expected, found, strict=True)
+                self.errors[name] = max(relative_error(right[name], doubtful[name]) for right, doubtful in pairs)
+        return max(self.errors[name] for name in cut)
+
+    def ends_error(self, cut: Cut) -> float:
+        """The larger relative error of the network's ends, where the reference goes on from the other's tensors."""
+        if cut in (self.cuts[0], self.cuts[-1]):
+            return 0.0 if cut == self.cuts[0] else self.worst(cut)
+        if cut not in self.gone_on:
+            self.gone_on[cut] = self._gone_on(cut, self._values(self.other, cut))
+        return self.gone_on[cut]
+
+    def ends_error_of(self, cut: Cut, name: str) -> float:
+        """The same where the reference goes on from its own tensors but for one of the other's."""
+        if cut == self.cuts[-1]:
+            return self.worst([name])
+        mixed = [
+            right | {name: doubtful[name]}
+            for right, doubtful in zip(self._values(self.reference, cut), self._values(self.other, [name]), strict=True)
+        ]
+        return self._gone_on(cut, mixed)
+
+    def _gone_on(self, cut: Cut, values: Sequence[dict[str, NDArray[Any]]]) -> float:
+        """The larger relative error of the ends, where the reference goes on from these tensors of each picture."""
+        expected = self._values(self.reference, list(self.ends))
+        with open_rest(self.reference, cut, list(self.ends)) as rest:
+            ends = [rest.run_from(_as_float32(one)) for one in values]
+        pairs = zip(expected, ends, strict=True)
+        return max(relative_error(right[name], doubtful[name]) for right, doubtful in pairs for name in self.ends)
+
+    def layer(self, before: Cut, tensor: str, error: float, error_before: float) -> Layer:
+        """What makes a tensor of a cut before it, with the errors.
+
+        Where that is several nodes, because the other side has none of the tensors between them (a convolution and its
+        ReLU, in a quantised graph), it is the nearest one with weights.
+        """
+        made_by = self.reference.producers
+        waiting, seen = [made_by[tensor]], set[str]()
+        while waiting and waiting[0].op_type not in _WITH_WEIGHTS:
+            fresh = [name for name in waiting.pop(0).input if name not in seen and name not in before]
+            seen.update(fresh)
+            waiting += [made_by[name] for name in fresh if name in made_by]
+        node = waiting[0] if waiting else made_by[tensor]
+        return Layer(node.name, node.op_type, tensor, error, error_before)
+
+    def _values(self, side: GraphOn, names: Sequence[str]) -> list[dict[str, NDArray[Any]]]:
+        """Tensors of a side by the reference's names, for each picture."""
+        there = {name: self._there(name) if side is self.other else name for name in names}
+        with open_probe(side, list(there.values())) as probe:
+            shown = [probe.run(image[np.newaxis]) for image in self.images]
+        return [{name: values[other] for name, other in there.items()} for values in shown]
+
+    def _there(self, name: str) -> str:
+        """What the other side's layers read where the reference's read this tensor.
+
+        A quantised graph leaves it to the rounding to cut off what a ReLU would, so a tensor that is only read to be
+        quantised is looked at after that.
+        """
+        if name in self.ends:
+            return self.ends[name]
+        readers = self.other.readers.get(name, [])
+        while readers and all(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in readers):
+            name = readers[0].output[0]
+            if readers[0].op_type == "DequantizeLinear":
+                break
+            readers = self.other.readers.get(name, [])
+        return name
+
+    def _cuts(self) -> list[Cut]:
         """Sets of tensors through which everything flows, in order: the picture alone, ..., the network's ends.
 
         Only those of which both sides have all tensors.
@@ -155,7 +241,7 @@ class _Search:
             last_use.update(dict.fromkeys(node.input, position))
         last_use.update(dict.fromkeys(self.ends, len(self.nodes)))
         alive = [IMAGE]
-        cuts: list[tuple[str, ...]] = [(IMAGE,)]
+        cuts: list[Cut] = [(IMAGE,)]
         for position, node in enumerate(self.nodes):
             alive += [name for name in node.output if name in last_use]
             alive = [name for name in alive if last_use[name] > position]
@@ -163,57 +249,8 @@ class _Search:
                 cuts.append(tuple(alive))
         return cuts
 
-    def shared_in_order(self) -> list[str]:
-        """Every tensor that both sides compute on the way to the network's ends."""
-        return [name for node in self.nodes for name in node.output if name and self._shared(name) and name != IMAGE]
-
-    def error(self, name: str) -> float:
-        """The relative error of a tensor."""
-        self.measure([name])
-        return self.errors[name]
-
-    def worst(self, cut: Sequence[str]) -> float:
-        """The largest relative error in a cut."""
-        self.measure(cut)
-        return max(self.errors[name] for name in cut)
-
-    def error_before(self, name: str) -> float:
-        """The largest relative error of the nearest tensors before this one that both sides have."""
-        waiting, seen, worst = list(self.reference.producers[name].input), set[str](), 0.0
-        while waiting:
-            before = waiting.pop()
-            if before in seen:
-                continue
-            seen.add(before)
-            if self._shared(before):
-                worst = max(worst, self.error(before))
-            elif before in self.reference.producers:
-                waiting += self.reference.producers[before].input
-        return worst
-
-    def layer(self, tensor: str, before: float) -> Layer:
-        node = self.reference.producers[tensor]
-        return Layer(node.name, node.op_type, tensor, self.errors[tensor], before)
-
-    def measure(self, names: Sequence[str]) -> None:
-        """Run both sides once, with all of these tensors shown that are not known yet."""
-        wanted = [name for name in names if name not in self.errors]
-        if not wanted:
-            return
-        theirs = [self.ends.get(name, name) for name in wanted]
-        with open_probe(self.reference, wanted) as right, open_probe(self.other, theirs) as doubtful:
-            for image in self.images:
-                expected, found = right.run(image[np.newaxis]), doubtful.run(image[np.newaxis])
-                for name, there in zip(wanted, theirs, strict=True):
-                    error = relative_error(expected[name], found[there])
-                    self.errors[name] = max(self.errors.get(name, 0.0), error)
-
     def _shared(self, name: str) -> bool:
-        return (
-            name in self.errors
-            or name in self.ends
-            or (name in self.reference.producers and name in self.other.producers)
-        )
+        return name == IMAGE or name in self.ends or (name in self.reference.producers and name in self.other.producers)
 
     def _network(self) -> list[onnx.NodeProto]:
         """The reference's nodes that the network's ends depend on and that depend on the picture, in order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -72,6 +72,15 @@ class GraphOn:
         """Each tensor that is computed, and the node that does it."""
         return {name: node for node in self.model.graph.node for name in node.output if name}
 
+    @cached_property
+    def readers(self) -> dict[str, list[onnx.NodeProto]]:
+        """Each tensor, and the nodes that read it."""
+        found: dict[str, list[onnx.NodeProto]] = {}
+        for node in self.model.graph.node:
+            for name in node.input:
+                found.setdefault(name, []).append(node)
+        return found
+
     @property
     def raw_names(self) -> tuple[str, str]:
         """The tensors with the network's scores [B, A, classes] and regressions [B, A, 4], as the tail reads them.
@@ -87,22 +96,21 @@ class GraphOn:
 
 
 class Probe:
-    """A graph on a runtime with the outputs one asks for."""
+    """A graph, or a part of one, on a runtime with the outputs one asks for."""
 
-    def __init__(self, graph: GraphOn, names: Sequence[str], file: Path) -> None:
-        # what computes a tensor that nobody else reads is the same; all else that is not needed, runtimes drop
-        model = onnx.ModelProto()
-        model.CopyFrom(graph.model)
-        del model.graph.output[:]
-        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    def __init__(self, model: onnx.ModelProto, graph: GraphOn, file: Path) -> None:
         with explain_os_errors(file):
             file.write_bytes(model.SerializeToString())
-        self._names = tuple(names)
+        self._names = tuple(output.name for output in model.graph.output)
         self._backend = open_graph(graph.runtime, file, graph.precision)
 
     def run(self, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         """The tensors' values for pictures uint8 [B, H, W] or [B, H, W, 3]."""
-        return dict(zip(self._names, self._backend.tensors(images, self._names), strict=True))
+        return self.run_from({IMAGE: images})
+
+    def run_from(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """The tensors' values, by the values of what the graph reads."""
+        return dict(zip(self._names, self._backend.tensors(inputs, self._names), strict=True))
 
     def close(self) -> None:
         """Free the runtime."""
@@ -120,8 +128,51 @@ def open_probe(graph: GraphOn, names: Sequence[str]) -> Iterator[Probe]:
     Raises:
         TemperError: if the runtime does not load it so.
     """
+    # what computes these tensors stays as it is; what they do not need, runtimes drop
+    with _opened(_with_outputs(graph.model, names), graph) as probe:
+        yield probe
+
+
+@contextlib.contextmanager
+def open_rest(graph: GraphOn, cut: Sequence[str], names: Sequence[str]) -> Iterator[Probe]:
+    """Open what a graph does after a cut.
+
+    Args:
+        graph: and its runtime.
+        cut: tensors, float32 all of them, through which everything flows that the names depend on.
+        names: of tensors that it computes after the cut.
+
+    Raises:
+        TemperError: if the runtime does not load it so.
+    """
+    model = _with_outputs(graph.model, names)
+    needed, nodes = set(names), []
+    for node in reversed(model.graph.node):
+        if needed & set(node.output) - set(cut):
+            needed.update(node.input)
+            nodes.append(node)
+    kept = nodes[::-1]
+    del model.graph.node[:], model.graph.input[:]
+    model.graph.node.extend(kept)
+    model.graph.input.extend(
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in cut if name in needed
+    )
+    with _opened(model, graph) as probe:
+        yield probe
+
+
+def _with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    del changed.graph.output[:]
+    changed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    return changed
+
+
+@contextlib.contextmanager
+def _opened(model: onnx.ModelProto, graph: GraphOn) -> Iterator[Probe]:
     with tempfile.TemporaryDirectory(prefix="temper-probe-", suffix=PARTIAL_SUFFIX) as folder:
-        probe = Probe(graph, names, Path(folder) / graph.path.name)
+        probe = Probe(model, graph, Path(folder) / graph.path.name)
         try:
             yield probe
         finally:

@@ -21,7 +21,7 @@ from ..deploy.runtimes.load import DEFAULT_RUNTIME, runtime_kind
 from ..detection.agreement import MatchRule, compare_rows
 from ..detection.decode import decode_detections
 from ..detection.detections import Detections
-from .bisect import Layer, first_difference, largest_step, relative_error
+from .bisect import Layer, first_difference, half_way, relative_error
 from .graph import NETWORK, OUTPUTS
 from .parity import PaddleReference
 from .probe import GraphFile, GraphOn, open_probe
@@ -131,29 +131,24 @@ def _part(name: str, ends: dict[str, str]) -> str:
 def _in_graph(reference: GraphOn, other: GraphOn, images: Sequence[NDArray[np.uint8]], known: str) -> Suspect | None:
     """The layer at which one graph leaves the other; None if their ends agree as their precision allows."""
     limit = PADDLE_TOLERANCES[other.precision].relative_error or 0.0
-    where = f"Compared with {known}, the difference begins at"
     if other.precision == "fp32":
         layer = first_difference(reference, other, images, limit)
-        return None if layer is None else Suspect(f"{where} {layer}.", layer)
-    if ends_error(reference, other, images) <= limit:
-        return None
-    layer = largest_step(reference, other, images)
-    if layer is None:
+        if layer is None:
+            return None
         return Suspect(
-            f"Compared with {known} the network's ends differ, and no inner tensor has the same name in both."
+            f"Compared with {known}, the difference begins at {layer}: what it reads has a relative error of "
+            f"{layer.error_before:.2g}, what it gives one of {layer.error:.2g}.",
+            layer,
         )
-    return Suspect(f"Compared with {known}, most of the difference comes in at {layer}.", layer)
-
-
-def ends_error(reference: GraphOn, other: GraphOn, images: Sequence[NDArray[np.uint8]]) -> float:
-    """The larger relative error of the network's scores and regressions, on the picture where it is largest."""
-    worst = 0.0
-    with open_probe(reference, reference.raw_names) as right, open_probe(other, other.raw_names) as doubtful:
-        for image in images:
-            expected, found = right.run(image[np.newaxis]), doubtful.run(image[np.newaxis])
-            for ours, theirs in zip(reference.raw_names, other.raw_names, strict=True):
-                worst = max(worst, relative_error(expected[ours], found[theirs]))
-    return worst
+    found = half_way(reference, other, images)
+    if found is None or found[1] <= limit:
+        return None
+    layer, total = found
+    return Suspect(
+        f"Compared with {known}, the network's ends have a relative error of {total:.2g}; with all before {layer} they "
+        f"would have {layer.error_before:.2g}, with it {layer.error:.2g}.",
+        layer,
+    )
 
 
 def _in_tail(paddle: PaddleReference, graph: GraphOn, images: Sequence[NDArray[np.uint8]]) -> Suspect:

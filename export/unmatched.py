@@ -41,8 +41,7 @@ def unmatched_page(title: str, proofs: Sequence[tuple[Proof, PaddleReference]], 
         f"<style>{_STYLE}</style></head><body>\n<h1>{escape(title)}</h1>\n"
         "<p>Drawn are only the detections that have no partner on the other side (same class, IoU at least 0.95, "
         "scores within 0.01) and no excuse; those that agree are left out.</p>\n"
-        + "\n".join(sections)
-        + "\n</body></html>\n"
+        f"{listed}\n</body></html>\n"
     )
 
 

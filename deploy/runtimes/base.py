@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -80,11 +80,11 @@ class Backend(Runtime, Protocol):
 class FileBackend(Backend, Protocol):
     """A backend that runs any ONNX file as it is, also one that shows more than the contract's outputs."""
 
-    def tensors(self, images: NDArray[np.uint8], names: Sequence[str]) -> list[NDArray[Any]]:
+    def tensors(self, inputs: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
         """Run the graph and give outputs of it by name, whatever they are.
 
         Args:
-            images: as :meth:`Runtime.infer` takes them.
+            inputs: what it reads, by name; the first axis of all is the batch.
             names: of outputs of the graph.
 
         Raises:

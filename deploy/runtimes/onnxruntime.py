@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +77,13 @@ class OnnxRuntime:
 
     def infer(self, images: NDArray[np.uint8]) -> RawOutput:
         """Run the graph; see :class:`~.base.Runtime`."""
-        boxes, scores, labels, count = self.tensors(images, _OUTPUTS)
+        boxes, scores, labels, count = self.tensors({"image": images}, _OUTPUTS)
         return RawOutput(boxes, scores, labels, count)
 
-    def tensors(self, images: NDArray[np.uint8], names: Sequence[str]) -> list[NDArray[Any]]:
+    def tensors(self, inputs: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
         """Run the graph; see :class:`~.base.FileBackend`."""
         try:
-            return list(self._session.run(list(names), {"image": images}))
+            return list(self._session.run(list(names), dict(inputs)))
         except Exception as error:  # as above
             raise TemperError(
                 f"ONNX Runtime {self.version} failed on {self._path.name}: {_first_line(error)}."

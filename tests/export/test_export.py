@@ -4,9 +4,9 @@ import dataclasses
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 from agree import agreement
+from lively_retinanet import THIN, lively_detector
 from temper.bundle.loader import open_bundle
 from temper.core.errors import TemperError, UsageError
 from temper.core.events import Event, silent
@@ -20,7 +20,6 @@ from toy_data import toy_data
 
 pytest.importorskip("paddle", reason="export needs PaddlePaddle")
 
-from temper.distill.detectors.build import build_detector
 from temper.distill.detectors.normalise import normalisation_for
 from temper.distill.training.loader import PictureStore
 from temper.distill.weights import save_weights
@@ -29,30 +28,6 @@ from temper.export.export import ExportJob, export_model
 from temper.export.graph import build_graph
 from temper.export.parity import paddle_answers
 from temper.export.trace import trace_network
-
-# group norm has 32 groups
-THIN = {"depth": 18, "width": 0.25, "neck_channels": 32, "head_convs": 1, "strides": (8, 16, 32)}
-
-
-def lively_detector(section: RetinaNetSection, labels: tuple[str, ...]):  # type: ignore[no-untyped-def]
-    """A detector with seeded weights whose scores spread from 0 to 1, so that there is something to compare.
-
-    Norms get statistics and weights of their own, or folding them would prove nothing.
-    """
-    detector = build_detector(section, labels, seed=4)
-    generator = np.random.default_rng(0)
-    weights = {name: value.numpy() for name, value in detector.state_dict().items()}
-    for name, value in weights.items():
-        if name.endswith(("._mean", "norm.bias")) or ("norms" in name and name.endswith(".bias")):
-            weights[name] = generator.normal(0, 0.2, value.shape).astype(np.float32)
-        elif name.endswith("._variance") or ("norm" in name and name.endswith(".weight")):
-            weights[name] = generator.uniform(0.6, 1.4, value.shape).astype(np.float32)
-    weights["head.retina_cls.bias"] = np.full_like(weights["head.retina_cls.bias"], -3)
-    weights["head.retina_cls.weight"] = generator.normal(0, 0.12, weights["head.retina_cls.weight"].shape).astype(
-        np.float32
-    )
-    detector.set_state_dict(weights)
-    return detector, weights
 
 
 @pytest.fixture(scope="module")
