@@ -27,7 +27,7 @@ from ..core.errors import MissingDependencyError, TemperError, UsageError
 from ..core.events import Event, Reporter
 from ..core.files import sha256_json, write_json
 from ..deploy.check import answer_faults, check_pictures
-from ..deploy.compare import TOLERANCES, Comparison, Tolerance, row_of, same_answer, tolerance_dict
+from ..deploy.compare import TOLERANCES, Comparison, Tolerance, different_in_batch, tolerance_dict
 from ..deploy.detector import BundleDetector
 from ..deploy.engines.build import ensure_engine
 from ..deploy.engines.record import engines_folder
@@ -249,20 +249,16 @@ class _Check:
         """Whether pictures in a batch get the answers they get alone."""
         count = MADE_UP if self.data is None else len(self.data)
         images = np.stack([detector.to_input(self._image(index % count)) for index in range(BATCH)])
+        floor = self.bundle.manifest.score_floor
         try:
-            together = detector.runtime.infer(images)
+            _, different = different_in_batch(detector.runtime, images, floor, self.tolerance.batch)
         except UsageError as error:
             record["batch"] = {"size": BATCH, "same": None, "not_tried": without_folders(str(error), self.bundle)}
             return []
-        floor = self.bundle.manifest.score_floor
-        different = sum(
-            not same_answer(
-                detector.runtime.infer(image[np.newaxis]), row_of(together, index), floor, self.tolerance.batch
-            )
-            for index, image in enumerate(images)
-        )
         record["batch"] = {"size": BATCH, "same": not different, "not_tried": None}
-        return [f"{different} of {BATCH} pictures get another answer in a batch than alone"] if different else []
+        if not different:
+            return []
+        return [f"{len(different)} of {BATCH} pictures get another answer in a batch than alone"]
 
     @functools.cached_property
     def _made_up(self) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ from ..bundle.loader import Bundle
 from ..bundle.manifest import Manifest, Variant
 from ..core.errors import TemperError
 from ..core.events import Reporter, silent
-from .compare import TOLERANCES, row_of, same_answer
+from .compare import TOLERANCES, different_in_batch
 from .runtimes.base import RawOutput, Runtime
 from .runtimes.contract import image_shape
 from .runtimes.load import DEFAULT_RUNTIME, RUNTIMES, absences, load_runtime, runtime_kind
@@ -122,13 +122,10 @@ def _variant_fault(bundle: Bundle, variant: Variant, name: str, threads: int | N
     pictures = check_pictures(manifest)
     runtime: Runtime = load_runtime(name, bundle, variant, threads=threads, report=report)
     try:
-        both = runtime.infer(pictures)
+        closeness = TOLERANCES[variant.precision].batch
+        both, different = different_in_batch(runtime, pictures, manifest.score_floor, closeness)
         faults = answer_faults(both, manifest)
-        for row in range(len(pictures)):
-            alone = runtime.infer(pictures[row : row + 1])
-            closeness = TOLERANCES[variant.precision].batch
-            if not same_answer(alone, row_of(both, row), manifest.score_floor, closeness):
-                faults.append(f"picture {row + 1} of a batch of 2 gets another answer than alone")
+        faults += [f"picture {row + 1} of a batch of 2 gets another answer than alone" for row in different]
     finally:
         runtime.close()
     return _sentence(variant, name, faults)
