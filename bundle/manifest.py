@@ -47,20 +47,38 @@ class InputRule(_Model):
     resize: Literal["stretch", "letterbox"] = "stretch"
 
 
-class Parity(_Model):
-    """How far a variant's graph is from the Paddle model, on real pictures of the validation split.
+class RawDifference(_Model):
+    """How far one of the network's two outputs, before decoding, is from the Paddle model's.
 
-    Differences are over pairs of one label, one from each side, that overlap by an IoU of at least 0.95; boxes are
-    compared in pixels of the graph's input. mAP is of those same pictures. How pairs are found is in ``export.parity``.
+    ``relative_error`` is the length of the difference by the length of Paddle's output (root of the sums of squares),
+    of the picture where it is largest.
+    """
+
+    largest: float = Field(ge=0)
+    mean: float = Field(ge=0)
+    relative_error: float = Field(ge=0)
+
+
+class Parity(_Model):
+    """How far a variant's graph is from the Paddle model on one runtime, on real pictures of the validation split.
+
+    Detections are matched one to one: same picture, same label, IoU at least 0.95, scores within 0.01 (how is in
+    ``detection.agreement``). Differences of scores and boxes are over those pairs; boxes are compared in pixels of the
+    graph's input. mAP is of those same pictures. The tolerances are in ``deploy.compare``.
     """
 
     images: int = Field(ge=1)
     runtime: str
     largest_score_difference: float = Field(ge=0)
     largest_box_difference_px: float = Field(ge=0)
+    mean_score_difference: float | None = Field(None, ge=0)
+    mean_box_difference_px: float | None = Field(None, ge=0)
     matched_share: float = Field(ge=0, le=1, description="share of both sides' detections that have a partner")
     map_paddle: Points | None = None
     map_graph: Points | None = None
+    raw: dict[Literal["scores", "regressions"], RawDifference] = Field(
+        default_factory=dict, description="of the network's outputs, where the runtime shows them"
+    )
 
 
 class Accuracy(_Model):
@@ -130,7 +148,10 @@ class Variant(_Model):
         default_factory=list, max_length=10_000, description="nodes that compute in fp32 where the others do not"
     )
     quantization: Quantization | None = None
-    parity: Parity | None = None
+    parity: Parity | None = Field(None, description="on ONNX Runtime, on the processor")
+    parity_elsewhere: list[Parity] = Field(
+        default_factory=list, max_length=20, description="on the other runtimes of the machine that exported it"
+    )
     accuracy: Accuracy | None = None
 
 

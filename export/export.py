@@ -22,7 +22,6 @@ from ..distill.recipe_sizes import GraphSize, parse_sizes
 from .int8 import KINDS, Measured, export_int8, measure
 from .job import Exported, ExportJob
 from .judge import Judge
-from .parity import require_parity
 
 if TYPE_CHECKING:
     from ..distill.detectors.base import Detector
@@ -33,9 +32,10 @@ _LIBRARIES = ("paddlepaddle", "paddlepaddle-gpu", "paddledet", "paddle2onnx", "o
 def export_model(job: ExportJob, target: Path, report: Reporter) -> Manifest:
     """Export a model as a bundle.
 
-    The fp32 graphs have to agree with Paddle within the limits of ``parity``, or nothing is written. The others have to
-    hold the accuracy budget of the recipe (``export.max_map_drop``, ``export.max_small_drop``), or they are left out: a
-    warning says so, and the manifest's ``left_out``.
+    Every graph has to agree with Paddle on every runtime of this machine, within the tolerances of ``deploy.compare``,
+    or nothing is written. Those that are not fp32 have to hold the accuracy budget of the recipe too
+    (``export.max_map_drop``, ``export.max_small_drop``), or they are left out: a warning says so, and the manifest's
+    ``left_out``.
 
     Args:
         job: what to export.
@@ -70,7 +70,7 @@ def export_model(job: ExportJob, target: Path, report: Reporter) -> Manifest:
             thresholds = thresholds or judge.operating_points(fp32.graph)
             for outcome in _other_precisions(judge, fp32, own):
                 if isinstance(outcome, Exported):
-                    made.append(outcome)
+                    made.append(judge.prove_elsewhere(outcome))
                 else:
                     judge.warn(f"{judge.title(outcome.name)} is left out: {outcome.reason}.")
                     left_out.append(_named(outcome, size, sizes[0]))
@@ -88,39 +88,19 @@ def export_model(job: ExportJob, target: Path, report: Reporter) -> Manifest:
 
 def _export_fp32(judge: Judge, detector: Detector, folder: Path) -> Exported:
     """Trace, build and prove the fp32 graph."""
-    graph = folder / "fp32.onnx"
-    write_bytes(graph, _build(judge, detector, folder).SerializeToString())
+    from .fp32 import write_fp32
+
+    job, graph = judge.job, folder / "fp32.onnx"
+    seen = "any size" if judge.size.any_size else f"{judge.size.padded[0]} x {judge.size.padded[1]}"
+    judge.note(f"{job.name}: tracing the network at {seen}")
+    write_fp32(
+        detector, judge.size, job.input.channels, judge.normalisation, judge.settings, job.labels, graph, job.name
+    )
     judge.ask_paddle(detector)
     exported = judge.judge("fp32", "fp32", "any", graph)
-    require_parity(exported.parity, graph)
+    judge.require([exported.proof])
     judge.describe(exported)
     return exported
-
-
-def _build(judge: Judge, detector: Detector, folder: Path) -> onnx.ModelProto:
-    from .graph import build_graph
-    from .trace import trace_network
-
-    job, size = judge.job, judge.size
-    cells = detector.anchor_cells() if size.any_size else None
-    if size.any_size and cells is None:
-        raise ValueError(f"a {job.detector.detector} is bound to the size it is exported at")
-    coding = detector.box_coding(size.padded)
-    seen = "any size" if size.any_size else f"{size.padded[0]} x {size.padded[1]}"
-    judge.note(f"{job.name}: tracing the network at {seen}")
-    return build_graph(
-        trace_network(detector, None if size.any_size else size.padded, folder),
-        coding,
-        len(job.labels),
-        size.pixels,
-        job.input.channels,
-        judge.normalisation,
-        judge.settings,
-        job.labels,
-        name=job.name,
-        padded=size.padded,
-        cells=cells,
-    )
 
 
 def _other_precisions(judge: Judge, fp32: Exported, folder: Path) -> Iterator[Exported | LeftOut]:

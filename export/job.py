@@ -10,6 +10,7 @@ from ..bundle.manifest import Accuracy, Parity, Precision, Quantization, Size, T
 from ..core.files import sha256_file
 from ..detection.metrics import AccuracyFigures
 from ..distill.recipe_sizes import GraphSize
+from .proof import Proof
 
 if TYPE_CHECKING:
     from ..detection.dataset import DataSet
@@ -60,10 +61,11 @@ class Exported:
         target: what it is made for.
         size: of its picture.
         graph: its file.
-        parity: against Paddle.
+        proof: against Paddle, on ONNX Runtime.
         accuracy: on the validation split.
         kept_float: names of nodes in fp32, where others are not.
         quantization: how it became int8.
+        elsewhere: the proofs on the other runtimes of this machine.
     """
 
     kind: str
@@ -71,10 +73,16 @@ class Exported:
     target: Target
     size: GraphSize
     graph: Path
-    parity: Parity
+    proof: Proof
     accuracy: AccuracyFigures
     kept_float: tuple[str, ...] = ()
     quantization: Quantization | None = None
+    elsewhere: tuple[Proof, ...] = ()
+
+    @property
+    def parity(self) -> Parity:
+        """How far it is from Paddle on ONNX Runtime."""
+        return self.proof.parity()
 
     def with_record(self, kept_float: tuple[str, ...], quantization: Quantization | None = None) -> Exported:
         """The same graph, with how it was made."""
@@ -96,5 +104,6 @@ class Exported:
             kept_float=list(self.kept_float),
             quantization=self.quantization,
             parity=self.parity,
+            parity_elsewhere=[proof.parity() for proof in self.elsewhere],
             accuracy=Accuracy(**self.accuracy.to_dict()),
         )

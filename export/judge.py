@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from ..bundle.manifest import Precision, Target
 from ..core.events import Event, Reporter
+from ..deploy.runtimes.load import DEFAULT_RUNTIME, open_graph
 from ..detection.images import ResizeRule
 from ..detection.metrics import evaluate
 from ..distill.detectors.normalise import normalisation_for
 from ..distill.recipe_sizes import GraphSize
-from .evaluate import Progress, evenly_spaced, graph_detections, in_picture_pixels
+from .evaluate import Progress, evenly_spaced, graph_detections, in_picture_pixels, runtime_detections
 from .job import Exported, ExportJob
-from .padded import PaddedDetector, PaddedNormalisation
-from .parity import PaddleAnswer, check_parity, paddle_answers
+from .padded import at_size
+from .parity import PaddleReference, ask_paddle
+from .probe import GraphFile
+from .proof import Proof, investigated, prove, prove_on, require_proof, runtimes_for
 from .thresholds import best_thresholds
 
 if TYPE_CHECKING:
@@ -45,7 +49,7 @@ class Judge:
         self.validation: PictureStore = PictureStore(job.validation, rule, job.input.channels)
         self.calibration: PictureStore = PictureStore(job.calibration, rule, job.input.channels)
         self.parity_rows = evenly_spaced(len(job.validation), job.export.parity_images)
-        self.paddle: list[PaddleAnswer] = []
+        self.traced: Path | None = None
 
     def title(self, kind: str) -> str:
         """How messages call a graph of this size."""
@@ -53,37 +57,69 @@ class Judge:
 
     def ask_paddle(self, detector: Detector) -> None:
         """Let Paddle answer the pictures that parity is measured on."""
-        normalisation = self.normalisation
-        if self.size.padded != self.size.pixels:
-            normalisation = PaddedNormalisation(normalisation.mean, normalisation.std, self.size.padded)
-            detector = cast("Detector", PaddedDetector(detector, self.size.padded))
-        self.paddle = paddle_answers(
-            detector,
+        asked, normalisation = at_size(detector, self.normalisation, self.size)
+        self.paddle: PaddleReference = ask_paddle(
+            asked,
             self.validation,
             normalisation,
             self.settings,
             self.parity_rows,
             self.progress("Paddle's detections"),
         )
-        if not any(len(one.detections) for one in self.paddle):
+        if not any(len(one.detections) for one in self.paddle.answers):
             self.warn(
-                f"{self.job.name}: the model finds nothing above the score floor on {len(self.paddle)} pictures, so "
-                "that parity proves little. Train it for longer."
+                f"{self.job.name}: the model finds nothing above the score floor on {len(self.parity_rows)} pictures, "
+                "so that parity proves little. Train it for longer."
             )
 
     def judge(self, kind: str, precision: Precision, target: Target, graph: Path) -> Exported:
-        """Parity on some validation pictures and accuracy on all, from one pass over them."""
-        found = graph_detections(graph, self.validation, progress=self.progress(f"{kind} on validation pictures"))
-        parity = check_parity(
-            self.paddle,
-            [found[row] for row in self.parity_rows],
-            self.validation,
-            self.parity_rows,
-            self.settings,
-            exact=precision == "fp32",
-        )
+        """Proof on some validation pictures and accuracy on all, from one pass of ONNX Runtime over them."""
+        self.traced = self.traced or graph  # the fp32 graph comes first
+        runtime = open_graph(DEFAULT_RUNTIME, graph, precision)
+        try:
+            tell = self.progress(f"{kind} on validation pictures")
+            found = runtime_detections(runtime, self.validation, range(len(self.job.validation)), tell)
+            chosen = [found[row] for row in self.parity_rows]
+            proof = prove(self.paddle, GraphFile(kind, precision, target, graph), runtime, chosen)
+        finally:
+            runtime.close()
         moved = in_picture_pixels(found, self.validation, range(len(found)))
-        return Exported(kind, precision, target, self.size, graph, parity, evaluate(self.job.validation, moved))
+        return Exported(kind, precision, target, self.size, graph, proof, evaluate(self.job.validation, moved))
+
+    def prove_elsewhere(self, exported: Exported) -> Exported:
+        """Hold a graph against Paddle on the other runtimes of this machine too.
+
+        Raises:
+            TemperError: if it is beyond its tolerance on one of them, or on ONNX Runtime.
+        """
+        file = exported.proof.graph
+        others = [name for name in runtimes_for(file) if name != DEFAULT_RUNTIME]
+        assert self.traced is not None
+        traced = self.traced
+        proofs = prove_on(
+            self.paddle,
+            file,
+            others,
+            lambda name: open_graph(name, file.path, file.precision),
+            lambda: traced,
+            self.progress(f"{exported.kind} on {' and '.join(others)}"),
+        )
+        elsewhere = tuple(proofs)
+        self.require([exported.proof, *elsewhere])
+        return replace(exported, elsewhere=elsewhere)
+
+    def require(self, proofs: Sequence[Proof]) -> None:
+        """Refuse what differs from Paddle, with where the difference begins.
+
+        Raises:
+            TemperError: with the figures and their limits.
+        """
+        assert self.traced is not None
+        traced = self.traced
+        require_proof(
+            investigated(proof, self.paddle, traced) if proof.faults and proof.suspect is None else proof
+            for proof in proofs
+        )
 
     def training_map(self, graph: Path, rows: Sequence[int], unit: str) -> float | None:
         """mAP on some training pictures, in points; None where they have no true box."""

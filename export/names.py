@@ -12,6 +12,8 @@ from itertools import takewhile
 
 import onnx
 
+from .onnx_build import FEATURES
+
 #: Begins the name of a tensor that a layer gives, between tracing and naming.
 _LAYER = "layer:"
 
@@ -67,7 +69,8 @@ def name_network(graph: onnx.GraphProto, prefix: str) -> None:
         for index, output in enumerate(node.output):
             if output:
                 paths[output] = path
-                names[output] = f"{node.name}:{index}"
+                # what backbone and neck give keeps its name
+                names[output] = f"{prefix}/{output}" if output.startswith(f"{FEATURES}/") else f"{node.name}:{index}"
         for name, role in zip(node.input, _roles(node), strict=True):
             if name in held and name not in names:
                 names[name] = _free(f"{node.name}.{role}", taken)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from ..distill.detectors.normalise import Normalisation
 if TYPE_CHECKING:
     from ..detection.decode import BoxCoding
     from ..distill.detectors.base import Detector
+    from ..distill.recipe_sizes import GraphSize
 
 
 @dataclass(frozen=True)
@@ -41,3 +42,11 @@ class PaddedDetector:
     def box_coding(self, size: tuple[int, int]) -> BoxCoding:
         """What the regressions mean; see :class:`Detector`."""
         return self._detector.box_coding(self._padded)
+
+
+def at_size(detector: Detector, normalisation: Normalisation, size: GraphSize) -> tuple[Detector, Normalisation]:
+    """A detector and a normalisation for pictures of a size, padded where the network does not take it."""
+    if size.padded == size.pixels:
+        return detector, normalisation
+    padded = PaddedNormalisation(normalisation.mean, normalisation.std, size.padded)
+    return cast("Detector", PaddedDetector(detector, size.padded)), padded

@@ -15,6 +15,8 @@ from .onnx_build import GraphBuilder, int64
 
 #: Prefix of the tail's nodes; what begins so stays in floating point when a graph is quantised.
 TAIL = "tail"
+#: The nodes that read the network's scores and its regressions, as their first input.
+RAW_READERS = (f"{TAIL}/best_score", f"{TAIL}/candidate_regressions")
 
 
 def add_tail(

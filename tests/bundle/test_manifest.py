@@ -36,6 +36,7 @@ VALID: dict[str, Any] = {
             "kept_float": [],
             "quantization": None,
             "parity": None,
+            "parity_elsewhere": [],
             "accuracy": None,
         }
     ],
@@ -169,6 +170,23 @@ _json = st.recursive(
 )
 
 
+_raw = st.fixed_dictionaries(dict.fromkeys(("largest", "mean", "relative_error"), st.floats(0, 1e30)))
+_parities = st.fixed_dictionaries(
+    {
+        "images": st.integers(1, 99),
+        "runtime": st.text(max_size=5),
+        "largest_score_difference": st.floats(0, 1),
+        "largest_box_difference_px": st.floats(0, 1e4),
+        "mean_score_difference": st.none() | st.floats(0, 1),
+        "mean_box_difference_px": st.none() | st.floats(0, 1e4),
+        "matched_share": st.floats(0, 1),
+        "map_paddle": _points,
+        "map_graph": _points,
+        "raw": st.dictionaries(st.sampled_from(["scores", "regressions"]), _raw),
+    }
+)
+
+
 @st.composite
 def manifests(draw: st.DrawFn) -> dict[str, Any]:
     labels = draw(_labels)
@@ -193,20 +211,8 @@ def manifests(draw: st.DrawFn) -> dict[str, Any]:
             "any_size": draw(st.booleans()),
             "kept_float": draw(st.lists(st.text(min_size=1, max_size=20), max_size=3)),
             "quantization": draw(st.none() | _quantizations),
-            "parity": draw(
-                st.none()
-                | st.fixed_dictionaries(
-                    {
-                        "images": st.integers(1, 99),
-                        "runtime": st.text(max_size=5),
-                        "largest_score_difference": st.floats(0, 1),
-                        "largest_box_difference_px": st.floats(0, 1e4),
-                        "matched_share": st.floats(0, 1),
-                        "map_paddle": _points,
-                        "map_graph": _points,
-                    }
-                )
-            ),
+            "parity": draw(st.none() | _parities),
+            "parity_elsewhere": draw(st.lists(_parities, max_size=2)),
             "accuracy": draw(
                 st.none()
                 | st.fixed_dictionaries(

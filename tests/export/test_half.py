@@ -5,10 +5,9 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
-from temper.detection.decode import DecodeSettings
+from temper.detection.agreement import Agreement, MatchRule
 from temper.detection.detections import Detections
 from temper.export.half import convert_fp16
-from temper.export.parity import Differences, compare
 from tiny_bundle import tiny_graph
 
 SIZE = (64, 64)
@@ -47,10 +46,12 @@ def test_the_network_alone_is_in_half_precision(fp32: onnx.ModelProto) -> None:
 def test_the_same_detections(fp32: onnx.ModelProto) -> None:
     images = np.random.default_rng(3).integers(0, 256, (6, 64, 64), dtype=np.uint8)
     both = zip(detections(fp32, images), detections(convert_fp16(fp32)[0], images), strict=True)
-    apart = sum((compare(exact, close, DecodeSettings()) for exact, close in both), Differences())
-    assert apart.pairs > 200
+    apart = Agreement()
+    for exact, close in both:
+        apart.add_picture(exact, close, MatchRule(0.02, 100))
+    assert apart.matched > 200
     assert apart.matched_share > 0.97
-    assert 0 < apart.score < 5e-3 and apart.box_px < 0.1
+    assert 0 < apart.matched_scores.largest < 5e-3 and apart.boxes_px.largest < 0.1
 
 
 def test_fragile_operators_inside_the_network_stay(fp32: onnx.ModelProto) -> None:

@@ -6,10 +6,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, numpy_helper
 from temper.core.errors import TemperError
-from temper.detection.decode import DecodeSettings
+from temper.detection.agreement import Agreement, Closeness, MatchRule
 from temper.detection.detections import Detections
 from temper.export.calibrate import METHODS, Ranges, measure_ranges
-from temper.export.parity import Differences, compare
 from temper.export.quantize import (
     activations,
     cut_scores,
@@ -53,11 +52,13 @@ def rows_of(answer: list[np.ndarray], i: int) -> Detections:
     return Detections(boxes[i, :n], scores[i, :n], labels[i, :n], SIZE)
 
 
-def apart(exact: onnx.ModelProto, close: onnx.ModelProto) -> Differences:
+def apart(exact: onnx.ModelProto, close: onnx.ModelProto) -> Agreement:
     images = pictures(6, seed=5)
     both = run(exact, images), run(close, images)
-    found = [compare(rows_of(both[0], i), rows_of(both[1], i), DecodeSettings()) for i in range(len(images))]
-    return sum(found, Differences())
+    found, rule = Agreement(), MatchRule(0.02, 100, Closeness(score=0.1))
+    for i in range(len(images)):
+        found.add_picture(rows_of(both[0], i), rows_of(both[1], i), rule)
+    return found
 
 
 @pytest.mark.parametrize("flavour", ["cpu", "tensorrt"])
@@ -70,7 +71,7 @@ def test_close_to_fp32_in_standard_operators(fp32: onnx.ModelProto, flavour: str
     assert texts == {entry.key: entry.value for entry in fp32.metadata_props} | {"temper.precision": "int8"}
     assert model.opset_import == fp32.opset_import
     found = apart(fp32, model)
-    assert found.pairs > 200
+    assert found.matched > 200
     # entropy cuts much off these few values
     assert found.matched_share > (0.5 if method == "entropy" else 0.9)
 

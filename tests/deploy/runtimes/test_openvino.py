@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from temper.bundle.loader import open_bundle
 from temper.core.errors import MissingDependencyError, TemperError
-from temper.deploy.check import same_answer
-from temper.deploy.compare import TOLERANCES, Comparison
+from temper.deploy.compare import TOLERANCES, Comparison, same_answer
 from temper.deploy.runtimes.base import RawOutput, TensorInfo
 from temper.deploy.runtimes.onnxruntime import OnnxRuntime
 from temper.deploy.runtimes.openvino import OpenVino
 from temper.export.quantize import quantize_int8
 from tiny_bundle import make_tiny_bundle
+
+BATCH = TOLERANCES["fp32"].batch
 
 
 @pytest.fixture(scope="module", params=["grey", "rgb"])
@@ -48,7 +49,7 @@ def test_it_gives_onnx_runtimes_numbers_at_every_batch(graph: Path) -> None:
         assert theirs.count.min() > 5, "the test shows little on so few detections"
         np.testing.assert_array_equal(ours.count, theirs.count)
         np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-5)
-        assert all(same_answer(row(ours, i), row(theirs, i), 0.02) for i in range(count))
+        assert all(same_answer(row(ours, i), row(theirs, i), 0.02, BATCH) for i in range(count))
 
 
 def test_a_batch_of_eight_is_eight_times_a_batch_of_one(graph: Path) -> None:
@@ -56,7 +57,7 @@ def test_a_batch_of_eight_is_eight_times_a_batch_of_one(graph: Path) -> None:
     images = pictures(runtime, 8)
     together = runtime.infer(images)
     for index in range(8):
-        assert same_answer(runtime.infer(images[index : index + 1]), row(together, index), 0.02)
+        assert same_answer(runtime.infer(images[index : index + 1]), row(together, index), 0.02, BATCH)
 
 
 def test_threads_change_nothing_but_speed(graph: Path) -> None:
