@@ -46,7 +46,7 @@ class PaddleReference:
     """A detector in Paddle, and what it says of some pictures.
 
     Attributes:
-        detector: in evaluation mode.
+        detector: with its weights.
         normalisation: of its pictures.
         settings: how its answers were decoded.
         store: the pictures' data set, at the network's size.

@@ -129,7 +129,7 @@ def paddle_features(detector: Detector, images: NDArray[np.float32]) -> dict[str
     """What backbone and neck of a detector give in Paddle, by the names that the traced network's tensors have.
 
     Args:
-        detector: in evaluation mode.
+        detector: it is run in evaluation mode, and left in the mode it was in.
         images: float32 [B, 3, H, W] or, of one channel, [B, 1, H, W], normalised.
 
     Returns:
@@ -137,8 +137,12 @@ def paddle_features(detector: Detector, images: NDArray[np.float32]) -> dict[str
     """
     from ..distill.paddle_import import paddle
 
+    was_training = detector.training
+    detector.eval()
     with paddle.no_grad(), _backbone_levels(detector) as backbone:
         neck = [level.numpy() for level in detector.neck_features(paddle.to_tensor(images))]
+    if was_training:
+        detector.train()
     levels = [level.numpy() for level in backbone[-1]]
     neck_names, backbone_names = _feature_names(detector.strides, len(levels))
     return dict(zip(backbone_names, levels, strict=True)) | dict(zip(neck_names, neck, strict=True))

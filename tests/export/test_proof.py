@@ -141,6 +141,23 @@ def test_a_tracing_that_is_wrong_is_told_by_the_part_of_the_network(traced_graph
         assert ("the picture" in before) == (part == "backbone_level_1")
 
 
+def test_a_detector_in_training_mode_is_asked_as_it_is_exported(traced_graphs: Give, tmp_path: Path) -> None:
+    """An export is handed one that was just built; its norms must not learn of these pictures."""
+    one = traced_graphs("retinanet")
+    before = {name: value.numpy().copy() for name, value in one.detector.state_dict().items()}
+    one.detector.train()
+    try:
+        broken = corrupted(one.fp32, convolutions(one.fp32)[8], tmp_path / "broken.onnx")
+        proof = proof_of(asked(one), broken, one.fp32)
+        assert one.detector.training
+    finally:
+        one.detector.eval()
+    assert proof.suspect is not None and proof.suspect.layer is not None
+    assert proof.suspect.layer.name == convolutions(one.fp32)[8]
+    for name, value in one.detector.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), before[name])
+
+
 def test_a_tail_that_is_wrong_is_told_from_the_network(
     retinanet: Traced, paddle: PaddleReference, tmp_path: Path
 ) -> None:
