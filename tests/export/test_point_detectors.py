@@ -11,12 +11,14 @@ pytest.importorskip("paddle2onnx", reason="export goes through paddle2onnx")
 
 from onnx import numpy_helper
 from point_detectors import SMALL, lively
+from quantised import int8_of
 from temper.detection.decode import DecodeSettings
 from temper.distill.detectors.normalise import normalisation_for
 from temper.distill.recipe import InputSection
 from temper.distill.training.loader import PictureStore
 from temper.export.evaluate import graph_detections
 from temper.export.graph import build_graph
+from temper.export.half import convert_fp16
 from temper.export.parity import (
     MAX_BOX_DIFFERENCE_PX,
     MAX_SCORE_DIFFERENCE,
@@ -24,7 +26,7 @@ from temper.export.parity import (
     compare,
     paddle_answers,
 )
-from temper.export.quantize import quantize_int8
+from temper.export.quantize import quantisable
 from temper.export.trace import trace_network
 from toy_data import toy_data
 
@@ -63,6 +65,19 @@ def test_graph_and_paddle_agree(kind: str, channels: str, tmp_path: Path) -> Non
     assert apart.unpaired == 0
     assert apart.score < MAX_SCORE_DIFFERENCE
     assert apart.box_px < MAX_BOX_DIFFERENCE_PX
-    report = quantize_int8(graph, (store.image(row) for row in range(4)), tmp_path / "int8.onnx")
-    assert report.quantised["Conv"] > 40
-    assert graph_detections(tmp_path / "int8.onnx", store)
+    for flavour in ("cpu", "tensorrt"):
+        int8 = int8_of(model, [store.image(row) for row in range(4)], flavour)
+        assert len(quantisable(int8, flavour)) > 40
+        (tmp_path / "int8.onnx").write_bytes(int8.SerializeToString())
+        assert graph_detections(tmp_path / "int8.onnx", store)
+    half, kept = convert_fp16(model)
+    assert len(kept) > 10
+    (tmp_path / "fp16.onnx").write_bytes(half.SerializeToString())
+    near = sum(
+        (
+            compare(a, b, settings)
+            for a, b in zip(in_graph, graph_detections(tmp_path / "fp16.onnx", store), strict=True)
+        ),
+        Differences(),
+    )
+    assert near.matched_share > 0.9
