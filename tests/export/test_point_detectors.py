@@ -12,15 +12,18 @@ pytest.importorskip("paddle2onnx", reason="export goes through paddle2onnx")
 from agree import agreement
 from onnx import numpy_helper
 from point_detectors import SMALL, lively
+from quantised import int8_of
 from temper.deploy.compare import PADDLE_TOLERANCES
+from temper.detection.agreement import Agreement, MatchRule
 from temper.detection.decode import DecodeSettings
 from temper.distill.detectors.normalise import normalisation_for
 from temper.distill.recipe import InputSection
 from temper.distill.training.loader import PictureStore
 from temper.export.evaluate import graph_detections
 from temper.export.graph import build_graph
+from temper.export.half import convert_fp16
 from temper.export.parity import paddle_answers
-from temper.export.quantize import quantize_int8
+from temper.export.quantize import quantisable
 from temper.export.trace import trace_network
 from toy_data import toy_data
 
@@ -57,6 +60,15 @@ def test_graph_and_paddle_agree(kind: str, channels: str, tmp_path: Path) -> Non
     assert apart.unmatched == 0
     assert apart.matched_scores.largest < tolerance.score
     assert apart.boxes_px.largest < tolerance.box_px
-    report = quantize_int8(graph, (store.image(row) for row in range(4)), tmp_path / "int8.onnx")
-    assert report.quantised["Conv"] > 40
-    assert graph_detections(tmp_path / "int8.onnx", store)
+    for flavour in ("cpu", "tensorrt"):
+        int8 = int8_of(model, [store.image(row) for row in range(4)], flavour)
+        assert len(quantisable(int8, flavour)) > 40
+        (tmp_path / "int8.onnx").write_bytes(int8.SerializeToString())
+        assert graph_detections(tmp_path / "int8.onnx", store)
+    half, kept = convert_fp16(model)
+    assert len(kept) > 10
+    (tmp_path / "fp16.onnx").write_bytes(half.SerializeToString())
+    near, rule = Agreement(), MatchRule(settings.score_floor, settings.max_detections)
+    for a, b in zip(in_graph, graph_detections(tmp_path / "fp16.onnx", store), strict=True):
+        near.add_picture(a, b, rule)
+    assert near.matched_share > 0.9

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from quantised import int8_of
 from temper.bundle.loader import open_bundle
 from temper.core.errors import MissingDependencyError, TemperError
 from temper.deploy.compare import TOLERANCES, Comparison, same_answer
 from temper.deploy.runtimes.base import RawOutput, TensorInfo
 from temper.deploy.runtimes.onnxruntime import OnnxRuntime
 from temper.deploy.runtimes.openvino import OpenVino
-from temper.export.quantize import quantize_int8
 from tiny_bundle import make_tiny_bundle
 
 BATCH = TOLERANCES["fp32"].batch
@@ -86,7 +87,7 @@ def test_each_batch_size_has_a_graph_of_its_own_and_few_are_kept(graph: Path) ->
 def test_an_int8_graph_is_as_near_as_rounding_allows(graph: Path, tmp_path: Path) -> None:
     calibration = pictures(OpenVino(graph, 1), 16, seed=5)
     quantised = tmp_path / "int8.onnx"
-    quantize_int8(graph, list(calibration), quantised)
+    onnx.save(int8_of(onnx.load(str(graph)), list(calibration)), str(quantised))
     runtime, comparison = OpenVino(quantised, 1), Comparison(0.02)
     images = pictures(runtime, 8, seed=6)
     comparison.add(OnnxRuntime(quantised, 1).infer(images), runtime.infer(images))
@@ -149,7 +150,7 @@ socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 import numpy
 from pathlib import Path
 from temper.deploy.runtimes.openvino import OpenVino
-from temper.export.quantize import quantize_int8
+from temper.export.quantize import quantize
 runtime = OpenVino(Path({str(graph)!r}), 1)
 runtime.infer(numpy.zeros([1, *runtime.inputs[0].shape[1:]], numpy.uint8))
 """
