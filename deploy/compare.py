@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.manifest import Precision
-from ..detection.agreement import Agreement, Closeness, MatchRule, compare_rows
+from ..detection.agreement import Agreement, Closeness, MatchRule, alike
 from .runtimes.base import RawOutput, Runtime
 
 #: Of partners, wherever detections are counted.
@@ -92,13 +92,15 @@ class Comparison(Agreement):
 
 
 def same_answer(first: RawOutput, second: RawOutput, score_floor: float, closeness: Closeness) -> bool:
-    """Whether two answers for one picture ([1, ...] each) agree one to one, in any order.
+    """Whether of two answers for one picture ([1, ...] each) every row has its like in the other, in any order.
 
     Rows within the closeness of the floor, or of the lowest score where an answer is full, may be in one answer only.
     """
-    rule = MatchRule(score_floor, first.scores.shape[1], closeness)
-    found = compare_rows(_Rows.of(first, 0), _Rows.of(second, 0), rule)
-    return not len(found.missing) and not len(found.strange)
+    one, other = _Rows.of(first, 0), _Rows.of(second, 0)
+    full = [float(rows.scores.min()) for rows in (one, other) if len(rows.scores) == first.scores.shape[1]]
+    edge = max([score_floor, *full]) + closeness.score
+    same = alike(one, other, closeness)
+    return bool(same.any(axis=1)[other.scores > edge].all() and same.any(axis=0)[one.scores > edge].all())
 
 
 def different_in_batch(

@@ -126,16 +126,23 @@ def compare_rows(reference: Rows, answer: Rows, rule: MatchRule, candidates: Row
     return PictureAgreement(np.flatnonzero(lost), np.flatnonzero(strange), score_gap[paired], box_gap[paired])
 
 
+def alike(reference: Rows, answer: Rows, closeness: Closeness) -> NDArray[np.bool_]:
+    """Which rows of an answer could be which of a reference, bool [answer's, reference's]."""
+    apart = np.abs(answer.scores[:, None] - reference.scores[None, :])
+    found: NDArray[np.bool_] = (answer.labels[:, None] == reference.labels[None, :]) & (apart <= closeness.score)
+    if closeness.iou:
+        found &= iou_matrix(answer.boxes, reference.boxes) >= closeness.iou
+    if math.isfinite(closeness.box_px):
+        edges = np.abs(answer.boxes[:, None] - reference.boxes[None, :]).max(axis=-1, initial=0)
+        found &= edges <= closeness.box_px
+    return found
+
+
 def _partners(reference: Rows, answer: Rows, closeness: Closeness) -> NDArray[np.int64]:
     """For each of the answer's rows the row of the reference that belongs to it, -1 if none; int64 [N]."""
     overlaps = iou_matrix(answer.boxes, reference.boxes)
     apart = np.abs(answer.scores[:, None] - reference.scores[None, :])
-    alike = (answer.labels[:, None] == reference.labels[None, :]) & (overlaps >= closeness.iou)
-    alike &= apart <= closeness.score
-    if math.isfinite(closeness.box_px):
-        edges = np.abs(answer.boxes[:, None] - reference.boxes[None, :]).max(axis=-1, initial=0)
-        alike &= edges <= closeness.box_px
-    rows, columns = np.nonzero(alike)
+    rows, columns = np.nonzero(alike(reference, answer, closeness))
     partner = np.full(len(answer.scores), -1, np.int64)
     taken = np.zeros(len(reference.scores), bool)
     for index in np.lexsort((apart[rows, columns], -overlaps[rows, columns])):
