@@ -100,7 +100,9 @@ def same_answer(first: RawOutput, second: RawOutput, score_floor: float, closene
     full = [float(rows.scores.min()) for rows in (one, other) if len(rows.scores) == first.scores.shape[1]]
     edge = max([score_floor, *full]) + closeness.score
     same = alike(one, other, closeness)
-    return bool(same.any(axis=1)[other.scores > edge].all() and same.any(axis=0)[one.scores > edge].all())
+    others_found: NDArray[np.bool_] = np.any(same, axis=1)
+    ones_found: NDArray[np.bool_] = np.any(same, axis=0)
+    return bool(others_found[other.scores > edge].all() and ones_found[one.scores > edge].all())
 
 
 def different_in_batch(
