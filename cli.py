@@ -24,6 +24,7 @@ COMMANDS = {
     "data": ("data", "Import, split, check and synthesise data sets."),
     "distill": ("distill", "Train a recipe's teacher, student or distilled student, and judge them."),
     "export": ("export", "Export a recipe's trained models to bundles."),
+    "verify": ("verify", "Hold a run's exported graphs against its trained models."),
     "bench": ("bench", "Measure bundles, and report what was measured."),
     "bundle": ("bundle", "Look into a bundle, and check it on this machine."),
     "deploy": ("deploy", "Run a bundle on pictures or a video."),

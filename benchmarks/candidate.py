@@ -72,9 +72,9 @@ def list_candidates(
     candidates = []
     for path in bundles:
         bundle = open_bundle(path)
-        variants = [bundle.variant(p) for p in precisions] or bundle.manifest.variants
         for runtime in runtimes:
             targets = runtime_kind(runtime).targets
+            variants = [bundle.variant(p, targets) for p in precisions] or bundle.manifest.variants
             names = dict.fromkeys(variant.name for variant in variants if variant.target in targets)
             if not names:
                 raise UsageError(

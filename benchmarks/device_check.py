@@ -26,8 +26,8 @@ from ..bundle.manifest import BUNDLE_SUFFIX, Variant
 from ..core.errors import MissingDependencyError, TemperError, UsageError
 from ..core.events import Event, Reporter
 from ..core.files import sha256_json, write_json
-from ..deploy.check import answer_faults, check_pictures, row_of, same_answer
-from ..deploy.compare import TOLERANCES, Comparison, tolerance_dict
+from ..deploy.check import answer_faults, check_pictures
+from ..deploy.compare import TOLERANCES, Comparison, Tolerance, different_in_batch, tolerance_dict
 from ..deploy.detector import BundleDetector
 from ..deploy.engines.build import ensure_engine
 from ..deploy.engines.record import engines_folder
@@ -169,6 +169,11 @@ class _Check:
     data: DataSet | None
     report: Reporter
 
+    @property
+    def tolerance(self) -> Tolerance:
+        """Of the graph's precision."""
+        return TOLERANCES[self.variant.precision]
+
     def run(self) -> VariantResult:
         record = _identity(self.variant)
         try:
@@ -217,9 +222,9 @@ class _Check:
                 self.report(Event("step", STAGE, {"done": index + 1, "total": total, "unit": "pictures"}))
         faults = _first_few(list(dict.fromkeys(faults)))
         record["pictures"] = total
-        record["tolerance"] = tolerance_dict(self.variant.precision)
+        record["tolerance"] = tolerance_dict(self.tolerance)
         record["comparison"] = None if reference is None else comparison.to_dict()
-        least = TOLERANCES[self.variant.precision].matched_share
+        least = self.tolerance.matched_share
         if comparison.matched_share < least:
             faults.append(
                 f"{comparison.matched_share:.1%} of the detections have a partner in the reference's, at least "
@@ -235,7 +240,7 @@ class _Check:
         record["accuracy"] = {name: one.to_dict() for name, one in figures.items()}
         record["accuracy"]["ap_at_export"] = None if at_export is None else at_export.ap
         ours, theirs = (figures[name].ap if name in figures else None for name in ("runtime", "reference"))
-        most = TOLERANCES[self.variant.precision].map_points
+        most = self.tolerance.map_points
         if ours is not None and theirs is not None and abs(ours - theirs) > most:
             return [f"mAP is {ours:.1f} and the reference's {theirs:.1f}, further apart than {most:g} points"]
         return []
@@ -244,18 +249,16 @@ class _Check:
         """Whether pictures in a batch get the answers they get alone."""
         count = MADE_UP if self.data is None else len(self.data)
         images = np.stack([detector.to_input(self._image(index % count)) for index in range(BATCH)])
+        floor = self.bundle.manifest.score_floor
         try:
-            together = detector.runtime.infer(images)
+            _, different = different_in_batch(detector.runtime, images, floor, self.tolerance.batch)
         except UsageError as error:
             record["batch"] = {"size": BATCH, "same": None, "not_tried": without_folders(str(error), self.bundle)}
             return []
-        floor = self.bundle.manifest.score_floor
-        different = sum(
-            not same_answer(detector.runtime.infer(image[np.newaxis]), row_of(together, index), floor)
-            for index, image in enumerate(images)
-        )
         record["batch"] = {"size": BATCH, "same": not different, "not_tried": None}
-        return [f"{different} of {BATCH} pictures get another answer in a batch than alone"] if different else []
+        if not different:
+            return []
+        return [f"{len(different)} of {BATCH} pictures get another answer in a batch than alone"]
 
     @functools.cached_property
     def _made_up(self) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ import shutil
 import stat
 import tempfile
 import weakref
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from pydantic import ValidationError
 from ..core.errors import TemperError, UsageError, nearest
 from ..core.files import sha256_file
 from .archive import extract_bundle
-from .manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, SCHEMA_VERSION, Manifest, Variant
+from .manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, SCHEMA_VERSION, Manifest, Target, Variant
 
 #: All graphs of a bundle together.
 MAX_TOTAL_BYTES = 8 << 30
@@ -59,19 +60,25 @@ class Bundle:
         if self._finalizer is not None:
             self._finalizer()
 
-    def variant(self, name: str) -> Variant:
+    def variant(self, name: str, targets: Collection[Target] = ()) -> Variant:
         """The variant called ``name``, or the first with that precision, one for any target before others.
+
+        Args:
+            name: of a variant, or a precision.
+            targets: of the variants a runtime is meant for. A precision, even one that is also the name of a variant
+                for other targets, means one of these if there is one.
 
         Raises:
             UsageError: if there is none; the message lists those there are.
         """
         variants = self.manifest.variants
-        for variant in variants:
-            if variant.name == name:
-                return variant
-        fitting = [variant for variant in variants if variant.precision == name]
-        if fitting:
-            return min(fitting, key=lambda variant: variant.target != "any")
+        named = [variant for variant in variants if variant.name == name]
+        precise = [variant for variant in variants if variant.precision == name]
+        fitting = [variant for variant in precise if not targets or variant.target in targets]
+        if named and (not targets or named[0].target in targets or not fitting):
+            return named[0]
+        if precise:
+            return min(fitting or precise, key=lambda variant: (variant.size is not None, variant.target != "any"))
         names = [variant.name for variant in variants]
         raise UsageError(
             f"The bundle {self.path.name} has no variant '{name}'; it has {', '.join(names)}."

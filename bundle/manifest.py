@@ -24,7 +24,11 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r
 RelativePath = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*$", max_length=200)
 ]
+VariantName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9\-]{0,40}$")]
+NodeName = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 Precision = Literal["fp32", "fp16", "int8"]
+#: How int8's ranges are chosen from what was seen of an activation.
+CalibrationMethod = Literal["min_max", "entropy", "percentile"]
 Target = Literal["any", "cpu", "tensorrt"]
 Score = Annotated[float, Field(ge=0, le=1)]
 Points = Annotated[float, Field(ge=0, le=100)]
@@ -43,20 +47,38 @@ class InputRule(_Model):
     resize: Literal["stretch", "letterbox"] = "stretch"
 
 
-class Parity(_Model):
-    """How far a variant's graph is from the Paddle model, on real pictures of the validation split.
+class RawDifference(_Model):
+    """How far one of the network's two outputs, before decoding, is from the Paddle model's.
 
-    Differences are over pairs of one label, one from each side, that overlap by an IoU of at least 0.95; boxes are
-    compared in pixels of the graph's input. mAP is of those same pictures. How pairs are found is in ``export.parity``.
+    ``relative_error`` is the length of the difference by the length of Paddle's output (root of the sums of squares),
+    of the picture where it is largest.
+    """
+
+    largest: float = Field(ge=0)
+    mean: float = Field(ge=0)
+    relative_error: float = Field(ge=0)
+
+
+class Parity(_Model):
+    """How far a variant's graph is from the Paddle model on one runtime, on real pictures of the validation split.
+
+    Detections are matched one to one: same picture, same label, IoU at least 0.95, scores within 0.01 (how is in
+    ``detection.agreement``). Differences of scores and boxes are over those pairs; boxes are compared in pixels of the
+    graph's input. mAP is of those same pictures. The tolerances are in ``deploy.compare``.
     """
 
     images: int = Field(ge=1)
     runtime: str
     largest_score_difference: float = Field(ge=0)
     largest_box_difference_px: float = Field(ge=0)
+    mean_score_difference: float | None = Field(None, ge=0)
+    mean_box_difference_px: float | None = Field(None, ge=0)
     matched_share: float = Field(ge=0, le=1, description="share of both sides' detections that have a partner")
     map_paddle: Points | None = None
     map_graph: Points | None = None
+    raw: dict[Literal["scores", "regressions"], RawDifference] = Field(
+        default_factory=dict, description="of the network's outputs, where the runtime shows them"
+    )
 
 
 class Accuracy(_Model):
@@ -72,17 +94,73 @@ class Accuracy(_Model):
     per_class: dict[Label, Points | None]
 
 
+class Size(_Model):
+    """A picture's size in pixels."""
+
+    width: int = Field(ge=16, le=16384)
+    height: int = Field(ge=16, le=16384)
+
+
+class Compared(_Model):
+    """What one way of choosing int8's ranges came to, on training pictures."""
+
+    method: CalibrationMethod
+    ap: Points | None
+
+
+class TradeOff(_Model):
+    """One point of the curve of accuracy against speed: so many layers left in floating point."""
+
+    kept_float: int = Field(ge=0)
+    ap: Points | None
+    ap_small: Points | None
+    latency_ms: float | None = Field(
+        ge=0, description="median of a picture on ONNX Runtime while exporting; None where this machine is no measure"
+    )
+
+
+class Quantization(_Model):
+    """How a graph became int8."""
+
+    activations: Literal["u8 asymmetric", "s8 symmetric"]
+    weight_bits: Literal[7, 8]
+    method: CalibrationMethod
+    images: int = Field(ge=1, description="training pictures the ranges were measured on")
+    compared: list[Compared] = Field(default_factory=list, max_length=10)
+    compared_images: int = Field(0, ge=0, description="training pictures the methods were compared on")
+    warnings: list[str] = Field(default_factory=list, max_length=100)
+    fp32_latency_ms: float | None = Field(None, ge=0, description="of fp32, beside the trade-off's, in the same rounds")
+    trade_off: list[TradeOff] = Field(default_factory=list, max_length=100)
+
+
 class Variant(_Model):
     """One graph of the bundle."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9\-]{0,40}$")]
+    name: VariantName
     precision: Precision
     target: Target = "any"
+    size: Size | None = Field(None, description="of the graph's input, where it is not the manifest's")
+    any_size: bool = Field(False, description="whether the graph takes pictures of other sizes too")
     file: RelativePath
     sha256: Sha256
     bytes: int = Field(ge=1, le=2**31)
-    parity: Parity | None = None
+    kept_float: list[NodeName] = Field(
+        default_factory=list, max_length=10_000, description="nodes that compute in fp32 where the others do not"
+    )
+    quantization: Quantization | None = None
+    parity: Parity | None = Field(None, description="on ONNX Runtime, on the processor")
+    parity_elsewhere: list[Parity] = Field(
+        default_factory=list, max_length=20, description="on the other runtimes of the machine that exported it"
+    )
     accuracy: Accuracy | None = None
+
+
+class LeftOut(_Model):
+    """A variant that was asked for and is not in the bundle."""
+
+    name: VariantName
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+    quantization: Quantization | None = Field(None, description="how far it came")
 
 
 class MadeBy(_Model):
@@ -108,7 +186,14 @@ class Manifest(_Model):
     nms_iou: Score
     max_detections: int = Field(ge=1, le=10_000)
     variants: list[Variant] = Field(min_length=1, max_length=100)
+    left_out: list[LeftOut] = Field(default_factory=list, max_length=100)
     made_by: MadeBy
+
+    def at_size_of(self, variant: Variant) -> Manifest:
+        """What this manifest says, at the size of one of its variants where that has its own."""
+        if variant.size is None:
+            return self
+        return self.model_copy(update={"input": self.input.model_copy(update=variant.size.model_dump())})
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:

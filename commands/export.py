@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -38,14 +39,34 @@ def export() -> None:
     type=Choice(MODELS),
     help="Which; several times for several.  [default: all]",
 )
+@click.option(
+    "--input",
+    "inputs",
+    metavar="WxH,...",
+    help="Sizes of the graphs, 'dynamic' for one that takes all; the usual first.  [default: the recipe's]",
+)
+@click.option(
+    "--max-map-drop",
+    type=click.FloatRange(0, 100),
+    help="Points of mAP that a graph may lose to fp32.  [default: the recipe's, 0.5]",
+)
 @overrides_option
 @runs_option
 @device_option
 @events_option
 def onnx(
-    recipe: Path, models: tuple[str, ...], overrides: tuple[str, ...], runs: Path, device: str | None, as_json: bool
+    recipe: Path,
+    models: tuple[str, ...],
+    inputs: str | None,
+    max_map_drop: float | None,
+    overrides: tuple[str, ...],
+    runs: Path,
+    device: str | None,
+    as_json: bool,
 ) -> None:
-    """Export to ONNX, fp32 and int8 as the recipe says, and check each graph against Paddle.
+    """Export to ONNX in the recipe's precisions, and check each graph against Paddle.
+
+    A graph that loses more accuracy than allowed keeps its costliest layers in fp32, or is left out.
 
     RECIPE is a YAML file or the folder of a run. Models that are not trained yet are trained first.
     """
@@ -53,7 +74,12 @@ def onnx(
 
     wanted = tuple(dict.fromkeys(models)) or MODELS
     goals = [f"export-{model}" for model in wanted]
-    checked, folder = run_to(goals, recipe, with_device(overrides, device), runs, as_json)
+    changes = with_device(overrides, device)
+    if inputs is not None:
+        changes += (f"export.inputs={json.dumps([size.strip() for size in inputs.split(',')])}",)
+    if max_map_drop is not None:
+        changes += (f"export.max_map_drop={max_map_drop}",)
+    checked, folder = run_to(goals, recipe, changes, runs, as_json)
     from ..flow.progress import write_json_event
     from ..flow.stages import bundle_path
 
@@ -129,22 +155,21 @@ def trt(
     from ..flow.progress import choose_style, progress, write_json_event
 
     with open_bundle(bundle) as opened, progress(choose_style(as_json)) as reporter:
-        rule = opened.manifest.input
-        options = build_options(
-            (rule.width, rule.height),
-            batches=tuple(map(parse_batch, batches)),
-            sizes=tuple(map(parse_size, sizes)),
-            workspace_mib=workspace,
-            optimization_level=level,
-            tf32=tf32,
-            version_compatible=version_compatible,
-            hardware_compatibility=_HARDWARE[hardware],
-            dla_core=dla,
-        )
-        engines = [
-            ensure_engine(opened, variant, options, builder=builder, force=force, report=reporter)
-            for variant in choose_variants(opened, variants)
-        ]
+        engines = []
+        for variant in choose_variants(opened, variants):
+            rule = opened.manifest.at_size_of(variant).input
+            options = build_options(
+                (rule.width, rule.height),
+                batches=tuple(map(parse_batch, batches)),
+                sizes=tuple(map(parse_size, sizes)),
+                workspace_mib=workspace,
+                optimization_level=level,
+                tf32=tf32,
+                version_compatible=version_compatible,
+                hardware_compatibility=_HARDWARE[hardware],
+                dla_core=dla,
+            )
+            engines.append(ensure_engine(opened, variant, options, builder=builder, force=force, report=reporter))
     for engine in engines:
         path, record = str(engine.place.engine), engine.record
         if as_json:

@@ -12,13 +12,10 @@ from ..bundle.loader import Bundle
 from ..bundle.manifest import Manifest, Variant
 from ..core.errors import TemperError
 from ..core.events import Reporter, silent
+from .compare import TOLERANCES, different_in_batch
 from .runtimes.base import RawOutput, Runtime
 from .runtimes.contract import image_shape
 from .runtimes.load import DEFAULT_RUNTIME, RUNTIMES, absences, load_runtime, runtime_kind
-
-#: A picture in a batch of two must give what it gives alone, but for the order of floating-point sums.
-SCORE_TOLERANCE = 1e-4
-BOX_TOLERANCE_PX = 0.05
 
 
 @dataclass(frozen=True)
@@ -120,30 +117,15 @@ def answer_faults(answer: RawOutput, manifest: Manifest) -> list[str]:
     return list(dict.fromkeys(faults))
 
 
-def same_answer(first: RawOutput, second: RawOutput, score_floor: float) -> bool:
-    """Whether two answers for one picture ([1, ...] each) agree, row by row in any order, within the tolerances.
-
-    Rows within the tolerance of the floor, or of the lowest score where an answer is full, may be in one answer only.
-    """
-    rows = first.scores.shape[1]
-    counts = int(first.count[0]), int(second.count[0])
-    cut = max(
-        [score_floor] + [float(a.scores[0, -1]) for a, n in zip((first, second), counts, strict=True) if n == rows]
-    )
-    return _found_in(first, second, cut) and _found_in(second, first, cut)
-
-
 def _variant_fault(bundle: Bundle, variant: Variant, name: str, threads: int | None, report: Reporter) -> str | None:
-    manifest = bundle.manifest
+    manifest = bundle.manifest.at_size_of(variant)
     pictures = check_pictures(manifest)
     runtime: Runtime = load_runtime(name, bundle, variant, threads=threads, report=report)
     try:
-        both = runtime.infer(pictures)
+        closeness = TOLERANCES[variant.precision].batch
+        both, different = different_in_batch(runtime, pictures, manifest.score_floor, closeness)
         faults = answer_faults(both, manifest)
-        for row in range(len(pictures)):
-            alone = runtime.infer(pictures[row : row + 1])
-            if not same_answer(alone, row_of(both, row), manifest.score_floor):
-                faults.append(f"picture {row + 1} of a batch of 2 gets another answer than alone")
+        faults += [f"picture {row + 1} of a batch of 2 gets another answer than alone" for row in different]
     finally:
         runtime.close()
     return _sentence(variant, name, faults)
@@ -151,19 +133,3 @@ def _variant_fault(bundle: Bundle, variant: Variant, name: str, threads: int | N
 
 def _sentence(variant: Variant, runtime: str, faults: Sequence[str]) -> str | None:
     return f"Variant '{variant.name}' breaks the contract on {runtime}: {'; '.join(faults)}." if faults else None
-
-
-def row_of(answer: RawOutput, row: int) -> RawOutput:
-    """One picture's part of a batch's answer, as an answer for one picture ([1, ...] each)."""
-    part = slice(row, row + 1)
-    return RawOutput(answer.boxes[part], answer.scores[part], answer.labels[part], answer.count[part])
-
-
-def _found_in(first: RawOutput, second: RawOutput, cut: float) -> bool:
-    """Whether every row of ``first`` that is clear of ``cut`` has its like in ``second``."""
-    n, m = int(first.count[0]), int(second.count[0])
-    clear = first.scores[0, :n] > cut + SCORE_TOLERANCE
-    scores = np.abs(first.scores[0, :n, None] - second.scores[0, None, :m]) <= SCORE_TOLERANCE
-    boxes = np.abs(first.boxes[0, :n, None] - second.boxes[0, None, :m]).max(axis=-1, initial=0) <= BOX_TOLERANCE_PX
-    labels = first.labels[0, :n, None] == second.labels[0, None, :m]
-    return bool((scores & boxes & labels).any(axis=1)[clear].all())

@@ -18,7 +18,7 @@ from ..detection.detections import Detections, Status
 from ..detection.images import ResizeRule, decode_image
 from .runtimes.base import RawOutput, Runtime
 from .runtimes.contract import image_shape
-from .runtimes.load import DEFAULT_RUNTIME, load_runtime
+from .runtimes.load import DEFAULT_RUNTIME, load_runtime, runtime_kind
 
 #: Where the time of a call went: milliseconds by stage (``decode``, ``preprocess``, ``infer``, ``postprocess``, and
 #: ``end_to_end``, which is the whole call, timed on its own).
@@ -56,7 +56,7 @@ class BundleDetector:
     """
 
     def __init__(self, bundle: Bundle, variant: Variant, runtime: Runtime) -> None:
-        manifest = bundle.manifest
+        manifest = bundle.manifest.at_size_of(variant)
         self.bundle = bundle
         self.variant = variant
         self.runtime = runtime
@@ -128,7 +128,7 @@ class BundleDetector:
 
     def warm_up(self) -> None:
         """Run one black picture, so that the first real one does not pay for what runtimes do once."""
-        self.runtime.infer(np.zeros((1, *image_shape(self.bundle.manifest)), np.uint8))
+        self.runtime.infer(np.zeros((1, *image_shape(self.bundle.manifest.at_size_of(self.variant))), np.uint8))
 
     def to_input(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A picture of any size at the graph's size, by the bundle's rule.
@@ -164,7 +164,7 @@ def open_detector(
 
     Args:
         bundle: opened.
-        variant: name or precision; None takes fp32 if the bundle has it, otherwise the first.
+        variant: name or precision; None takes fp32 if the bundle has it, otherwise the first that the runtime is for.
         runtime: name in the runtimes' registry.
         threads: of the runtime; None lets it choose.
         report: hears of an engine that has to be built first.
@@ -173,11 +173,13 @@ def open_detector(
         UsageError: if there is no such variant or runtime.
         TemperError: if the graph does not load or breaks the contract.
     """
-    there = bundle.manifest.variants
+    targets = runtime_kind(runtime).targets
     if variant is None:
-        chosen = bundle.variant("fp32") if any(v.precision == "fp32" for v in there) else there[0]
+        there = bundle.manifest.variants
+        for_all = [one for one in there if one.precision == "fp32"] + [one for one in there if one.target in targets]
+        chosen = (for_all or there)[0]
     else:
-        chosen = bundle.variant(variant)
+        chosen = bundle.variant(variant, targets)
     return BundleDetector(bundle, chosen, load_runtime(runtime, bundle, chosen, threads=threads, report=report))
 
 

@@ -11,6 +11,7 @@ from ..detection.images import ResizeRule
 from .recipe_detectors import ModelSection
 from .recipe_distillation import DistillationSection
 from .recipe_section import Fraction, Section
+from .recipe_sizes import DYNAMIC, STEP, parse_sizes
 from .recipe_training import TrainingSection
 
 Share = Annotated[int, Field(ge=0, le=1000)]
@@ -71,10 +72,25 @@ class InputSection(Section):
 class ExportSection(Section):
     """What becomes of the trained models."""
 
-    precisions: tuple[Literal["fp32", "int8"], ...] = Field(
-        ("fp32", "int8"), min_length=1, description="one graph each"
+    precisions: tuple[Literal["fp32", "fp16", "int8", "int8-trt"], ...] = Field(
+        ("fp32", "int8"), min_length=1, description="one graph each; 'int8' for processors, 'int8-trt' for TensorRT"
+    )
+    inputs: tuple[str, ...] = Field(
+        (), description="sizes of the graphs, 'WIDTHxHEIGHT' or 'dynamic', the usual first; none: that of 'input'"
     )
     calibration_images: int = Field(128, ge=1, le=10_000, description="training pictures that set the ranges of int8")
+    calibration: Literal["auto", "min_max", "entropy", "percentile"] = Field(
+        "auto", description="how int8's ranges are chosen; 'auto' compares all on training pictures and keeps the best"
+    )
+    max_map_drop: float = Field(
+        0.5,
+        ge=0,
+        le=100,
+        description="points of mAP that a graph may lose to fp32; int8 keeps layers in fp32 to hold it",
+    )
+    max_small_drop: float = Field(
+        1.0, ge=0, le=100, description="points of mAP of small defects (up to 32 x 32 pixels) that it may lose"
+    )
     score_floor: Fraction = Field(DecodeSettings.score_floor, description="detections below it are never told")
     nms_iou: Fraction = Field(
         DecodeSettings.nms_iou, description="overlap from which two boxes of a class are one defect"
@@ -86,6 +102,12 @@ class ExportSection(Section):
     parity_images: int = Field(
         32, ge=1, le=10_000, description="validation pictures that compare Paddle with the graph"
     )
+
+    @field_validator("inputs")
+    @classmethod
+    def _sizes(cls, inputs: tuple[str, ...]) -> tuple[str, ...]:
+        parse_sizes(inputs, (STEP, STEP))
+        return inputs
 
     def decode_settings(self) -> DecodeSettings:
         """The same settings, as detection knows them."""
@@ -146,6 +168,16 @@ class Recipe(Section):
             raise ValueError(
                 f"distillation.features is cached, but {reason}, so the teacher has to be run in every step; set it to "
                 "auto or live"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sizes_fit_detectors(self) -> Recipe:
+        bound = [name for name in ("teacher", "student") if getattr(self, name).detector != "retinanet"]
+        if DYNAMIC in self.export.inputs and bound:
+            raise ValueError(
+                f"export.inputs has '{DYNAMIC}', and the network of a {getattr(self, bound[0]).detector} is bound to "
+                "the size it is exported at; name sizes instead, for example 640x480"
             )
         return self
 

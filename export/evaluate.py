@@ -1,4 +1,4 @@
-"""An exported graph on a data set, before there is a bundle around it."""
+"""A graph on a data set, whether there is a bundle around it yet or not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..deploy.runtimes.onnxruntime import OnnxRuntime
+from ..deploy.runtimes.base import Runtime
+from ..deploy.runtimes.load import DEFAULT_RUNTIME, open_graph
 from ..detection.detections import Detections
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def no_progress(done: int, total: int) -> None:
 def graph_detections(
     graph: Path, store: PictureStore, rows: Iterable[int] | None = None, progress: Progress = no_progress
 ) -> list[Detections]:
-    """What a graph finds on the pictures of a store, one at a time, as on the line.
+    """What a graph finds on the pictures of a store, on ONNX Runtime; see :func:`runtime_detections`.
 
     Args:
         graph: an ONNX file with the contract of ``docs/architecture.md``.
@@ -33,32 +34,42 @@ def graph_detections(
         rows: which of them; all if not given.
         progress: called after every picture.
 
+    Raises:
+        TemperError: if the graph does not load or run, or a picture cannot be read.
+    """
+    runtime = open_graph(DEFAULT_RUNTIME, graph)
+    try:
+        return runtime_detections(runtime, store, range(len(store.data)) if rows is None else rows, progress)
+    finally:
+        runtime.close()
+
+
+def runtime_detections(
+    runtime: Runtime, store: PictureStore, rows: Iterable[int], progress: Progress = no_progress
+) -> list[Detections]:
+    """What a loaded graph finds on the pictures of a store, one at a time, as on the line.
+
+    Args:
+        runtime: has the graph.
+        store: pictures at the graph's size.
+        rows: which of them.
+        progress: called after every picture.
+
     Returns:
         One per picture, in order, boxes in pixels of the graph's input.
 
     Raises:
-        TemperError: if the graph does not load or run, or a picture cannot be read.
+        TemperError: if the graph does not run, or a picture cannot be read.
     """
-    chosen = list(range(len(store.data))) if rows is None else list(rows)
+    chosen = list(rows)
     size = (store.rule.width, store.rule.height)
-    runtime = OnnxRuntime(graph)
     found = []
-    try:
-        for done, row in enumerate(chosen, start=1):
-            answer = runtime.infer(store.image(row)[np.newaxis])
-            count = int(answer.count[0])
-            found.append(
-                Detections(
-                    answer.boxes[0, :count],
-                    answer.scores[0, :count],
-                    answer.labels[0, :count],
-                    size,
-                    store.data.samples[row].file_name,
-                )
-            )
-            progress(done, len(chosen))
-    finally:
-        runtime.close()
+    for done, row in enumerate(chosen, start=1):
+        answer = runtime.infer(store.image(row)[np.newaxis])
+        count = int(answer.count[0])
+        boxes, scores, labels = answer.boxes[0, :count], answer.scores[0, :count], answer.labels[0, :count]
+        found.append(Detections(boxes, scores, labels, size, store.data.samples[row].file_name))
+        progress(done, len(chosen))
     return found
 
 

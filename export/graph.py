@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,8 @@ from .. import __version__
 from ..core.errors import TemperError
 from ..detection.decode import BoxCoding, DecodeSettings
 from ..distill.detectors.normalise import Normalisation
+from .anchors_in_graph import Cells, padded_side, picture_sides
+from .names import name_network
 from .onnx_build import OPSET, GraphBuilder, int64
 from .tail import add_tail
 
@@ -35,6 +38,10 @@ def build_graph(
     normalisation: Normalisation,
     settings: DecodeSettings,
     labels: Sequence[str],
+    *,
+    name: str = "",
+    padded: tuple[int, int] | None = None,
+    cells: Cells | None = None,
 ) -> onnx.ModelProto:
     """Put cast, normalisation, network, decoding, NMS and packing into one graph.
 
@@ -48,6 +55,10 @@ def build_graph(
         normalisation: what the network was trained on.
         settings: thresholds and limits of the tail.
         labels: the classes' names, kept in the file's metadata.
+        name: of the model, for the metadata.
+        padded: width and height that the network was traced at, where the picture is smaller.
+        cells: the anchors of a place: makes a graph that takes every size, of a network that does. ``size`` is then of
+            the smallest picture that has as many places as there are candidates.
 
     Returns:
         A checked model with the contract of ``docs/architecture.md``.
@@ -62,9 +73,9 @@ def build_graph(
     if len(network.graph.input) != 1 or len(network.graph.output) != 2:
         raise ValueError("the network must have one input and two outputs")
     scores, regressions = (output.name for output in network.graph.output)
-    before = _input_nodes(network, size, channels, normalisation)
-    after = add_tail(scores, regressions, coding, classes, size, settings)
-    width, height = size
+    before = _input_nodes(network, channels, normalisation, _Padding(size, padded, cells is not None))
+    after = add_tail(scores, regressions, coding, classes, size, settings, cells)
+    width, height = size if cells is None else ("width", "height")
     shape = ["batch", height, width] if channels == "grey" else ["batch", height, width, 3]
     rows = settings.max_detections
     graph = helper.make_graph(
@@ -83,7 +94,7 @@ def build_graph(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="temper", producer_version=__version__
     )
     model.ir_version = 8  # what opset 17 came with, so that older runtimes read the file
-    helper.set_model_props(model, _metadata(labels, size, channels, settings))
+    helper.set_model_props(model, _metadata(name, labels, None if cells else size, channels, settings))
     return checked(model)
 
 
@@ -101,13 +112,37 @@ def checked(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def sort_nodes(graph: onnx.GraphProto) -> None:
+    """Put every node behind the ones whose outputs it reads, the order otherwise kept; tools append.
+
+    Raises:
+        ValueError: if nodes read each other in a circle.
+    """
+    ready = {"", *(tensor.name for tensor in graph.initializer), *(value.name for value in graph.input)}
+    order: list[onnx.NodeProto] = []
+    waiting = [onnx.NodeProto.FromString(node.SerializeToString()) for node in graph.node]
+    while waiting:
+        later = []
+        for node in waiting:
+            if ready.issuperset(node.input):
+                order.append(node)
+                ready.update(node.output)
+            else:
+                later.append(node)
+        if len(later) == len(waiting):
+            raise ValueError(f"nothing makes what {later[0].name} reads before it")
+        waiting = later
+    del graph.node[:]
+    graph.node.extend(order)
+
+
 def _metadata(
-    labels: Sequence[str], size: tuple[int, int], channels: Channels, settings: DecodeSettings
+    name: str, labels: Sequence[str], size: tuple[int, int] | None, channels: Channels, settings: DecodeSettings
 ) -> dict[str, str]:
     """What the file says of itself, should it ever be met without its bundle."""
     values: dict[str, Any] = {
         "labels": list(labels),
-        "input": {"width": size[0], "height": size[1], "channels": channels},
+        "input": {"width": size[0] if size else None, "height": size[1] if size else None, "channels": channels},
         "decode": {
             "score_floor": settings.score_floor,
             "nms_iou": settings.nms_iou,
@@ -115,8 +150,17 @@ def _metadata(
             "max_detections": settings.max_detections,
         },
     }
-    texts = {f"temper.{name}": json.dumps(value, ensure_ascii=False) for name, value in values.items()}
-    return {"temper.version": __version__, **texts}
+    texts = {f"temper.{key}": json.dumps(value, ensure_ascii=False) for key, value in values.items()}
+    plain = {"model": name, "precision": "fp32", "opset": str(OPSET), "version": __version__}
+    return {**{f"temper.{key}": value for key, value in plain.items()}, **texts}
+
+
+def say_precision(model: onnx.ModelProto, precision: str) -> onnx.ModelProto:
+    """Let a model's metadata say which precision it has; gives the model."""
+    texts = {entry.key: entry.value for entry in model.metadata_props}
+    del model.metadata_props[:]
+    helper.set_model_props(model, {**texts, "temper.precision": precision})
+    return model
 
 
 def _copy_as_network(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -133,24 +177,36 @@ def _copy_as_network(model: onnx.ModelProto) -> onnx.ModelProto:
     del graph.input[:]
     graph.input.extend(inputs)
     del graph.value_info[:]
-    names = {tensor.name: f"{NETWORK}/{tensor.name}" for tensor in graph.initializer}
-    names.update({value.name: f"{NETWORK}/{value.name}" for value in graph.input})
-    counts: dict[str, int] = {}
-    for node in graph.node:
-        number = counts[node.op_type] = counts.get(node.op_type, -1) + 1
-        node.name = f"{NETWORK}/{node.op_type}_{number}"
-        node.doc_string = ""
-        names.update({output: f"{node.name}:{i}" for i, output in enumerate(node.output) if output})
-    for node in graph.node:
-        node.input[:] = [names[name] if name else "" for name in node.input]
-        node.output[:] = [names[name] if name else "" for name in node.output]
-    for named in (*graph.initializer, *graph.input, *graph.output):
-        named.name = names[named.name]
+    name_network(graph, NETWORK)
     return copy
 
 
+@dataclass(frozen=True)
+class _Padding:
+    """How a picture of ``size`` becomes one the network takes."""
+
+    size: tuple[int, int]
+    padded: tuple[int, int] | None
+    any_size: bool
+
+    def apply(self, builder: GraphBuilder, values: str) -> str:
+        """Zeros, which are the mean, on the right and below, where they are needed."""
+        if self.any_size:
+            sides = picture_sides(builder)
+            more = [
+                builder.op("Sub", f"{name}_padding", padded_side(builder, side, name), side)
+                for name, side in zip(("height", "width"), sides, strict=True)
+            ]
+            none = builder.constant("no_padding", int64(0, 0, 0, 0, 0, 0))
+            return builder.op("Pad", "pad", values, builder.op("Concat", "padding", none, *more, axis=0))
+        if self.padded in (None, self.size):
+            return values
+        right, below = (wide - narrow for wide, narrow in zip(self.padded, self.size, strict=True))
+        return builder.op("Pad", "pad", values, builder.constant("padding", int64(0, 0, 0, 0, 0, 0, below, right)))
+
+
 def _input_nodes(
-    network: onnx.ModelProto, size: tuple[int, int], channels: Channels, normalisation: Normalisation
+    network: onnx.ModelProto, channels: Channels, normalisation: Normalisation, padding: _Padding
 ) -> GraphBuilder:
     """Nodes from ``image`` to the network's input, folding what can be folded into its first convolution.
 
@@ -175,7 +231,7 @@ def _input_nodes(
         else:
             values = builder.op("Concat", "to_three_channels", values, values, values, axis=1)
     folds_channels = channels == "grey" and equal and first is not None
-    centred = builder.op("Sub", "subtract_mean", values, builder.constant("mean", mean))
+    centred = padding.apply(builder, builder.op("Sub", "subtract_mean", values, builder.constant("mean", mean)))
     if first is not None:
         _fold_first_convolution(network, first, std, sum_channels=folds_channels)
         _rename_input(network, source.name, centred)

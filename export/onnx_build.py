@@ -11,6 +11,8 @@ from onnx import helper, numpy_helper
 
 #: The operator set of every graph Temper writes; what paddle2onnx was seen to write well.
 OPSET = 17
+#: Begins the names of a traced network's tensors that are what backbone and neck give.
+FEATURES = "features"
 
 
 class GraphBuilder:

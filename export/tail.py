@@ -10,10 +10,13 @@ import numpy as np
 from onnx import TensorProto
 
 from ..detection.decode import MAX_LOG_SCALE, MIN_SIDE_PX, BoxCoding, DecodeSettings
+from .anchors_in_graph import Cells, Places, constant_places, places_of_any_size
 from .onnx_build import GraphBuilder, int64
 
 #: Prefix of the tail's nodes; what begins so stays in floating point when a graph is quantised.
 TAIL = "tail"
+#: The nodes that read the network's scores and its regressions, as their first input.
+RAW_READERS = (f"{TAIL}/best_score", f"{TAIL}/candidate_regressions")
 
 
 def add_tail(
@@ -23,6 +26,7 @@ def add_tail(
     classes: int,
     size: tuple[int, int],
     settings: DecodeSettings,
+    cells: Cells | None = None,
 ) -> GraphBuilder:
     """Nodes from the network's outputs to the graph's.
 
@@ -33,6 +37,7 @@ def add_tail(
         classes: how many there are.
         size: width and height of the graph's picture; boxes are clipped to it.
         settings: thresholds and limits.
+        cells: the anchors of a place, of a graph that takes every size; ``coding`` and ``size`` are then one of them.
 
     Returns:
         The nodes; they end in the tensors ``boxes``, ``scores``, ``labels`` and ``count``.
@@ -40,7 +45,8 @@ def add_tail(
     builder = GraphBuilder(TAIL)
     candidates = min(settings.candidates, len(coding.references))
     chosen, class_scores = _candidates(builder, scores, candidates)
-    boxes = _decode(builder, regressions, chosen, coding, size)
+    places = constant_places(builder, coding, size) if cells is None else places_of_any_size(builder, cells)
+    boxes = _decode(builder, regressions, chosen, places)
     class_scores = _drop_empty(builder, boxes, class_scores)
     kept = _suppress(builder, boxes, class_scores, settings)
     _pack(builder, boxes, kept, candidates, classes * candidates, settings.max_detections)
@@ -57,24 +63,19 @@ def _candidates(builder: GraphBuilder, scores: str, candidates: int) -> tuple[st
     return chosen, builder.op("Transpose", "scores_by_class", by_location, perm=[0, 2, 1])
 
 
-def _decode(builder: GraphBuilder, regressions: str, chosen: str, coding: BoxCoding, size: tuple[int, int]) -> str:
+def _decode(builder: GraphBuilder, regressions: str, chosen: str, places: Places) -> str:
     """Boxes float32 [B, k, 4] of the chosen locations, clipped to the picture."""
     numbers = builder.op("GatherND", "candidate_regressions", regressions, chosen, batch_dims=1)
     row = builder.op("Squeeze", "candidate_rows", chosen, "tail/last_axis")
-    references = np.asarray(coding.references, np.float32)
-    if coding.kind == "point_distances":
-        points = builder.constant("points", np.concatenate([references, references], axis=1))
+    if places.points is not None:
         signs = builder.constant("signs", np.array([-1, -1, 1, 1], np.float32))
         offsets = builder.op("Mul", "signed_distances", numbers, signs)
-        boxes = builder.op("Add", "boxes", builder.op("Gather", "candidate_points", points, row, axis=0), offsets)
+        points = builder.op("Gather", "candidate_points", places.points, row, axis=0)
+        boxes = builder.op("Add", "boxes", points, offsets)
     else:
-        sizes = references[:, 2:] - references[:, :2]
-        halves = np.float32(0.5) * sizes
-        centre = builder.op(
-            "Gather", "anchor_centres", builder.constant("centres", references[:, :2] + halves), row, axis=0
-        )
-        extent = builder.op("Gather", "anchor_sizes", builder.constant("sizes", sizes), row, axis=0)
-        half = builder.op("Gather", "anchor_half_sizes", builder.constant("half_sizes", halves), row, axis=0)
+        centre = builder.op("Gather", "anchor_centres", places.centres, row, axis=0)
+        extent = builder.op("Gather", "anchor_sizes", places.sizes, row, axis=0)
+        half = builder.op("Gather", "anchor_half_sizes", places.half_sizes, row, axis=0)
         split = builder.constant("split", int64(2, 2))
         shift, log_scale = builder.op2("Split", "shift_and_scale", numbers, split, axis=2)
         centre = builder.op("Add", "centres_moved", centre, builder.op("Mul", "shift_in_pixels", shift, extent))
@@ -88,8 +89,7 @@ def _decode(builder: GraphBuilder, regressions: str, chosen: str, coding: BoxCod
         upper_left = builder.op("Sub", "upper_left", centre, half)
         lower_right = builder.op("Add", "lower_right", centre, half)
         boxes = builder.op("Concat", "boxes", upper_left, lower_right, axis=2)
-    limits = builder.constant("picture_limits", np.array([*size, *size], np.float32))
-    boxes = builder.op("Min", "boxes_below_limits", boxes, limits)
+    boxes = builder.op("Min", "boxes_below_limits", boxes, places.limits)
     return builder.op("Max", "boxes_clipped", boxes, builder.constant("zero", np.array(0, np.float32)))
 
 

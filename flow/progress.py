@@ -31,6 +31,7 @@ TITLES = {
     "export-teacher": "Export teacher",
     "export-student": "Export student",
     "export-distilled": f"Export {in_sentence(distilled_title(()))}",
+    "verify": "Verify",
     "engine": "TensorRT engine",
     "benchmark": "Benchmark",
     "report": "Report",

@@ -179,7 +179,8 @@ def _warn_of_weak_teacher(run: RunFolder, report: Reporter) -> None:
 
 def _export(recipe: Recipe, run: RunFolder, model: str, report: Reporter) -> dict[str, Any]:
     from ..distill.training.job import WEIGHTS_NAME
-    from ..export.export import ExportJob, export_model
+    from ..export.export import export_model
+    from ..export.job import ExportJob
 
     data = run.record("data")
     assert data is not None
@@ -195,9 +196,19 @@ def _export(recipe: Recipe, run: RunFolder, model: str, report: Reporter) -> dic
         validation=data_split(recipe, run, "val"),
         recipe=without_places(to_plain(recipe)),
         data_sha256=data.result["content_sha256"],
+        test=_test_split(recipe, run),
     )
     manifest = export_model(job, bundle_path(recipe, run, model), report)
-    return {"variants": [variant.model_dump(mode="json") for variant in manifest.variants]}
+    return {
+        name: [entry.model_dump(mode="json") for entry in entries]
+        for name, entries in (("variants", manifest.variants), ("left_out", manifest.left_out))
+    }
+
+
+def _test_split(recipe: Recipe, run: RunFolder) -> DataSet | None:
+    """Pictures that nothing is chosen on, where the data has some."""
+    there = (run.stage("data") / DATA_NAME / "annotations" / "test.json").is_file()
+    return data_split(recipe, run, "test") if there else None
 
 
 def _benchmark(recipe: Recipe, run: RunFolder, report: Reporter) -> dict[str, Any]:

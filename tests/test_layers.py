@@ -31,8 +31,8 @@ MAY_IMPORT = {
 }
 
 PADDLE = {"paddle", "ppdet", "paddle2onnx"}
-# measures what distilling costs: the one file of benchmarks that loads Paddle and distill, inside functions
-DISTILL_COST = ROOT / "benchmarks" / "distill_cost.py"
+# what they measure needs networks: the files of benchmarks that load distill and export, inside functions
+NEED_NETWORKS = {ROOT / "benchmarks" / name for name in ("distill_cost.py", "int8_speed.py")}
 # import names of the base dependencies in pyproject.toml
 BASE_LIBRARIES = {
     "click",
@@ -156,7 +156,9 @@ def test_arrows_go_one_way() -> None:
         there = (
             {place_of(found.module)} if place_of(found.module) else {name for name in found.names if name in FOLDERS}
         )
-        allowed = MAY_IMPORT.get(here, set()) | ({"distill"} if path == DISTILL_COST and found.lazy else set())
+        allowed = MAY_IMPORT.get(here, set()) | (
+            {"distill", "export"} if path in NEED_NETWORKS and found.lazy else set()
+        )
         if there - allowed - {here}:
             wrong.append(where(path, found))
     assert not wrong
@@ -194,7 +196,7 @@ def test_paddle_lives_in_distill_and_in_one_file_each_of_export_and_benchmarks()
     wrong = []
     for path, found in IMPORTS:
         inside = path.is_relative_to(ROOT / "distill") or path == ROOT / "export" / "trace.py"
-        if brings_paddle(found) and not inside and not (path == DISTILL_COST and found.lazy):
+        if brings_paddle(found) and not inside and not (path in NEED_NETWORKS and found.lazy):
             wrong.append(where(path, found))
     assert not wrong
 

@@ -20,10 +20,13 @@ STRIDE = 8
 LABELS = ("dark", "bright", "rough")
 
 
-def tiny_network(size: tuple[int, int] = (64, 64), classes: int = len(LABELS), seed: int = 0) -> onnx.ModelProto:
+def tiny_network(
+    size: tuple[int, int] | tuple[str, str] = (64, 64), classes: int = len(LABELS), seed: int = 0
+) -> onnx.ModelProto:
     """What ``trace_network`` writes: image [B, 3, H, W] -> scores [B, A, classes], regressions [B, A, 4].
 
     Even picture surfaces of the mean's grey score below 0.02; spots and edges score higher. Seeded, so always the same.
+    With names in place of its two numbers it takes pictures of every size.
     """
     generator = np.random.default_rng(seed)
     values: dict[str, np.ndarray] = {}
@@ -52,7 +55,9 @@ def tiny_network(size: tuple[int, int] = (64, 64), classes: int = len(LABELS), s
     nodes.append(helper.make_node("Sigmoid", [spread("logits", "class_logits", classes)], ["scores"]))
     spread("regressions", "deltas", 4)
     width, height = size
-    locations = (-(-width // STRIDE)) * (-(-height // STRIDE))
+    locations: int | str = "locations"
+    if isinstance(width, int) and isinstance(height, int):
+        locations = (-(-width // STRIDE)) * (-(-height // STRIDE))
     graph = helper.make_graph(
         nodes,
         "tiny",

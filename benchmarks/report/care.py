@@ -35,6 +35,7 @@ def sentences_of_care(
         *_useless_models(results),
         *_weak_teacher(results),
         *_unlike_graphs(results, benchmark),
+        *_left_out_graphs(results, benchmark),
         *_training_warnings(trainings, titles),
     ]
 
@@ -72,6 +73,16 @@ def _unlike_graphs(results: Sequence[Result], benchmark: BenchmarkRow) -> list[s
         for manifest in (entry.manifest for entry in benchmark.bundles)
         for variant in manifest.variants
         if manifest.name in titles and variant.parity is not None and variant.parity.matched_share < FEW_MATCHED
+    ]
+
+
+def _left_out_graphs(results: Sequence[Result], benchmark: BenchmarkRow) -> list[str]:
+    titles = {result.subject.model: result.title for result in results}
+    return [
+        f"The {in_sentence(titles[manifest.name])} has no {left_out.name} graph: {left_out.reason}."
+        for manifest in (entry.manifest for entry in benchmark.bundles)
+        for left_out in manifest.left_out
+        if manifest.name in titles
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,17 +13,14 @@ from numpy.typing import NDArray
 from ...core.errors import TemperError
 from ...detection.dataset import DataSet, Sample
 from ...detection.detections import Detections, Status
-from ...detection.draw import draw_boxes
+from ...detection.draw import draw_boxes, jpeg_uri
 from ...detection.examples import choose_examples
 from ...detection.images import read_image
 
 #: Pixels that a picture is brought to fit into, so that boxes are legible and the file stays small.
 SHOWN_WIDTH, SHOWN_HEIGHT = 300, 360
-JPEG_QUALITY = 78
 #: The same for pictures at several moments, of which there are many.
 MOMENT_SIDE = 256
-#: A box is a line of one or two pixels: with colours at half resolution it would be grey.
-_FULL_COLOUR = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 #: Rows at most; each has the truth and every model, and all rows together have at most so many pictures.
 EXAMPLES, PANELS = 6, 24
 
@@ -128,13 +124,7 @@ def _shown_size(
 
 
 def _panel(title: str, drawn: NDArray[np.uint8], description: str) -> Panel:
-    written, content = cv2.imencode(
-        ".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, *_FULL_COLOUR]
-    )
-    if not written:
-        raise RuntimeError("OpenCV could not encode a JPEG")
-    uri = "data:image/jpeg;base64," + base64.b64encode(content.tobytes()).decode("ascii")
-    return Panel(title, uri, drawn.shape[1], drawn.shape[0], description)
+    return Panel(title, jpeg_uri(drawn), drawn.shape[1], drawn.shape[0], description)
 
 
 def _in_words(counts: Counter[str]) -> str:

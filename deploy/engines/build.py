@@ -88,9 +88,9 @@ def find_builder(wanted: BuilderName | None = None) -> Builder:
     raise missing
 
 
-def default_options(bundle: Bundle) -> BuildOptions:
-    """Tuned for one picture at a time at the bundle's size, good for a few."""
-    rule = bundle.manifest.input
+def default_options(bundle: Bundle, variant: Variant) -> BuildOptions:
+    """Tuned for one picture at a time at the variant's size, good for a few."""
+    rule = bundle.manifest.at_size_of(variant).input
     return BuildOptions(profiles=make_profiles((), (), (rule.width, rule.height)))
 
 
@@ -127,7 +127,7 @@ def ensure_engine(
     fitting, reasons, last = _look(places, variant, gpu, tool.version, options)
     if fitting is not None and not force:
         return fitting
-    chosen = options or (last.options if last is not None else default_options(bundle))
+    chosen = options or (last.options if last is not None else default_options(bundle, variant))
     reason = "; ".join(reasons) or ("asked for" if force else "there is none yet")
     report(Event("note", STAGE, {"message": f"Building the engine of {variant.name} for {gpu.name}: {reason}."}))
     place = engine_place(bundle, variant, gpu, chosen.hardware_compatibility)
@@ -141,7 +141,8 @@ def choose_variants(bundle: Bundle, names: Sequence[str] = ()) -> list[Variant]:
         UsageError: if there is no such variant, or none that TensorRT takes.
     """
     if names:
-        return list({variant.name: variant for variant in map(bundle.variant, names)}.values())
+        chosen = [bundle.variant(name, TARGETS) for name in names]
+        return list({variant.name: variant for variant in chosen}.values())
     suitable = [variant for variant in bundle.manifest.variants if variant.target in TARGETS]
     if not suitable:
         raise UsageError(f"No variant of {bundle.path.name} is made for TensorRT; all are made for processors.")

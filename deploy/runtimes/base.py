@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,3 +75,18 @@ class Backend(Runtime, Protocol):
     @property
     def outputs(self) -> tuple[TensorInfo, ...]:
         """The graph's outputs."""
+
+
+class FileBackend(Backend, Protocol):
+    """A backend that runs any ONNX file as it is, also one that shows more than the contract's outputs."""
+
+    def tensors(self, inputs: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
+        """Run the graph and give outputs of it by name, whatever they are.
+
+        Args:
+            inputs: what it reads, by name; the first axis of all is the batch.
+            names: of outputs of the graph.
+
+        Raises:
+            TemperError: if the runtime fails, or the graph has no such output.
+        """

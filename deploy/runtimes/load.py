@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from ...bundle.loader import Bundle
-from ...bundle.manifest import Target, Variant
+from ...bundle.manifest import Precision, Target, Variant
 from ...core.errors import MissingDependencyError, TemperError, UsageError, nearest
 from ...core.events import Reporter, silent
 from ...core.files import explain_os_errors
@@ -15,7 +16,7 @@ from ..engines.build import TARGETS as TENSORRT_TARGETS
 from ..engines.build import Engine, ensure_engine
 from ..engines.gpu import current_gpu
 from ..engines.record import engines_folder, read_engine
-from .base import Backend, Runtime
+from .base import Backend, FileBackend, Runtime
 from .contract import CheckedRuntime
 from .onnxruntime import OnnxRuntime, import_onnxruntime
 from .onnxruntime_providers import PROVIDERS, provider_fault
@@ -51,12 +52,14 @@ class RuntimeKind:
         absence: why it cannot be used on this machine, in a sentence, without loading much; None if it can be tried.
         targets: of the variants it is meant for.
         builds: whether the first load may take minutes, because it builds an engine.
+        runs_files: whether it takes any ONNX file, as :func:`open_graph` does.
     """
 
     load: Callable[[GraphToRun], Backend]
     absence: Callable[[], str | None]
     targets: tuple[Target, ...]
     builds: bool = False
+    runs_files: bool = True
 
 
 def load_runtime(
@@ -84,10 +87,28 @@ def load_runtime(
     asked = GraphToRun(bundle, variant, threads, report)
     backend = kind.load(asked)
     try:
-        return CheckedRuntime(backend, bundle.manifest, asked.title)
+        return CheckedRuntime(backend, bundle.manifest.at_size_of(variant), asked.title)
     except BaseException:
         backend.close()
         raise
+
+
+def open_graph(name: str, path: Path, precision: Precision = "fp32", threads: int | None = None) -> FileBackend:
+    """Load an ONNX file that is in no bundle (yet), and that nobody has checked.
+
+    Args:
+        name: a name in :data:`RUNTIMES` whose kind ``runs_files``.
+        path: the file.
+        precision: of the graph.
+        threads: as in :func:`load_runtime`.
+
+    Raises:
+        UsageError: if there is no such runtime, or it runs only what it built from a bundle.
+        TemperError: if the graph does not load.
+    """
+    if not runtime_kind(name).runs_files:
+        raise UsageError(f"'{name}' runs engines that it builds from a bundle, and no file of a graph.")
+    return OpenVino(path, threads) if name == OpenVino.name else OnnxRuntime(path, threads, name, precision)
 
 
 def runtime_kind(name: str) -> RuntimeKind:
@@ -111,7 +132,7 @@ def prepare_runtime(name: str, bundle: Bundle, variant: Variant, batch: int = 1,
     runtime_kind(name)
     if name != TensorRt.name:
         return
-    rule = bundle.manifest.input
+    rule = bundle.manifest.at_size_of(variant).input
     options = ensure_engine(bundle, variant, report=report).record.options
     if options.profile_for(batch, rule.height, rule.width) is None:
         raise UsageError(
@@ -202,5 +223,5 @@ RUNTIMES: dict[str, RuntimeKind] = {
         for name in PROVIDERS
     },
     OpenVino.name: RuntimeKind(_load_openvino, _openvino_absence, CPU_TARGETS),
-    TensorRt.name: RuntimeKind(_load_tensorrt, _tensorrt_absence, TENSORRT_TARGETS, builds=True),
+    TensorRt.name: RuntimeKind(_load_tensorrt, _tensorrt_absence, TENSORRT_TARGETS, builds=True, runs_files=False),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,17 @@ class OnnxRuntime:
 
     def infer(self, images: NDArray[np.uint8]) -> RawOutput:
         """Run the graph; see :class:`~.base.Runtime`."""
+        boxes, scores, labels, count = self.tensors({"image": images}, _OUTPUTS)
+        return RawOutput(boxes, scores, labels, count)
+
+    def tensors(self, inputs: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
+        """Run the graph; see :class:`~.base.FileBackend`."""
         try:
-            boxes, scores, labels, count = self._session.run(_OUTPUTS, {"image": images})
+            return list(self._session.run(list(names), dict(inputs)))
         except Exception as error:  # as above
             raise TemperError(
                 f"ONNX Runtime {self.version} failed on {self._path.name}: {_first_line(error)}."
             ) from error
-        return RawOutput(boxes, scores, labels, count)
 
     def close(self) -> None:
         """Free the session."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -66,13 +67,17 @@ class OpenVino:
 
     def infer(self, images: NDArray[np.uint8]) -> RawOutput:
         """Run the graph; see :class:`~.base.Runtime`."""
+        return RawOutput(*self.tensors({"image": images}, _OUTPUTS))
+
+    def tensors(self, inputs: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
+        """Run the graph; see :class:`~.base.FileBackend`."""
         try:
-            request = self._request(len(images))
-            image = self._openvino.Tensor(np.ascontiguousarray(images), shared_memory=True)
-            request.set_tensor("image", image)
+            request = self._request(len(next(iter(inputs.values()))))
+            for name, values in inputs.items():
+                request.set_tensor(name, self._openvino.Tensor(np.ascontiguousarray(values), shared_memory=True))
             request.infer()
             # copies: the tensors are overwritten by the next call
-            return RawOutput(*(np.array(request.get_tensor(name).data) for name in _OUTPUTS))
+            return [np.array(request.get_tensor(name).data) for name in names]
         except Exception as error:  # as above
             raise TemperError(f"OpenVINO {self.version} failed on {self._path.name}: {_reason(error)}.") from error
 
@@ -86,9 +91,10 @@ class OpenVino:
         request = self._requests.pop(batch, None)
         if request is None:
             model = self._model.clone()
-            shape = model.inputs[0].get_partial_shape()
-            shape[0] = batch
-            model.reshape({"image": shape})
+            shapes = {port.get_any_name(): port.get_partial_shape() for port in model.inputs}
+            for shape in shapes.values():
+                shape[0] = batch
+            model.reshape(shapes)
             compiled = _core(self._openvino).compile_model(model, _DEVICE, self._settings)
             request = compiled.create_infer_request()
             if len(self._requests) >= _MOST_COMPILED:

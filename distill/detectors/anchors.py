@@ -46,6 +46,12 @@ def anchor_grid(size: tuple[int, int], strides: tuple[int, ...], scale: float) -
     return grid
 
 
+def cell_sizes(stride: int, scale: float) -> NDArray[np.float32]:
+    """Widths and heights float32 [K, 2] of the anchors of one place, in the order of :func:`anchor_grid`."""
+    corners = _cell_anchors(stride, scale)
+    return (corners[:, 2:] - corners[:, :2]).astype(np.float32)
+
+
 def _cell_anchors(stride: int, scale: float) -> NDArray[np.float64]:
     cells = []
     for octave in range(SCALES_PER_OCTAVE):

@@ -93,6 +93,14 @@ class Detector(ABC, paddle.nn.Layer):
     def box_coding(self, size: tuple[int, int]) -> BoxCoding:
         """What the regressions mean for an input of ``size`` (width, height)."""
 
+    def anchor_cells(self) -> tuple[tuple[int, NDArray[np.float32]], ...] | None:
+        """Strides of the levels, each with the anchors of one place, float32 [K, 2] widths and heights.
+
+        For a graph that makes its own anchors: those of a place are centred on its column and row, times the stride.
+        None where the network itself is bound to one size, or has no anchors.
+        """
+        return None
+
     def for_deployment(self) -> Detector:
         """What is exported: gives the numbers this detector gives in evaluation mode, perhaps in fewer steps."""
         return self

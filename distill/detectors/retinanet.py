@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...detection.decode import BoxCoding
 from ..paddle_import import paddle
 from ..ranks import shared_normaliser
-from .anchors import anchor_grid, assign
+from .anchors import anchor_grid, assign, cell_sizes
 from .base import Detector, HeadOutputs, Targets
 from .ppdet_bridge import paddle_detection
 from .resnet import STRIDES, build_resnet, output_channels
@@ -117,6 +117,10 @@ class RetinaNet(Detector):
     def box_coding(self, size: tuple[int, int]) -> BoxCoding:
         """See :class:`Detector`."""
         return BoxCoding("anchor_deltas", anchor_grid(size, self.strides, self.anchor_scale))
+
+    def anchor_cells(self) -> tuple[tuple[int, NDArray[np.float32]], ...]:
+        """See :class:`Detector`."""
+        return tuple((stride, cell_sizes(stride, self.anchor_scale)) for stride in self.strides)
 
     def inheritable_prefixes(self) -> tuple[str, ...]:
         """See :class:`Detector`."""

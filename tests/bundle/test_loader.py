@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from plain_bundle import make_plain_bundle
 from temper.bundle import loader
 from temper.bundle.archive import MAX_ENTRIES
-from temper.bundle.loader import open_bundle
+from temper.bundle.loader import Bundle, open_bundle
 from temper.bundle.manifest import Manifest
 from temper.core.errors import TemperError, UsageError
 from temper.core.files import sha256_file
@@ -58,6 +58,15 @@ def test_a_variant_by_name_or_precision(bundle_path: Path) -> None:
     bundle = open_bundle(bundle_path)
     assert bundle.variant("fp32").name == "fp32"
     assert bundle.variant("fp16").name == "fp16-any", "one for any target comes before others"
+    of_tensorrt = bundle.manifest.variants[-1].model_copy(update={"name": "int8-trt", "target": "tensorrt"})
+    of_processors = bundle.variant("int8").model_copy(update={"target": "cpu"})
+    others = [variant for variant in bundle.manifest.variants if variant.name != "int8"]
+    variants = [*others, of_processors, of_tensorrt.model_copy(update={"precision": "int8"})]
+    both = Bundle(bundle.path, bundle.folder, bundle.manifest.model_copy(update={"variants": variants}))
+    assert both.variant("int8").name == "int8"
+    assert both.variant("int8", ("any", "cpu")).name == "int8"
+    assert both.variant("int8", ("any", "tensorrt")).name == "int8-trt", "a runtime gets the int8 that it takes"
+    assert bundle.variant("int8", ("any", "tensorrt")).name == "int8", "told apart by who asks, if there is no other"
     with pytest.raises(UsageError, match=r"no variant 'int4'; it has fp32, int8, fp16-tensorrt, fp16-any"):
         bundle.variant("int4")
 

@@ -28,13 +28,19 @@ VALID: dict[str, Any] = {
             "name": "fp32",
             "precision": "fp32",
             "target": "any",
+            "size": None,
+            "any_size": False,
             "file": "graphs/fp32.onnx",
             "sha256": "a" * 64,
             "bytes": 10,
+            "kept_float": [],
+            "quantization": None,
             "parity": None,
+            "parity_elsewhere": [],
             "accuracy": None,
         }
     ],
+    "left_out": [],
     "made_by": {
         "temper": "0.1.0",
         "role": "student",
@@ -134,6 +140,26 @@ _names = st.from_regex(r"\A[a-z0-9][a-z0-9\-]{0,20}\Z")
 _printable = st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_characters="\x7f")
 _labels = st.lists(st.text(_printable, min_size=1, max_size=20), min_size=1, max_size=6, unique=True)
 _points = st.none() | st.floats(0, 100)
+_methods = st.sampled_from(["min_max", "entropy", "percentile"])
+_milliseconds = st.none() | st.floats(0, 1e5)
+_quantizations = st.fixed_dictionaries(
+    {
+        "activations": st.sampled_from(["u8 asymmetric", "s8 symmetric"]),
+        "weight_bits": st.sampled_from([7, 8]),
+        "method": _methods,
+        "images": st.integers(1, 999),
+        "compared": st.lists(st.fixed_dictionaries({"method": _methods, "ap": _points}), max_size=3),
+        "compared_images": st.integers(0, 999),
+        "warnings": st.lists(st.text(max_size=20), max_size=2),
+        "fp32_latency_ms": _milliseconds,
+        "trade_off": st.lists(
+            st.fixed_dictionaries(
+                {"kept_float": st.integers(0, 99), "ap": _points, "ap_small": _points, "latency_ms": _milliseconds}
+            ),
+            max_size=3,
+        ),
+    }
+)
 _hashes = st.from_regex(r"\A[0-9a-f]{64}\Z")
 _text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 _numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
@@ -141,6 +167,23 @@ _json = st.recursive(
     st.none() | st.booleans() | _numbers | _text,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_text, inner, max_size=3),
     max_leaves=6,
+)
+
+
+_raw = st.fixed_dictionaries(dict.fromkeys(("largest", "mean", "relative_error"), st.floats(0, 1e30)))
+_parities = st.fixed_dictionaries(
+    {
+        "images": st.integers(1, 99),
+        "runtime": st.text(max_size=5),
+        "largest_score_difference": st.floats(0, 1),
+        "largest_box_difference_px": st.floats(0, 1e4),
+        "mean_score_difference": st.none() | st.floats(0, 1),
+        "mean_box_difference_px": st.none() | st.floats(0, 1e4),
+        "matched_share": st.floats(0, 1),
+        "map_paddle": _points,
+        "map_graph": _points,
+        "raw": st.dictionaries(st.sampled_from(["scores", "regressions"]), _raw),
+    }
 )
 
 
@@ -164,20 +207,12 @@ def manifests(draw: st.DrawFn) -> dict[str, Any]:
             "file": f"graphs/{name}.onnx",
             "sha256": draw(_hashes),
             "bytes": draw(st.integers(1, 2**31)),
-            "parity": draw(
-                st.none()
-                | st.fixed_dictionaries(
-                    {
-                        "images": st.integers(1, 99),
-                        "runtime": st.text(max_size=5),
-                        "largest_score_difference": st.floats(0, 1),
-                        "largest_box_difference_px": st.floats(0, 1e4),
-                        "matched_share": st.floats(0, 1),
-                        "map_paddle": _points,
-                        "map_graph": _points,
-                    }
-                )
-            ),
+            "size": draw(st.none() | st.fixed_dictionaries(dict.fromkeys(("width", "height"), st.integers(16, 16384)))),
+            "any_size": draw(st.booleans()),
+            "kept_float": draw(st.lists(st.text(min_size=1, max_size=20), max_size=3)),
+            "quantization": draw(st.none() | _quantizations),
+            "parity": draw(st.none() | _parities),
+            "parity_elsewhere": draw(st.lists(_parities, max_size=2)),
             "accuracy": draw(
                 st.none()
                 | st.fixed_dictionaries(
@@ -191,8 +226,23 @@ def manifests(draw: st.DrawFn) -> dict[str, Any]:
         }
         for name in draw(st.lists(_names, min_size=1, max_size=3, unique=True))
     ]
+    value["left_out"] = draw(
+        st.lists(
+            st.fixed_dictionaries(
+                {"name": _names, "reason": st.text(min_size=1, max_size=20), "quantization": st.none() | _quantizations}
+            ),
+            max_size=2,
+        )
+    )
     value["made_by"]["recipe"] = draw(st.dictionaries(_text, _json))
     return value
+
+
+def test_a_variant_may_have_a_size_of_its_own() -> None:
+    manifest = parse(changed("variants.0.size", {"width": 4096, "height": 1024}))
+    (variant,) = manifest.variants
+    assert manifest.at_size_of(variant).input == manifest.input.model_copy(update={"width": 4096, "height": 1024})
+    assert parse(VALID).at_size_of(parse(VALID).variants[0]) == parse(VALID)
 
 
 @settings(max_examples=60, deadline=None)

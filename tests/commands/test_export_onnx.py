@@ -32,3 +32,31 @@ def test_another_precision_makes_a_new_bundle(run: FinishedRun, capsys: pytest.C
     (bundle,) = events[-1]["bundles"]
     assert [variant.name for variant in open_bundle(Path(bundle)).manifest.variants] == ["fp32", "int8"]
     assert not list(run.path.rglob("*.partial"))
+
+
+def test_sizes_and_the_budget_on_the_command_line(run: FinishedRun, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["export", "onnx", "runs/tiny", "--model", "student", "--set", "export.precisions=[fp32]", "--json"]
+    assert main([*words, "--input", "70x50, dynamic", "--max-map-drop", "0.25"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    manifest = open_bundle(Path(events[-1]["bundles"][0])).manifest
+    assert [(variant.name, variant.any_size) for variant in manifest.variants] == [
+        ("fp32", False),
+        ("fp32-dynamic", True),
+    ]
+    assert (manifest.input.width, manifest.input.height) == (70, 50)
+    assert manifest.made_by.recipe["export"]["max_map_drop"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--input", "200"], "'200' is no size of a picture"),
+        (["--input", "64x64,64x64"], "64x64 is there twice"),
+        (["--max-map-drop", "-1"], "-1.0 is not in the range"),
+    ],
+)
+def test_what_is_no_size_and_no_budget(
+    run: FinishedRun, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
+) -> None:
+    assert main(["export", "onnx", "runs/tiny", *words]) == 2
+    assert sentence in " ".join(capsys.readouterr().err.split())

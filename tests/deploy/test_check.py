@@ -8,7 +8,8 @@ import pytest
 from standin import use_tensorrt
 from temper.bundle.loader import Bundle, open_bundle
 from temper.bundle.manifest import Manifest
-from temper.deploy.check import answer_faults, check_bundle, check_pictures, same_answer
+from temper.deploy.check import answer_faults, check_bundle, check_pictures
+from temper.deploy.compare import TOLERANCES, same_answer
 from temper.deploy.runtimes.base import RawOutput
 from temper.deploy.runtimes.load import load_runtime
 from tiny_bundle import make_tiny_bundle
@@ -104,15 +105,16 @@ def test_faults_of_an_answer_have_names(manifest: Manifest, answer: RawOutput) -
 
 
 def test_same_answer_sees_a_difference(answer: RawOutput) -> None:
+    batch = TOLERANCES["fp32"].batch
     count = int(answer.count[0])
     shuffled = np.concatenate([np.random.default_rng(0).permutation(count), np.arange(count, answer.scores.shape[1])])
     again = replace(
         answer, boxes=answer.boxes[:, shuffled], scores=answer.scores[:, shuffled], labels=answer.labels[:, shuffled]
     )
-    assert same_answer(answer, again, 0.02)
-    assert same_answer(answer, replace(answer, scores=answer.scores + 5e-5), 0.02)
-    assert not same_answer(answer, replace(answer, scores=answer.scores + 2e-4), 0.02)
-    assert not same_answer(answer, replace(answer, boxes=answer.boxes + 0.1), 0.02)
-    assert not same_answer(answer, replace(answer, labels=(answer.labels + 1) % 3), 0.02)
-    assert not same_answer(answer, replace(answer, count=np.array([1], np.int32)), 0.02)
-    assert not same_answer(answer, replace(answer, count=np.array([0], np.int32)), 0.02)
+    assert same_answer(answer, again, 0.02, batch)
+    assert same_answer(answer, replace(answer, scores=answer.scores + 5e-5), 0.02, batch)
+    assert not same_answer(answer, replace(answer, scores=answer.scores + 2e-4), 0.02, batch)
+    assert not same_answer(answer, replace(answer, boxes=answer.boxes + 0.1), 0.02, batch)
+    assert not same_answer(answer, replace(answer, labels=(answer.labels + 1) % 3), 0.02, batch)
+    assert not same_answer(answer, replace(answer, count=np.array([1], np.int32)), 0.02, batch)
+    assert not same_answer(answer, replace(answer, count=np.array([0], np.int32)), 0.02, batch)

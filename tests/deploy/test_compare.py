@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from temper.deploy.compare import TOLERANCES, Comparison, Spread
+from temper.deploy.compare import PADDLE_TOLERANCES, TOLERANCES, Comparison, tolerance_dict
 from temper.deploy.runtimes.base import RawOutput
 
 K = 6
@@ -91,13 +92,13 @@ def test_a_batch_is_compared_picture_by_picture() -> None:
     assert (comparison.pictures, comparison.matched) == (2, 4)
 
 
-def test_spread_keeps_largest_and_mean() -> None:
-    spread = Spread()
-    for part in ([1.0, 3.0], [], [2.0]):
-        spread.add(np.array(part))
-    assert spread.to_dict() == {"largest": 3.0, "mean": 2.0, "values": 3}
-
-
 def test_coarser_numbers_may_be_further_apart() -> None:
     shares = [TOLERANCES[precision].matched_share for precision in ("fp32", "fp16", "int8")]
     assert shares == sorted(shares, reverse=True)
+    for table in (TOLERANCES, PADDLE_TOLERANCES):
+        batches = [table[precision].batch.score for precision in ("fp32", "fp16", "int8")]
+        assert batches == sorted(batches)
+        # for a record: JSON knows no infinity
+        assert all(json.dumps(tolerance_dict(one), allow_nan=False) for one in table.values())
+    errors = [PADDLE_TOLERANCES[precision].relative_error for precision in ("fp32", "fp16", "int8")]
+    assert errors == sorted(errors)

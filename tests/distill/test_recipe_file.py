@@ -97,7 +97,10 @@ def test_an_override_takes_any_value_of_yaml(read: Callable[..., Recipe]) -> Non
         ("input: {width: 50}", "line 5: input.width is 50; it takes a whole number from 32 to 8192, a multiple of 32."),
         ("export: {score_floor: 2}", "line 5: export.score_floor is 2; it takes a number from 0 to 1."),
         ("export: {precisions: []}", "line 5: export.precisions is []; it takes a list of one or more, each "),
-        ("export: {precisions: [fp31]}", "export.precisions.0 is 'fp31'; it takes fp32 or int8. Did you mean 'fp32'?"),
+        (
+            "export: {precisions: [fp31]}",
+            "export.precisions.0 is 'fp31'; it takes fp32, fp16, int8 or int8-trt. Did you mean 'fp32'?",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_line_its_value_and_what_is_right(

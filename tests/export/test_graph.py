@@ -117,8 +117,8 @@ def test_weights_shared_with_another_convolution_are_left_alone() -> None:
     network.graph.node.append(helper.make_node("Identity", ["conv0.weight"], ["second_reader"]))
     model = build_graph(network, tiny_coding(SIZE), len(LABELS), SIZE, "grey", GREY, DecodeSettings(), LABELS)
     held = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    np.testing.assert_array_equal(held["network/conv0.weight"], before["conv0.weight"])
-    assert held["network/conv0.weight/folded"].shape[1] == 1
+    np.testing.assert_array_equal(held["network/conv.weight"], before["conv0.weight"])
+    assert held["network/conv.weight/folded"].shape[1] == 1
 
 
 @pytest.mark.parametrize("channels", ["grey", "rgb"])

@@ -8,6 +8,7 @@ from temper.benchmarks.measurement import AccuracyRow, BenchmarkRow, Measurement
 from temper.benchmarks.report.care import sentences_of_care
 from temper.benchmarks.report.results import ROLE_TITLES, collect_results
 from temper.benchmarks.report.training import TrainingFiles
+from temper.bundle.manifest import LeftOut
 from temper.detection.dataset import DataSet
 
 
@@ -63,3 +64,11 @@ def test_what_a_training_warned_of_is_kept(data: DataSet, tmp_path: Path) -> Non
     }
     said = care(benchmark_row(data, []), trainings, student=30.0)
     assert said == ["Training of the student alone, epoch 1: It may be diverging."]
+
+
+def test_a_graph_that_was_left_out_is_named(data: DataSet) -> None:
+    reason = "its mAP of 28.00 is 2.00 below fp32's, 0.5 are allowed"
+    one = manifest("student", data.labels, ["fp32"])
+    one = one.model_copy(update={"left_out": [LeftOut(name="int8", reason=reason)]})
+    (said,) = care(benchmark_row(data, [one]), student=30.0)
+    assert said == f"The student alone has no int8 graph: {reason}."
