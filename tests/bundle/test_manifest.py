@@ -42,7 +42,10 @@ VALID: dict[str, Any] = {
         "data_sha256": "b" * 64,
         "weights_sha256": "c" * 64,
         "versions": {"onnx": "1.17.0"},
+        "training": None,
     },
+    "golden": None,
+    "card": None,
 }
 
 
