@@ -11,7 +11,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -91,8 +91,8 @@ def require_packed_form(archive: Path, folder: Path, manifest: Manifest, scratch
     scratch.unlink()
     if not same:
         raise TemperError(
-            f"The bundle {archive} was changed, or packed by something else than 'temper bundle pack', and a signed one "
-            "is taken as it was packed alone. Pack the bundle's folder with that command."
+            f"The bundle {archive} was changed, or was not packed by 'temper bundle pack', and a signed file is taken "
+            "only as that command wrote it. Pack the bundle's folder with that command."
         )
 
 
@@ -111,7 +111,7 @@ def extract_bundle(archive: Path, folder: Path, referenced: Callable[[bytes, Pat
     try:
         with (
             _BoundedFile(str(archive)) as file,
-            zipfile.ZipFile(file) as opened,  # type: ignore[arg-type]  # it wants no more of a file than this
+            zipfile.ZipFile(file) as opened,
             explain_os_errors(folder),
         ):
             entries = _entries(opened, archive)

@@ -1,7 +1,7 @@
 """Is a graph's file all there is to it? ONNX lets weights lie in other files, which no hash of the manifest covers.
 
-The file is a protocol buffer. It is walked here with nothing but the field numbers of onnx.proto, so that a device needs
-no further library for it; weights are stepped over, so that large graphs take no longer than small ones.
+The file is a protocol buffer. It is walked here with nothing but the field numbers of onnx.proto, so that a device
+needs no further library for it; weights are stepped over, so that large graphs take no longer than small ones.
 """
 
 from __future__ import annotations

@@ -117,7 +117,9 @@ def read_public_keys(path: Path) -> list[Ed25519PublicKey]:
         except (ValueError, UnsupportedAlgorithm) as error:
             raise TemperError(f"{path} holds a public key that cannot be read. Copy the file again.") from error
         if not isinstance(key, Ed25519PublicKey):
-            raise TemperError(f"{path} holds a public key that is not an Ed25519 one, and bundles are signed with those.")
+            raise TemperError(
+                f"{path} holds a public key that is not an Ed25519 one, and bundles are signed with those."
+            )
         keys.append(key)
     if not keys:
         raise TemperError(

@@ -178,9 +178,7 @@ def _read_keys(public_key: Path | None) -> Sequence[Ed25519PublicKey]:
     return read_public_keys(public_key)
 
 
-def _checked_content(
-    folder: Path, source: Path, keys: Sequence[Ed25519PublicKey]
-) -> tuple[Manifest, Signature | None]:
+def _checked_content(folder: Path, source: Path, keys: Sequence[Ed25519PublicKey]) -> tuple[Manifest, Signature | None]:
     """The manifest in ``folder`` and its signature, once every file it names has been found as it says."""
     manifest_path = folder / MANIFEST_NAME
     if not manifest_path.exists() and not manifest_path.is_symlink():

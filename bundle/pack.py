@@ -46,9 +46,7 @@ def pack_bundle(path: Path, target: Path | None = None, *, force: bool = False) 
     return target
 
 
-def sign_bundle(
-    path: Path, key: Ed25519PrivateKey, signer: str | None = None, *, replace: bool = False
-) -> Signature:
+def sign_bundle(path: Path, key: Ed25519PrivateKey, signer: str | None = None, *, replace: bool = False) -> Signature:
     """Sign a bundle where it lies: its ``signature.json`` is written, or the packed file anew with it.
 
     Args:
@@ -68,8 +66,8 @@ def sign_bundle(
         old = bundle.signature
         if old is not None and old.public_key != signature.public_key and not replace:
             raise TemperError(
-                f"The bundle {path} is signed already, with the key {old.fingerprint[:16]}; put yours in its place with "
-                "--replace."
+                f"The bundle {path} is signed already, with the key {old.fingerprint[:16]}; put yours in its place "
+                "with --replace."
             )
         write_bytes(bundle.folder / SIGNATURE_NAME, signature.to_bytes())
         if bundle.folder != path:

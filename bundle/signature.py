@@ -96,7 +96,9 @@ def parse_signature(content: bytes, source: Path) -> Signature:
     return signature
 
 
-def require_signed(manifest: bytes, signature: Signature | None, source: Path, keys: Sequence[Ed25519PublicKey]) -> None:
+def require_signed(
+    manifest: bytes, signature: Signature | None, source: Path, keys: Sequence[Ed25519PublicKey]
+) -> None:
     """Check a bundle's signature.
 
     Args:
@@ -120,8 +122,8 @@ def require_signed(manifest: bytes, signature: Signature | None, source: Path, k
     if known and public_bytes(key) not in known:
         named = f" by '{signature.signer}'" if signature.signer else ""
         raise TemperError(
-            f"The bundle {source} is signed{named} with the key {signature.fingerprint[:16]}, which is not one of those "
-            "asked for. Take a bundle of the signer you trust, or give the right public key."
+            f"The bundle {source} is signed{named} with the key {signature.fingerprint[:16]}, which is not one of "
+            "those asked for. Take a bundle of the signer you trust, or give the right public key."
         )
     if not _fits(signature, key) or signature.manifest_sha256 != hashlib.sha256(manifest).hexdigest():
         raise TemperError(

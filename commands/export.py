@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from ..core.models import MODELS
-from .options import Choice, Group, device_option, events_option, overrides_option, runs_option, with_device
+from .options import (
+    Choice,
+    Group,
+    device_option,
+    events_option,
+    overrides_option,
+    public_key_option,
+    runs_option,
+    with_device,
+    with_golden,
+)
 
 if TYPE_CHECKING:
     from ..deploy.engines.options import HardwareCompatibility
@@ -38,12 +48,23 @@ def export() -> None:
     type=Choice(MODELS),
     help="Which; several times for several.  [default: all]",
 )
+@click.option(
+    "--golden",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of pictures that the bundle carries with their answers; overrides the recipe.  [default: synthetic]",
+)
 @overrides_option
 @runs_option
 @device_option
 @events_option
 def onnx(
-    recipe: Path, models: tuple[str, ...], overrides: tuple[str, ...], runs: Path, device: str | None, as_json: bool
+    recipe: Path,
+    models: tuple[str, ...],
+    golden: Path | None,
+    overrides: tuple[str, ...],
+    runs: Path,
+    device: str | None,
+    as_json: bool,
 ) -> None:
     """Export to ONNX, fp32 and int8 as the recipe says, and check each graph against Paddle.
 
@@ -53,7 +74,7 @@ def onnx(
 
     wanted = tuple(dict.fromkeys(models)) or MODELS
     goals = [f"export-{model}" for model in wanted]
-    checked, folder = run_to(goals, recipe, with_device(overrides, device), runs, as_json)
+    checked, folder = run_to(goals, recipe, with_golden(with_device(overrides, device), golden), runs, as_json)
     from ..flow.progress import write_json_event
     from ..flow.stages import bundle_path
 
@@ -102,6 +123,7 @@ def onnx(
 @click.option("--dla", type=click.IntRange(0, 15), help="Core of the deep learning accelerator (Jetson).")
 @click.option("--with", "builder", type=Choice(["python", "trtexec"]), help="Builder.  [default: what is there]")
 @click.option("--force", is_flag=True, help="Build even if there is an engine that fits.")
+@public_key_option
 @events_option
 def trt(
     bundle: Path,
@@ -116,6 +138,7 @@ def trt(
     dla: int | None,
     builder: Literal["python", "trtexec"] | None,
     force: bool,
+    public_key: Path | None,
     as_json: bool,
 ) -> None:
     """Build TensorRT engines from BUNDLE's graphs, for the machine this runs on.
@@ -128,7 +151,7 @@ def trt(
     from ..deploy.engines.options import build_options, parse_batch, parse_size
     from ..flow.progress import choose_style, progress, write_json_event
 
-    with open_bundle(bundle) as opened, progress(choose_style(as_json)) as reporter:
+    with open_bundle(bundle, public_key) as opened, progress(choose_style(as_json)) as reporter:
         rule = opened.manifest.input
         options = build_options(
             (rule.width, rule.height),

@@ -12,6 +12,7 @@ from ..bundle.loader import Bundle
 from ..bundle.manifest import Manifest, Variant
 from ..core.errors import TemperError
 from ..core.events import Reporter, silent
+from .golden import replay_golden
 from .runtimes.base import RawOutput, Runtime
 from .runtimes.contract import image_shape
 from .runtimes.load import DEFAULT_RUNTIME, RUNTIMES, absences, load_runtime, runtime_kind
@@ -140,6 +141,9 @@ def _variant_fault(bundle: Bundle, variant: Variant, name: str, threads: int | N
     try:
         both = runtime.infer(pictures)
         faults = answer_faults(both, manifest)
+        replay = replay_golden(bundle, variant, runtime)
+        if replay is not None and replay.fault:
+            return f"Variant '{variant.name}' gives other answers on {name} than at export: {replay.fault}."
         for row in range(len(pictures)):
             alone = runtime.infer(pictures[row : row + 1])
             if not same_answer(alone, row_of(both, row), manifest.score_floor):

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .. import __version__
 from ..bundle.manifest import Accuracy, InputRule, MadeBy, Manifest, Parity, Precision, Variant
-from ..bundle.writer import require_bundle_target, write_bundle
+from ..bundle.writer import require_bundle_target
 from ..core.errors import TemperError
 from ..core.events import Event, Reporter
 from ..core.files import PARTIAL_SUFFIX, explain_os_errors, sha256_file, write_bytes
 from ..detection.metrics import AccuracyFigures, evaluate
 from ..distill.detectors.normalise import normalisation_for
 from .evaluate import Progress, evenly_spaced, graph_detections, in_picture_pixels
+from .finish import finish_bundle
 from .parity import PaddleAnswer, check_parity, paddle_answers, require_parity
 from .thresholds import best_thresholds
 
@@ -55,6 +56,7 @@ class ExportJob:
         validation: pictures that parity and accuracy are measured on.
         recipe: the run's recipe as plain values.
         data_sha256: of the data the model was trained on.
+        training: record of the training, as plain values; None where it is not known.
     """
 
     name: str
@@ -68,6 +70,7 @@ class ExportJob:
     validation: DataSet
     recipe: dict[str, Any]
     data_sha256: str
+    training: dict[str, Any] | None = None
 
 
 def export_model(job: ExportJob, target: Path, report: Reporter) -> Manifest:
@@ -106,8 +109,9 @@ def export_model(job: ExportJob, target: Path, report: Reporter) -> Manifest:
                 f"{job.name} was not exported: int8 is the only precision asked for and it did not hold. "
                 "Add fp32 to the recipe's export.precisions."
             )
-        manifest = _manifest(job, made, thresholds)
-        write_bundle(target, manifest, {graph.precision: graph.graph for graph in made})
+        golden = None if job.export.golden_images is None else Path(job.export.golden_images)
+        graphs: dict[str, Path] = {graph.precision: graph.graph for graph in made}
+        manifest = finish_bundle(target, _manifest(job, made, thresholds), graphs, golden)
     work.note(f"{job.name}: wrote {target} with {' and '.join(graph.precision for graph in made)}")
     return manifest
 
@@ -285,6 +289,7 @@ def _manifest(job: ExportJob, made: Sequence[_Exported], thresholds: dict[str, f
             data_sha256=job.data_sha256,
             weights_sha256=sha256_file(job.weights),
             versions=_versions(),
+            training=job.training,
         ),
     )
 

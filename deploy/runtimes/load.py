@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ...bundle.graph_file import require_self_contained
 from ...bundle.loader import Bundle
 from ...bundle.manifest import Target, Variant
 from ...core.errors import MissingDependencyError, TemperError, UsageError, nearest
@@ -82,6 +83,7 @@ def load_runtime(
     if threads is not None and threads < 1:
         raise UsageError(f"A runtime needs at least 1 thread; {threads} were asked for.")
     asked = GraphToRun(bundle, variant, threads, report)
+    require_self_contained(bundle.graph_path(variant), asked.title)
     backend = kind.load(asked)
     try:
         return CheckedRuntime(backend, bundle.manifest, asked.title)
