@@ -67,8 +67,8 @@ def _accuracy(manifest: Manifest) -> list[str]:
         if parity is not None:
             lines.append(
                 f"- {variant.name}: {100 * parity.matched_share:.1f} % of the detections are the Paddle model's, "
-                f"scores within {parity.largest_score_difference:.1e}, boxes within {parity.largest_box_difference_px:.1e} px "
-                f"({parity.images} pictures, {one_line(parity.runtime)})."
+                f"scores within {parity.largest_score_difference:.1e}, boxes within "
+                f"{parity.largest_box_difference_px:.1e} px ({parity.images} pictures, {one_line(parity.runtime)})."
             )
     return [*lines, ""]
 

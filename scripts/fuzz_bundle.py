@@ -74,7 +74,7 @@ class Mutator:
         what = self.random.randrange(5)
         if what == 0:
             return self.random.choice(TEXTS)
-        if what == 1 and isinstance(old, int | float) and not isinstance(old, bool):
+        if what == 1 and isinstance(old, int | float) and not isinstance(old, bool) and abs(old) < 1e300:
             return self.random.choice((old + 1, -old, old * 1e6, old / 3))
         if what == 2:
             nested: Any = old

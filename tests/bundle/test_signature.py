@@ -55,9 +55,9 @@ def test_key_files_that_are_none(tmp_path: Path) -> None:
     keys = generate_key_files(tmp_path / "plant")
     with pytest.raises(TemperError, match="is a private key, which belongs on no device"):
         read_public_keys(keys.private)
+    (tmp_path / "x.key").write_text("nothing")
+    (tmp_path / "x.key").chmod(0o600)
     with pytest.raises(TemperError, match="not a private key in PEM form"):
-        (tmp_path / "x.key").write_text("nothing")
-        (tmp_path / "x.key").chmod(0o600)
         read_private_key(tmp_path / "x.key")
     with pytest.raises(TemperError, match="not a public key in PEM form"):
         read_public_keys(tmp_path / "x.key")
