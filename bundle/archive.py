@@ -152,6 +152,8 @@ def _entries(opened: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInf
     files: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         name = info.filename
+        if not name:  # or one that begins with a zero byte, where zipfile cuts it off
+            raise TemperError(f"The bundle {archive} was not opened: an entry of it has no name.")
         if name.startswith("/") or "\\" in name or ":" in name or ".." in PurePosixPath(name).parts:
             raise TemperError(f"The bundle {archive} was not opened: its entry '{name[:80]}' would leave its folder.")
         kind = stat.S_IFMT(info.external_attr >> 16)
