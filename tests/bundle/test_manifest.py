@@ -134,7 +134,7 @@ def test_what_is_no_manifest(content: bytes, sentence: str) -> None:
 
 
 _names = st.from_regex(r"\A[a-z0-9][a-z0-9\-]{0,20}\Z")
-_printable = st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_characters="\x7f")
+_printable = st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_categories=["Cc"])
 _labels = st.lists(st.text(_printable, min_size=1, max_size=20), min_size=1, max_size=6, unique=True)
 _points = st.none() | st.floats(0, 100)
 _hashes = st.from_regex(r"\A[0-9a-f]{64}\Z")
