@@ -24,6 +24,7 @@ class Candidate:
         runtime: name in the runtimes' registry.
         batch: pictures per call.
         threads: of the runtime; None lets it choose.
+        public_key: file of the keys that the bundle has to be signed with; None takes any bundle.
     """
 
     bundle: Path
@@ -31,6 +32,7 @@ class Candidate:
     runtime: str = "onnxruntime"
     batch: int = 1
     threads: int | None = None
+    public_key: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ def list_candidates(
     runtimes: Sequence[str] = ("onnxruntime",),
     batch_sizes: Sequence[int] = (1,),
     threads: int | None = None,
+    public_key: Path | None = None,
 ) -> list[Candidate]:
     """Every combination of bundles, their variants, runtimes and batch sizes, but for variants made for other runtimes.
 
@@ -64,6 +67,7 @@ def list_candidates(
         runtimes: names in the runtimes' registry.
         batch_sizes: pictures per call.
         threads: of the runtime; None lets it choose.
+        public_key: file of the keys that the bundles have to be signed with; None takes any.
 
     Raises:
         UsageError: if there is no such runtime, or a bundle has nothing asked for that it runs.
@@ -71,7 +75,7 @@ def list_candidates(
     """
     candidates = []
     for path in bundles:
-        bundle = open_bundle(path)
+        bundle = open_bundle(path, public_key)
         for runtime in runtimes:
             targets = runtime_kind(runtime).targets
             variants = [bundle.variant(p, targets) for p in precisions] or bundle.manifest.variants
@@ -81,7 +85,9 @@ def list_candidates(
                     f"{runtime} runs variants made for {' or '.join(targets)}; of {path.name} there are only "
                     f"{', '.join(f'{variant.name} for {variant.target}' for variant in variants)}."
                 )
-            candidates += [Candidate(path, name, runtime, batch, threads) for name in names for batch in batch_sizes]
+            candidates += [
+                Candidate(path, name, runtime, batch, threads, public_key) for name in names for batch in batch_sizes
+            ]
     return candidates
 
 
@@ -102,7 +108,7 @@ def open_candidates(candidates: Sequence[Candidate], data: DataSet) -> list[Entr
     entrants = []
     for candidate in candidates:
         path = candidate.bundle.resolve()
-        bundle = opened.get(path) or open_bundle(candidate.bundle)
+        bundle = opened.get(path) or open_bundle(candidate.bundle, candidate.public_key)
         opened[path] = bundle
         name = bundle.manifest.name
         if owners.setdefault(name, path) != path:

@@ -31,6 +31,7 @@ from ..deploy.compare import TOLERANCES, Comparison, Tolerance, different_in_bat
 from ..deploy.detector import BundleDetector
 from ..deploy.engines.build import ensure_engine
 from ..deploy.engines.record import engines_folder
+from ..deploy.golden import replay_golden
 from ..deploy.runtimes.base import Runtime
 from ..deploy.runtimes.load import DEFAULT_RUNTIME, load_runtime, runtime_kind
 from ..deploy.runtimes.tensorrt import TensorRt
@@ -194,6 +195,9 @@ class _Check:
             reference = None if self.runtime == DEFAULT_RUNTIME else self._load(DEFAULT_RUNTIME, stack)
             record["reference_version"] = None if reference is None else reference.version
             faults = self._run_pictures(BundleDetector(self.bundle, self.variant, tested), reference, record)
+            replay = replay_golden(self.bundle, self.variant, tested)
+            record["golden"] = None if replay is None else asdict(replay)
+            faults += [replay.fault] if replay is not None and replay.fault else []
             faults += self._check_batch(BundleDetector(self.bundle, self.variant, tested), record)
             record["notes"] = [without_folders(note, self.bundle) for note in tested.notes]
         return faults

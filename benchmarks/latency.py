@@ -229,6 +229,7 @@ def _measure_group(
                 runtime=candidate.runtime,
                 batch=candidate.batch,
                 threads=candidate.threads,
+                public_key=None if candidate.public_key is None else str(candidate.public_key.resolve()),
                 pictures=[str(path) for path in pictures],
             )
             turns.append(_Turn(entrant, worker, loaded))

@@ -5,7 +5,8 @@ It reads one JSON command a line from standard input and answers each with one J
 =========== ======================================================== ==========================================
 command     fields                                                   answer
 =========== ======================================================== ==========================================
-``load``    bundle, variant, runtime, batch, threads, pictures       ``loaded``: durations, memory, versions
+``load``    bundle, variant, runtime, batch, threads, pictures,      ``loaded``: durations, memory, versions
+            public_key or null
 ``warm_up`` seconds                                                  ``warm``: calls made, whether stable
 ``measure`` seconds, samples, limit_seconds                          ``round``: durations of each stage in ms
 ``finish``                                                           ``finished``: peak memory; then it ends
@@ -56,7 +57,8 @@ class Session:
 
     def load(self, command: dict[str, Any]) -> Answer:
         """Open the bundle, load the graph and make the first call, each timed."""
-        bundle = open_bundle(Path(command["bundle"]))
+        key = command.get("public_key")
+        bundle = open_bundle(Path(command["bundle"]), None if key is None else Path(key))
         variant = bundle.variant(command["variant"])
         self._pictures = [Path(path).read_bytes() for path in command["pictures"]]
         self._batch = int(command["batch"])

@@ -1,8 +1,8 @@
 """Opening a bundle: everything is checked before anything in it is used.
 
 A bundle may come from anywhere, so nothing in it is believed: the manifest is bounded and checked field by
-field, files are regular files below the bundle's folder (no links), and every graph's size and SHA-256 are
-what the manifest says before its path is handed out.
+field, files are regular files below the bundle's folder (no links), and every file's size and SHA-256 are what the
+manifest says before its path is handed out. The manifest's signature, where there is one, comes before all that.
 """
 
 from __future__ import annotations
@@ -13,23 +13,39 @@ import shutil
 import stat
 import tempfile
 import weakref
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from ..core.errors import TemperError, UsageError, nearest
 from ..core.files import sha256_file
-from .archive import extract_bundle
-from .manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, SCHEMA_VERSION, Manifest, Target, Variant
+from .archive import extract_bundle, require_packed_form
+from .manifest import (
+    MANIFEST_NAME,
+    MAX_MANIFEST_BYTES,
+    SCHEMA_VERSION,
+    SIGNATURE_NAME,
+    BundleFile,
+    Manifest,
+    Target,
+    Variant,
+)
 
-#: All graphs of a bundle together.
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from .signature import Signature
+
+#: All files of a bundle together.
 MAX_TOTAL_BYTES = 8 << 30
+#: Values in values in values: a recipe has no more than a handful.
+MAX_DEPTH = 32
 
 
 class Bundle:
-    """An opened bundle whose manifest and graphs have been checked.
+    """An opened bundle whose manifest and files have been checked.
 
     A zipped bundle is unpacked into a private temporary folder, which goes when the bundle is closed (it is a
     context manager), garbage-collected, or when the interpreter ends.
@@ -38,12 +54,14 @@ class Bundle:
         path: what was opened: a folder, or a zip file.
         folder: where the bundle's files lie; ``path`` itself unless that is a zip file.
         manifest: what the bundle says of itself.
+        signature: of the manifest, checked; None if it has none. Whose it is only a public key tells.
     """
 
-    def __init__(self, path: Path, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, path: Path, folder: Path, manifest: Manifest, signature: Signature | None = None) -> None:
         self.path = path
         self.folder = folder
         self.manifest = manifest
+        self.signature = signature
         self._finalizer = None if folder == path else weakref.finalize(self, shutil.rmtree, folder, True)
 
     def __enter__(self) -> Bundle:
@@ -96,30 +114,36 @@ class Bundle:
         return self.folder / variant.file
 
 
-def open_bundle(path: Path) -> Bundle:
+def open_bundle(path: Path, public_key: Path | None = None) -> Bundle:
     """Open a bundle and check all of it.
 
     Args:
         path: a bundle's folder, or a zip file of one.
+        public_key: a file of one or several public keys; only a bundle signed by one of them is opened then, and a zip
+            only if it is, byte for byte, as 'temper bundle pack' wrote it.
 
     Returns:
         The bundle; close it when done if it may be a zip file.
 
     Raises:
-        TemperError: if it is not there, not a bundle, of another schema, damaged or tampered with.
+        TemperError: if it is not there, not a bundle, of another schema, damaged or tampered with, or not signed as it
+            should be.
     """
+    keys = _read_keys(public_key)
     if path.is_dir():
-        return Bundle(path, path, _checked_manifest(path, path))
+        return Bundle(path, path, *_checked_content(path, path, keys))
     if not path.is_file():
         raise TemperError(f"There is no bundle {path}. Make one with 'temper export'.")
     folder = Path(tempfile.mkdtemp(prefix="temper-bundle-"))
     try:
         extract_bundle(path, folder, _referenced_files)
-        manifest = _checked_manifest(folder, path)
+        manifest, signature = _checked_content(folder, path, keys)
+        if keys:
+            require_packed_form(path, folder, manifest, folder / ".again")
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return Bundle(path, folder, manifest)
+    return Bundle(path, folder, manifest, signature)
 
 
 def parse_manifest(content: bytes, source: Path) -> Manifest:
@@ -146,52 +170,102 @@ def parse_manifest(content: bytes, source: Path) -> Manifest:
             f"The bundle {source} has schema version {_short(version)} and this Temper reads {SCHEMA_VERSION}. "
             "Export it again with this Temper, or install the Temper it was made with."
         )
+    _require_plain(value, source)
     try:
         return Manifest.model_validate(value, strict=True)
     except ValidationError as error:
         raise TemperError(f"The manifest of {source} does not fit: {_first_fault(error)}.") from error
 
 
-def _checked_manifest(folder: Path, source: Path) -> Manifest:
-    """The manifest in ``folder``, once every graph it names has been found as it says."""
+def _read_keys(public_key: Path | None) -> Sequence[Ed25519PublicKey]:
+    if public_key is None:
+        return ()
+    from .keys import read_public_keys
+
+    return read_public_keys(public_key)
+
+
+def _checked_content(folder: Path, source: Path, keys: Sequence[Ed25519PublicKey]) -> tuple[Manifest, Signature | None]:
+    """The manifest in ``folder`` and its signature, once every file it names has been found as it says."""
     manifest_path = folder / MANIFEST_NAME
     if not manifest_path.exists() and not manifest_path.is_symlink():
         raise TemperError(f"{source} is not a Temper bundle: it has no {MANIFEST_NAME}.")
     size = _regular_size(folder, MANIFEST_NAME, source)
     if size > MAX_MANIFEST_BYTES:
         raise TemperError(f"The manifest of {source} has {size:,} bytes; at most {MAX_MANIFEST_BYTES:,} are read.")
-    manifest = parse_manifest(_read(manifest_path, source), source)
+    content = _read(manifest_path, source)
+    signature = _checked_signature(folder, content, source, keys)
+    manifest = parse_manifest(content, source)
     _require_bounded(manifest, source)
-    for variant in manifest.variants:
-        _check_graph(folder, variant, source)
-    return manifest
+    for file in manifest.files():
+        _check_file(folder, file, source)
+    return manifest, signature
+
+
+def _checked_signature(
+    folder: Path, manifest: bytes, source: Path, keys: Sequence[Ed25519PublicKey]
+) -> Signature | None:
+    path = folder / SIGNATURE_NAME
+    there = path.exists() or path.is_symlink()
+    if not there and not keys:
+        return None
+    from .signature import MAX_SIGNATURE_BYTES, parse_signature, require_signed
+
+    signature = None
+    if there:
+        size = _regular_size(folder, SIGNATURE_NAME, source)
+        signature = parse_signature(_read(path, source) if size <= MAX_SIGNATURE_BYTES else b"", source)
+    require_signed(manifest, signature, source, keys)
+    return signature
 
 
 def _referenced_files(content: bytes, source: Path) -> dict[str, int]:
     """The files a manifest names, with their sizes in bytes."""
     manifest = parse_manifest(content, source)
     _require_bounded(manifest, source)
-    return {variant.file: variant.bytes for variant in manifest.variants}
+    return {file.file: file.bytes for file in manifest.files()}
 
 
 def _require_bounded(manifest: Manifest, source: Path) -> None:
-    total = sum(variant.bytes for variant in manifest.variants)
+    total = sum(file.bytes for file in manifest.files())
     if total > MAX_TOTAL_BYTES:
-        raise TemperError(f"The graphs of {source} have {total:,} bytes; at most {MAX_TOTAL_BYTES:,} are read.")
+        raise TemperError(f"The files of {source} have {total:,} bytes; at most {MAX_TOTAL_BYTES:,} are read.")
 
 
-def _check_graph(folder: Path, variant: Variant, source: Path) -> None:
-    size = _regular_size(folder, variant.file, source)
-    if size == variant.bytes:
+def _require_plain(value: Any, source: Path) -> None:
+    """Refuse what is JSON and yet cannot be printed or written again: texts that are no Unicode, values nested deep."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        texts = [one for one in level if isinstance(one, str)]
+        below: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                texts += one
+                below += one.values()
+            elif isinstance(one, list):
+                below += one
         try:
-            intact = sha256_file(folder / variant.file) == variant.sha256
+            "".join(texts).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise TemperError(f"The manifest of {source} holds a text that is not Unicode.") from error
+        level = below
+        if not level:
+            return
+    raise TemperError(f"The manifest of {source} is nested deeper than {MAX_DEPTH} levels.")
+
+
+def _check_file(folder: Path, file: BundleFile, source: Path) -> None:
+    size = _regular_size(folder, file.file, source)
+    if size == file.bytes:
+        try:
+            intact = sha256_file(folder / file.file) == file.sha256
         except OSError as error:
-            raise TemperError(f"{variant.file} of the bundle {source} cannot be read: {error.strerror}.") from error
+            raise TemperError(f"{file.file} of the bundle {source} cannot be read: {error.strerror}.") from error
         if intact:
             return
     raise TemperError(
-        f"{variant.file} of the bundle {source} is not the file its manifest describes (variant '{variant.name}'): it "
-        "was damaged or changed. Copy or export the bundle again."
+        f"{file.file} of the bundle {source} is not the file its manifest describes: it was damaged or changed. "
+        "Copy or export the bundle again."
     )
 
 

@@ -1,7 +1,7 @@
 """The manifest: what a bundle says of itself, checked field by field before anything is loaded.
 
-A bundle is a folder ``NAME.temper/`` (or one zip of it) that holds ``manifest.json`` and the files it
-names. It is the only thing that crosses from export to the device.
+A bundle is a folder ``NAME.temper/`` (or one zip of it) that holds ``manifest.json``, the files it names, and
+``signature.json`` if it was signed. It is the only thing that crosses from export to the device.
 """
 
 from __future__ import annotations
@@ -12,14 +12,18 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 SCHEMA_VERSION: Literal[1] = 1
 MANIFEST_NAME = "manifest.json"
+#: The one file of a bundle that the manifest does not name, as it is made of the manifest.
+SIGNATURE_NAME = "signature.json"
 #: The ending of a bundle's folder.
 BUNDLE_SUFFIX = ".temper"
 #: A manifest longer than this is not read.
 MAX_MANIFEST_BYTES = 4 << 20
+#: More golden pictures than these make no check better.
+MAX_GOLDEN_IMAGES = 64
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 #: A name people read; without control characters, as it is shown and logged.
-Label = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 #: A file below the bundle's folder: plain names joined by single slashes, nothing that climbs.
 RelativePath = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*$", max_length=200)
@@ -163,6 +167,26 @@ class LeftOut(_Model):
     quantization: Quantization | None = Field(None, description="how far it came")
 
 
+class BundleFile(_Model):
+    """A file of the bundle, and what its content has to be."""
+
+    file: RelativePath
+    sha256: Sha256
+    bytes: int = Field(ge=1, le=2**31)
+
+
+class Golden(_Model):
+    """Pictures with what every graph answered at export, to be replayed on any device.
+
+    The form of the answers is in ``bundle.golden``, how near a device has to come in ``deploy.compare``.
+    """
+
+    origin: Literal["synthetic", "own"] = Field(description="drawn by Temper, or given by whoever exported")
+    images: list[BundleFile] = Field(min_length=1, max_length=MAX_GOLDEN_IMAGES)
+    answers: BundleFile
+    runtime: str = Field(description="what gave the answers")
+
+
 class MadeBy(_Model):
     """Where the bundle comes from."""
 
@@ -172,6 +196,7 @@ class MadeBy(_Model):
     data_sha256: Sha256
     weights_sha256: Sha256
     versions: dict[str, str]
+    training: dict[str, Any] | None = Field(None, description="record of the training that made the weights")
 
 
 class Manifest(_Model):
@@ -188,6 +213,14 @@ class Manifest(_Model):
     variants: list[Variant] = Field(min_length=1, max_length=100)
     left_out: list[LeftOut] = Field(default_factory=list, max_length=100)
     made_by: MadeBy
+    golden: Golden | None = None
+    card: BundleFile | None = Field(None, description="what people should read before they use it, in Markdown")
+
+    def files(self) -> list[BundleFile]:
+        """Every file of the bundle but the manifest itself and its signature."""
+        graphs = [BundleFile(file=one.file, sha256=one.sha256, bytes=one.bytes) for one in self.variants]
+        golden = [] if self.golden is None else [*self.golden.images, self.golden.answers]
+        return [*graphs, *golden, *([] if self.card is None else [self.card])]
 
     def at_size_of(self, variant: Variant) -> Manifest:
         """What this manifest says, at the size of one of its variants where that has its own."""
@@ -204,6 +237,11 @@ class Manifest(_Model):
         names = [variant.name for variant in self.variants]
         if len(set(names)) != len(names):
             raise ValueError("variant names are not unique")
-        if MANIFEST_NAME in {variant.file for variant in self.variants}:
-            raise ValueError(f"a variant's file is called {MANIFEST_NAME}")
+        # some file systems do not tell capitals from small letters
+        files = [one.file.lower() for one in self.files()]
+        if len(set(files)) != len(files):
+            raise ValueError("two of its files have the same name")
+        for reserved in (MANIFEST_NAME, SIGNATURE_NAME):
+            if reserved in files:
+                raise ValueError(f"one of its files is called {reserved}")
         return self

@@ -7,18 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..core.errors import TemperError, UsageError
-from ..core.files import atomic_folder, explain_os_errors, sha256_file, write_json
+from ..core.files import atomic_folder, explain_os_errors, sha256_file, write_bytes, write_json
 from .loader import open_bundle
 from .manifest import BUNDLE_SUFFIX, MANIFEST_NAME, Manifest
 
 
-def write_bundle(target: Path, manifest: Manifest, graphs: Mapping[str, Path]) -> None:
+def write_bundle(
+    target: Path, manifest: Manifest, graphs: Mapping[str, Path], contents: Mapping[str, bytes] | None = None
+) -> None:
     """Write a bundle's folder; an older bundle of that name is replaced in one step.
 
     Args:
         target: the folder to make; its name ends in ``.temper``.
         manifest: describes every graph.
         graphs: variant names to ONNX files, one for every variant of the manifest.
+        contents: the other files that the manifest names, by their path in the bundle.
 
     Raises:
         UsageError: if ``target`` does not end in ``.temper``.
@@ -36,6 +39,8 @@ def write_bundle(target: Path, manifest: Manifest, graphs: Mapping[str, Path]) -
                 shutil.copyfile(graphs[variant.name], file)
             if (file.stat().st_size, sha256_file(file)) != (variant.bytes, variant.sha256):
                 raise ValueError(f"the graph of variant '{variant.name}' is not the one its manifest describes")
+        for name, content in (contents or {}).items():
+            write_bytes(folder / name, content)
         write_json(folder / MANIFEST_NAME, manifest.model_dump(mode="json"))
         open_bundle(folder)  # what the loader refuses is never written
 

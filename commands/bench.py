@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import RUNTIME_NAMES, Group
+from .options import RUNTIME_NAMES, Group, public_key_option
 
 if TYPE_CHECKING:
     from ..benchmarks.measurement import Measurements
@@ -64,6 +64,7 @@ def bench() -> None:
     help="Sample each no longer than this, in seconds.",
 )
 @click.option("--limit", type=click.IntRange(1), help="Measure on this many pictures, evenly spread over the split.")
+@public_key_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def run(
     bundles: tuple[Path, ...],
@@ -78,6 +79,7 @@ def run(
     samples: int,
     time_box: float,
     limit: int | None,
+    public_key: Path | None,
     as_json: bool,
 ) -> None:
     """Measure accuracy, latency and memory of BUNDLE... on a data set.
@@ -100,6 +102,7 @@ def run(
         runtimes=runtimes or ("onnxruntime",),
         batch_sizes=batch_sizes or (1,),
         threads=threads,
+        public_key=public_key,
     )
     settings = BenchmarkSettings(min_seconds=seconds, min_samples=samples, max_seconds=time_box)
     with progress(choose_style(as_json)) as reporter:

@@ -8,38 +8,46 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import RUNTIME_NAMES, Group
+from .bundle_describe import describe, describe_signature, labels_table, variants_table
+from .bundle_files import diff, keygen, pack, schema, sign
+from .options import RUNTIME_NAMES, Group, public_key_option
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from ..bundle.loader import Bundle
-    from ..bundle.manifest import Manifest
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group(cls=Group)
 def bundle() -> None:
-    """Look into a bundle, and check it on this machine."""
+    """Look into a bundle, sign and pack it, and check it on this machine."""
+
+
+for _command in (keygen, sign, pack, diff, schema):
+    bundle.add_command(_command)
 
 
 @bundle.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="The manifest as JSON.")
-def inspect(bundle: Path, as_json: bool) -> None:
-    """Show what BUNDLE is: labels, thresholds, graphs with their parity and accuracy, and how it was made."""
+@public_key_option
+@click.option("--json", "as_json", is_flag=True, help="Manifest and signature as one JSON object.")
+def inspect(bundle: Path, public_key: Path | None, as_json: bool) -> None:
+    """Show what BUNDLE is: labels, thresholds, graphs with parity and accuracy, how it was made, who signed it."""
     from ..bundle.loader import open_bundle
 
-    with open_bundle(bundle) as opened:
-        manifest = opened.manifest
+    with open_bundle(bundle, public_key) as opened:
+        manifest, signature = opened.manifest, opened.signature
     if as_json:
-        click.echo(json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False))
+        signed = None
+        if signature is not None:
+            signed = {**signature.model_dump(mode="json"), "fingerprint": signature.fingerprint}
+        value = {"manifest": manifest.model_dump(mode="json"), "signature": signed, "trusted": public_key is not None}
+        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
         return
     from rich.console import Console
 
     console = Console()
-    for line in describe(manifest):
+    for line in [*describe(manifest), describe_signature(signature, public_key is not None)]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(labels_table(manifest))
     console.print(variants_table(manifest))
@@ -57,6 +65,7 @@ def inspect(bundle: Path, as_json: bool) -> None:
 @click.option("--split", default="val", show_default=True, help="Split of the data set.")
 @click.option("--limit", type=click.IntRange(1), help="Take this many of its pictures, evenly spread.")
 @click.option("--threads", type=click.IntRange(min=1), help="Of the runtimes.  [default: they choose]")
+@public_key_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one for each graph and runtime.")
 def check(
     bundle: Path,
@@ -65,9 +74,12 @@ def check(
     split: str,
     limit: int | None,
     threads: int | None,
+    public_key: Path | None,
     as_json: bool,
 ) -> None:
-    """Check BUNDLE on this machine: manifest, hashes, and that every graph loads and answers as it should.
+    """Check BUNDLE on this machine: signature, hashes, and that every graph loads and answers as it should.
+
+    The golden pictures in it are replayed on every runtime: the answers have to be those of the export.
 
     With --runtime or --data the answers are also held against ONNX Runtime's, picture by picture, and the result is
     written beside the bundle as NAME.check-RUNTIME.json. It holds figures, versions and hashes only, and may be passed
@@ -76,10 +88,13 @@ def check(
     from ..bundle.loader import open_bundle
     from ..core.errors import TemperError
 
-    with open_bundle(bundle) as opened:
+    with open_bundle(bundle, public_key) as opened:
         if not as_json:
-            count = len(opened.manifest.variants)
-            click.echo(f"manifest and hashes  ok ({count} graph{'s' if count > 1 else ''})")
+            count, golden = len(opened.manifest.variants), opened.manifest.golden
+            told = f"{count} graph{'s' if count > 1 else ''}"
+            told += f", {len(golden.images)} golden pictures" if golden is not None else ""
+            click.echo(f"manifest and hashes  ok ({told})")
+            click.echo(describe_signature(opened.signature, public_key is not None))
         if runtimes or data is not None:
             faults = _check_on_device(opened, runtimes, data, split, limit, threads, as_json)
         else:
@@ -141,60 +156,3 @@ def _check_on_device(
             f"No graph of {opened.path.name} is made for {' or '.join(named) or 'a runtime of this machine'}."
         )
     return faults
-
-
-def describe(manifest: Manifest) -> list[str]:
-    """The lines about the whole bundle."""
-    rule, made = manifest.input, manifest.made_by
-    colour = "grey" if rule.channels == "grey" else "RGB"
-    versions = ", ".join(f"{name} {version}" for name, version in sorted(made.versions.items()))
-    return [
-        f"{manifest.name}: {made.role}, made by Temper {made.temper}",
-        f"input       {rule.width} x {rule.height} px, {colour}, {rule.resize}",
-        f"detections  at most {manifest.max_detections}, scores from {manifest.score_floor:g}, "
-        f"NMS at IoU {manifest.nms_iou:g}",
-        f"versions    {versions or 'not stated'}",
-        f"data        sha256 {made.data_sha256}",
-        f"weights     sha256 {made.weights_sha256}",
-    ]
-
-
-def labels_table(manifest: Manifest) -> Table:
-    """Each class with its threshold."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("class", "threshold")
-    for label in manifest.labels:
-        table.add_row(Text(label), f"{manifest.thresholds[label]:g}")
-    return table
-
-
-def variants_table(manifest: Manifest) -> Table:
-    """Each graph with its size, accuracy (points from 0 to 100) and distance from the Paddle model."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("variant", "target", "MiB", "AP", "AP50", "score off by", "boxes off by", "found again")
-    for variant in manifest.variants:
-        accuracy, parity = variant.accuracy, variant.parity
-        table.add_row(
-            Text(variant.name),
-            variant.target,
-            f"{variant.bytes / 2**20:.1f}",
-            *(["-", "-"] if accuracy is None else [_points(accuracy.ap), _points(accuracy.ap50)]),
-            *(
-                ["-", "-", "-"]
-                if parity is None
-                else [
-                    f"{parity.largest_score_difference:.1e}",
-                    f"{parity.largest_box_difference_px:.1e} px",
-                    f"{100 * parity.matched_share:.1f} %",
-                ]
-            ),
-        )
-    return table
-
-
-def _points(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from .options import RUNTIME_NAMES, Group
+from .options import RUNTIME_NAMES, Group, public_key_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,6 +49,7 @@ def deploy() -> None:
     help="Which annotated pictures to write.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many frames.")
+@public_key_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: every frame, then the summary.")
 def run(
     bundle: Path,
@@ -60,6 +61,7 @@ def run(
     threads: int | None,
     pictures: Literal["all", "defects", "none"],
     limit: int | None,
+    public_key: Path | None,
     as_json: bool,
 ) -> None:
     """Inspect every picture of a folder or video with BUNDLE.
@@ -75,7 +77,7 @@ def run(
     from ..deploy.stop import stop_on_signals
 
     require_apart(source, out, recursive=recursive)
-    with open_bundle(bundle) as opened, stop_on_signals() as stop:
+    with open_bundle(bundle, public_key) as opened, stop_on_signals() as stop:
         frames = open_source(source, opened.manifest.input.channels, recursive=recursive)
         with _display(as_json, list(opened.manifest.labels)) as display:
             detector = open_detector(opened, variant, runtime, threads, display.report)

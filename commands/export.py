@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from ..core.models import MODELS
-from .options import Choice, Group, device_option, events_option, overrides_option, runs_option, with_device
+from .options import (
+    Choice,
+    Group,
+    device_option,
+    events_option,
+    overrides_option,
+    public_key_option,
+    runs_option,
+    with_device,
+    with_golden,
+)
 
 if TYPE_CHECKING:
     from ..deploy.engines.options import HardwareCompatibility
@@ -50,6 +60,11 @@ def export() -> None:
     type=click.FloatRange(0, 100),
     help="Points of mAP that a graph may lose to fp32.  [default: the recipe's, 0.5]",
 )
+@click.option(
+    "--golden",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of pictures that the bundle carries with their answers; overrides the recipe.  [default: synthetic]",
+)
 @overrides_option
 @runs_option
 @device_option
@@ -59,6 +74,7 @@ def onnx(
     models: tuple[str, ...],
     inputs: str | None,
     max_map_drop: float | None,
+    golden: Path | None,
     overrides: tuple[str, ...],
     runs: Path,
     device: str | None,
@@ -74,7 +90,7 @@ def onnx(
 
     wanted = tuple(dict.fromkeys(models)) or MODELS
     goals = [f"export-{model}" for model in wanted]
-    changes = with_device(overrides, device)
+    changes = with_golden(with_device(overrides, device), golden)
     if inputs is not None:
         changes += (f"export.inputs={json.dumps([size.strip() for size in inputs.split(',')])}",)
     if max_map_drop is not None:
@@ -128,6 +144,7 @@ def onnx(
 @click.option("--dla", type=click.IntRange(0, 15), help="Core of the deep learning accelerator (Jetson).")
 @click.option("--with", "builder", type=Choice(["python", "trtexec"]), help="Builder.  [default: what is there]")
 @click.option("--force", is_flag=True, help="Build even if there is an engine that fits.")
+@public_key_option
 @events_option
 def trt(
     bundle: Path,
@@ -142,6 +159,7 @@ def trt(
     dla: int | None,
     builder: Literal["python", "trtexec"] | None,
     force: bool,
+    public_key: Path | None,
     as_json: bool,
 ) -> None:
     """Build TensorRT engines from BUNDLE's graphs, for the machine this runs on.
@@ -154,7 +172,7 @@ def trt(
     from ..deploy.engines.options import build_options, parse_batch, parse_size
     from ..flow.progress import choose_style, progress, write_json_event
 
-    with open_bundle(bundle) as opened, progress(choose_style(as_json)) as reporter:
+    with open_bundle(bundle, public_key) as opened, progress(choose_style(as_json)) as reporter:
         engines = []
         for variant in choose_variants(opened, variants):
             rule = opened.manifest.at_size_of(variant).input

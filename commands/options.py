@@ -82,6 +82,14 @@ cache_option = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder that keeps the teacher's features for other runs; overrides the recipe.",
 )
+#: For every command that runs a bundle; once in the environment, a device refuses all others.
+public_key_option = click.option(
+    "--public-key",
+    type=click.Path(path_type=Path),
+    envvar="TEMPER_PUBLIC_KEY",
+    show_envvar=True,
+    help="Take only what was signed with a key of this file (see 'temper bundle keygen').",
+)
 events_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line for every event.")
 
 
@@ -99,3 +107,8 @@ def with_device(overrides: tuple[str, ...], device: str | None) -> tuple[str, ..
 def with_vdl(overrides: tuple[str, ...], vdl: bool | None) -> tuple[str, ...]:
     """The overrides, ``--vdl`` among them as the last word."""
     return overrides if vdl is None else (*overrides, f"training.visualdl={str(vdl).lower()}")
+
+
+def with_golden(overrides: tuple[str, ...], golden: Path | None) -> tuple[str, ...]:
+    """The overrides, ``--golden`` among them as the last word."""
+    return overrides if golden is None else (*overrides, f"export.golden_images={json.dumps(str(golden))}")

@@ -13,6 +13,7 @@ from ..bundle.manifest import Manifest, Variant
 from ..core.errors import TemperError
 from ..core.events import Reporter, silent
 from .compare import TOLERANCES, different_in_batch
+from .golden import replay_golden
 from .runtimes.base import RawOutput, Runtime
 from .runtimes.contract import image_shape
 from .runtimes.load import DEFAULT_RUNTIME, RUNTIMES, absences, load_runtime, runtime_kind
@@ -126,6 +127,9 @@ def _variant_fault(bundle: Bundle, variant: Variant, name: str, threads: int | N
         both, different = different_in_batch(runtime, pictures, manifest.score_floor, closeness)
         faults = answer_faults(both, manifest)
         faults += [f"picture {row + 1} of a batch of 2 gets another answer than alone" for row in different]
+        replay = replay_golden(bundle, variant, runtime)
+        if replay is not None and replay.fault:
+            return f"Variant '{variant.name}' gives other answers on {name} than at export: {replay.fault}."
     finally:
         runtime.close()
     return _sentence(variant, name, faults)

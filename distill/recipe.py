@@ -102,6 +102,12 @@ class ExportSection(Section):
     parity_images: int = Field(
         32, ge=1, le=10_000, description="validation pictures that compare Paddle with the graph"
     )
+    golden_images: str | None = Field(
+        None,
+        min_length=1,
+        description="folder of pictures that the bundle carries with their answers, to be replayed on devices; none: "
+        "synthetic steel",
+    )
 
     @field_validator("inputs")
     @classmethod

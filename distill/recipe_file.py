@@ -28,6 +28,7 @@ PATH_FIELDS: tuple[FieldPath, ...] = (
     *((model, field) for model in ("teacher", "student") for field in ("weights", "config")),
     ("distillation", "config"),
     ("distillation", "cache"),
+    ("export", "golden_images"),
 )
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 

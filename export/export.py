@@ -14,11 +14,12 @@ import onnx
 
 from .. import __version__
 from ..bundle.manifest import InputRule, LeftOut, MadeBy, Manifest
-from ..bundle.writer import require_bundle_target, write_bundle
+from ..bundle.writer import require_bundle_target
 from ..core.errors import TemperError
 from ..core.events import Reporter
 from ..core.files import PARTIAL_SUFFIX, explain_os_errors, sha256_file, write_bytes
 from ..distill.recipe_sizes import GraphSize, parse_sizes
+from .finish import finish_bundle
 from .int8 import KINDS, Measured, export_int8, measure
 from .job import Exported, ExportJob
 from .judge import Judge
@@ -79,10 +80,10 @@ def export_model(job: ExportJob, target: Path, report: Reporter) -> Manifest:
                 f"{job.name} was not exported: nothing that was asked for held ({left_out[0].reason}). "
                 "Add fp32 to the recipe's export.precisions, or raise its export.max_map_drop."
             )
-        manifest = _manifest(job, sizes[0], made, left_out, thresholds)
-        files = {exported.variant(sizes[0]).name: exported.graph for exported in made}
-        write_bundle(target, manifest, files)
-    judge.note(f"{job.name}: wrote {target} with {', '.join(files)}")
+        golden = None if job.export.golden_images is None else Path(job.export.golden_images)
+        graphs = {exported.variant(sizes[0]).name: exported.graph for exported in made}
+        manifest = finish_bundle(target, _manifest(job, sizes[0], made, left_out, thresholds), graphs, golden)
+    judge.note(f"{job.name}: wrote {target} with {', '.join(graphs)}")
     return manifest
 
 
@@ -164,6 +165,7 @@ def _manifest(
             data_sha256=job.data_sha256,
             weights_sha256=sha256_file(job.weights),
             versions=_versions(),
+            training=job.training,
         ),
     )
 

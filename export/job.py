@@ -35,6 +35,7 @@ class ExportJob:
         recipe: the run's recipe as plain values.
         data_sha256: of the data the model was trained on.
         test: pictures nothing is chosen on; None where the data has none.
+        training: record of the training, as plain values; None where it is not known.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ExportJob:
     recipe: dict[str, Any]
     data_sha256: str
     test: DataSet | None = None
+    training: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -50,11 +50,13 @@ class Sources:
         data: changes when the files behind ``data.path`` do; None for synthetic data.
         unlabelled: changes when the files behind ``data.unlabelled`` do; None where there are none.
         weights: the SHA-256 of the weight files that models start from, by the model's section.
+        golden: changes when the files behind ``export.golden_images`` do; None where there are none.
     """
 
     data: str | None = None
     unlabelled: str | None = None
     weights: Mapping[str, str] = field(default_factory=dict)
+    golden: str | None = None
 
 
 def stages_for(goals: Iterable[str]) -> tuple[str, ...]:
@@ -80,7 +82,8 @@ def read_sources(recipe: Recipe) -> Sources:
     unlabelled = _fingerprint("data.unlabelled", recipe.data.unlabelled)
     if recipe.data.unlabelled is not None:
         _require_pictures(Path(recipe.data.unlabelled))
-    return Sources(_fingerprint("data.path", recipe.data.path), unlabelled, weights)
+    golden = _fingerprint("export.golden_images", recipe.export.golden_images)
+    return Sources(_fingerprint("data.path", recipe.data.path), unlabelled, weights, golden)
 
 
 def stage_key(recipe: Recipe, stage: str, sources: Sources, made: Mapping[str, str]) -> str:
@@ -126,7 +129,9 @@ def _reads(recipe: Recipe, stage: str, sources: Sources) -> Any:
         return own
     if stage.startswith("export-"):
         section = recipe.teacher if stage == "export-teacher" else recipe.student
-        return [plain["name"], plain["export"], plain["input"], section.architecture()]
+        # where the golden pictures lie is not in it, only what they are
+        export = {name: value for name, value in plain["export"].items() if name != "golden_images"}
+        return [plain["name"], export, sources.golden, plain["input"], section.architecture()]
     # the report prints the recipe as it is
     return plain["benchmark"] if stage == "benchmark" else plain
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..bundle.manifest import BUNDLE_SUFFIX
 from ..core.errors import TemperError
 from ..core.events import Event, Reporter
-from ..core.files import remove_tree, sha256_file, sha256_json
+from ..core.files import MAX_RECORD_BYTES, read_json, remove_tree, sha256_file, sha256_json
 from ..core.models import MODELS
 from ..detection.dataset import DataSet, load_split
 from ..detection.decode import DecodeSettings
@@ -178,12 +178,13 @@ def _warn_of_weak_teacher(run: RunFolder, report: Reporter) -> None:
 
 
 def _export(recipe: Recipe, run: RunFolder, model: str, report: Reporter) -> dict[str, Any]:
-    from ..distill.training.job import WEIGHTS_NAME
+    from ..distill.training.job import RECORD_NAME, WEIGHTS_NAME
     from ..export.export import export_model
     from ..export.job import ExportJob
 
     data = run.record("data")
     assert data is not None
+    training = run.stage(model) / RECORD_NAME
     job = ExportJob(
         name=f"{recipe.name}-{model}",
         role=model,  # type: ignore[arg-type]
@@ -197,6 +198,7 @@ def _export(recipe: Recipe, run: RunFolder, model: str, report: Reporter) -> dic
         recipe=without_places(to_plain(recipe)),
         data_sha256=data.result["content_sha256"],
         test=_test_split(recipe, run),
+        training=read_json(training, MAX_RECORD_BYTES) if training.is_file() else None,
     )
     manifest = export_model(job, bundle_path(recipe, run, model), report)
     return {

@@ -14,6 +14,7 @@ from temper.bundle.writer import write_bundle
 from temper.core.files import sha256_file
 from temper.detection.decode import BoxCoding, DecodeSettings
 from temper.distill.detectors.normalise import Normalisation, normalisation_for
+from temper.export.finish import finish_bundle
 from temper.export.graph import build_graph
 
 STRIDE = 8
@@ -110,8 +111,12 @@ def make_tiny_bundle(
     resize: Literal["stretch", "letterbox"] = "stretch",
     settings: DecodeSettings | None = None,
     role: Literal["teacher", "student", "distilled", "other"] = "student",
+    golden: bool = False,
 ) -> Path:
-    """Write ``folder/NAME.temper`` with one fp32 graph and give its path; random pictures get tens of detections."""
+    """Write ``folder/NAME.temper`` with one fp32 graph and give its path; random pictures get tens of detections.
+
+    With ``golden`` it carries golden pictures and a model card, as an exported one does.
+    """
     settings = settings or DecodeSettings()
     graph = folder / f".{name}.onnx"
     graph.parent.mkdir(parents=True, exist_ok=True)
@@ -143,6 +148,9 @@ def make_tiny_bundle(
         ),
     )
     target = folder / f"{name}.temper"
-    write_bundle(target, manifest, {"fp32": graph})
+    if golden:
+        finish_bundle(target, manifest, {"fp32": graph})
+    else:
+        write_bundle(target, manifest, {"fp32": graph})
     graph.unlink()
     return target

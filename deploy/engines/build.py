@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from ... import __version__
+from ...bundle.graph_file import require_self_contained
 from ...bundle.loader import Bundle
 from ...bundle.manifest import Target, Variant
 from ...core.errors import MissingDependencyError, TemperError, UsageError
@@ -131,6 +132,7 @@ def ensure_engine(
     reason = "; ".join(reasons) or ("asked for" if force else "there is none yet")
     report(Event("note", STAGE, {"message": f"Building the engine of {variant.name} for {gpu.name}: {reason}."}))
     place = engine_place(bundle, variant, gpu, chosen.hardware_compatibility)
+    require_self_contained(bundle.graph_path(variant), f"{bundle.path.name}:{variant.file}")
     return Engine(place, _build(place, bundle, variant, gpu, tool, chosen, report), built=True)
 
 

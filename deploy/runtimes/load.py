@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...bundle.graph_file import require_self_contained
 from ...bundle.loader import Bundle
 from ...bundle.manifest import Precision, Target, Variant
 from ...core.errors import MissingDependencyError, TemperError, UsageError, nearest
@@ -85,6 +86,7 @@ def load_runtime(
     if threads is not None and threads < 1:
         raise UsageError(f"A runtime needs at least 1 thread; {threads} were asked for.")
     asked = GraphToRun(bundle, variant, threads, report)
+    require_self_contained(bundle.graph_path(variant), asked.title)
     backend = kind.load(asked)
     try:
         return CheckedRuntime(backend, bundle.manifest.at_size_of(variant), asked.title)

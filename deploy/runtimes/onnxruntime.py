@@ -72,8 +72,11 @@ class OnnxRuntime:
                 f"ONNX Runtime {self.version} has {chosen[0][0]}, but its libraries do not load here. Install the CUDA "
                 "and cuDNN (for '-tensorrt' also the TensorRT) that this ONNX Runtime was built for."
             )
-        self.inputs = tuple(_describe(tensor) for tensor in self._session.get_inputs())
-        self.outputs = tuple(_describe(tensor) for tensor in self._session.get_outputs())
+        try:
+            self.inputs = tuple(_describe(tensor) for tensor in self._session.get_inputs())
+            self.outputs = tuple(_describe(tensor) for tensor in self._session.get_outputs())
+        except UnicodeDecodeError as error:  # ONNX Runtime takes any bytes for a name
+            raise TemperError(f"{path} names its inputs and outputs in no readable text. Export it again.") from error
 
     def infer(self, images: NDArray[np.uint8]) -> RawOutput:
         """Run the graph; see :class:`~.base.Runtime`."""

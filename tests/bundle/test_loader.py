@@ -189,6 +189,14 @@ def test_a_zip_bomb_stops_at_the_manifests_figure(bundle_path: Path, tmp_path: P
     assert not temporary_bundles(temporary)
 
 
+def test_a_zip_entry_without_a_name(bundle_path: Path, tmp_path: Path) -> None:
+    archive = zipped(bundle_path, tmp_path / "steel.zip")
+    _add(archive, "q", b"x")
+    archive.write_bytes(archive.read_bytes().replace(b"q", b"\0"))
+    with pytest.raises(TemperError, match="an entry of it has no name"):
+        open_bundle(archive)
+
+
 def test_a_zip_with_too_many_entries(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
         for index in range(MAX_ENTRIES + 1):

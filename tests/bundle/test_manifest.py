@@ -48,7 +48,10 @@ VALID: dict[str, Any] = {
         "data_sha256": "b" * 64,
         "weights_sha256": "c" * 64,
         "versions": {"onnx": "1.17.0"},
+        "training": None,
     },
+    "golden": None,
+    "card": None,
 }
 
 
@@ -137,7 +140,7 @@ def test_what_is_no_manifest(content: bytes, sentence: str) -> None:
 
 
 _names = st.from_regex(r"\A[a-z0-9][a-z0-9\-]{0,20}\Z")
-_printable = st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_characters="\x7f")
+_printable = st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_categories=["Cc"])
 _labels = st.lists(st.text(_printable, min_size=1, max_size=20), min_size=1, max_size=6, unique=True)
 _points = st.none() | st.floats(0, 100)
 _methods = st.sampled_from(["min_max", "entropy", "percentile"])

@@ -8,6 +8,7 @@ from temper.bundle.loader import open_bundle
 from temper.core.errors import TemperError
 from temper.deploy.runtimes.base import TensorInfo
 from temper.deploy.runtimes.onnxruntime import OnnxRuntime
+from tiny_bundle import make_tiny_bundle
 
 
 @pytest.fixture
@@ -49,3 +50,10 @@ def test_what_the_runtime_refuses_is_one_sentence(graph: Path) -> None:
     with pytest.raises(TemperError, match=r"^ONNX Runtime [\d.]+ failed on fp32\.onnx: ") as caught:
         OnnxRuntime(graph, threads=1).infer(np.zeros((1, 8, 8), np.uint8))
     assert "\n" not in str(caught.value)
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    path = make_tiny_bundle(tmp_path) / "graphs" / "fp32.onnx"
+    path.write_bytes(path.read_bytes().replace(b"image", b"imag\x80"))
+    with pytest.raises(TemperError, match="in no readable text"):
+        OnnxRuntime(path, threads=1)

@@ -1,0 +1,89 @@
+"""What ``temper bundle`` says of a bundle, in lines and tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..bundle.manifest import Manifest
+    from ..bundle.signature import Signature
+
+
+def describe(manifest: Manifest) -> list[str]:
+    """The lines about the whole bundle."""
+    rule, made = manifest.input, manifest.made_by
+    colour = "grey" if rule.channels == "grey" else "RGB"
+    golden = "none"
+    if manifest.golden is not None:
+        golden = (
+            f"{len(manifest.golden.images)} pictures, {manifest.golden.origin}, by {shown(manifest.golden.runtime)}"
+        )
+    versions = ", ".join(f"{shown(name)} {shown(version)}" for name, version in sorted(made.versions.items()))
+    return [
+        f"{manifest.name}: {made.role}, made by Temper {shown(made.temper)}",
+        f"input       {rule.width} x {rule.height} px, {colour}, {rule.resize}",
+        f"detections  at most {manifest.max_detections}, scores from {manifest.score_floor:g}, "
+        f"NMS at IoU {manifest.nms_iou:g}",
+        f"versions    {versions or 'not stated'}",
+        f"data        sha256 {made.data_sha256}",
+        f"weights     sha256 {made.weights_sha256}",
+        f"golden      {golden}",
+        f"card        {'none' if manifest.card is None else manifest.card.file}",
+    ]
+
+
+def describe_signature(signature: Signature | None, trusted: bool) -> str:
+    """The line about who signed a bundle; ``trusted`` says whether it was asked to be someone known."""
+    if signature is None:
+        return "signature   none"
+    name = f"{shown(signature.signer)}, " if signature.signer else ""
+    told = "one of the keys asked for" if trusted else "whose key this is was not checked: give --public-key"
+    return f"signature   {name}key {signature.fingerprint} ({told})"
+
+
+def shown(value: Any) -> str:
+    """A text as a terminal may show it, whatever is in it."""
+    return "".join(c if c.isprintable() else "?" for c in str(value))
+
+
+def labels_table(manifest: Manifest) -> Table:
+    """Each class with its threshold."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("class", "threshold")
+    for label in manifest.labels:
+        table.add_row(Text(shown(label)), f"{manifest.thresholds[label]:g}")
+    return table
+
+
+def variants_table(manifest: Manifest) -> Table:
+    """Each graph with its size, accuracy (points from 0 to 100) and distance from the Paddle model."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("variant", "target", "MiB", "AP", "AP50", "score off by", "boxes off by", "found again")
+    for variant in manifest.variants:
+        accuracy, parity = variant.accuracy, variant.parity
+        table.add_row(
+            Text(variant.name if variant.name == variant.precision else f"{variant.name} ({variant.precision})"),
+            variant.target,
+            f"{variant.bytes / 2**20:.1f}",
+            *(["-", "-"] if accuracy is None else [_points(accuracy.ap), _points(accuracy.ap50)]),
+            *(
+                ["-", "-", "-"]
+                if parity is None
+                else [
+                    f"{parity.largest_score_difference:.1e}",
+                    f"{parity.largest_box_difference_px:.1e} px",
+                    f"{100 * parity.matched_share:.1f} %",
+                ]
+            ),
+        )
+    return table
+
+
+def _points(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+from temper.bundle.graph_file import require_self_contained
+from temper.core.errors import TemperError
+from tiny_bundle import tiny_graph
+
+
+def test_an_exported_graph_is_self_contained(tmp_path: Path) -> None:
+    onnx.save(tiny_graph(), str(tmp_path / "g.onnx"))
+    require_self_contained(tmp_path / "g.onnx", "g")
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_weights_in_another_file_are_refused(tmp_path: Path, nested: bool) -> None:
+    weights = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
+    weights.external_data.add(key="location", value="weights.bin")
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [4])
+    if nested:
+        constant = helper.make_node("Constant", [], ["y"])
+        constant.attribute.add(name="value", type=onnx.AttributeProto.TENSOR).t.CopyFrom(weights)
+        branch = helper.make_graph([constant], "branch", [], [y])
+        nodes, initializers = [helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)], []
+    else:
+        nodes, initializers = [helper.make_node("Relu", ["w"], ["y"])], [weights]
+    model = helper.make_model(helper.make_graph(nodes, "g", [], [y], initializers))
+    (tmp_path / "g.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(TemperError, match="keeps weights in another file"):
+        require_self_contained(tmp_path / "g.onnx", "g")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=60))
+def test_any_bytes_are_taken_or_refused_in_a_sentence(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.onnx"
+    path.write_bytes(content)
+    sentence = ""
+    try:
+        require_self_contained(path, "any")
+    except TemperError as error:
+        sentence = str(error)
+    assert "\n" not in sentence
