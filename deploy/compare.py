@@ -94,15 +94,17 @@ class Comparison(Agreement):
 def same_answer(first: RawOutput, second: RawOutput, score_floor: float, closeness: Closeness) -> bool:
     """Whether of two answers for one picture ([1, ...] each) every row has its like in the other, in any order.
 
-    Rows within the closeness of the floor, or of the lowest score where an answer is full, may be in one answer only.
+    A row may be missing in the other answer where its score is within the closeness of the floor, or where the other
+    answer is full and the row's score is within the closeness of the lowest in there.
     """
     one, other = _Rows.of(first, 0), _Rows.of(second, 0)
-    full = [float(rows.scores.min()) for rows in (one, other) if len(rows.scores) == first.scores.shape[1]]
-    edge = max([score_floor, *full]) + closeness.score
+    most = first.scores.shape[1]
     same = alike(one, other, closeness)
     others_found: NDArray[np.bool_] = np.any(same, axis=1)
     ones_found: NDArray[np.bool_] = np.any(same, axis=0)
-    return bool(others_found[other.scores > edge].all() and ones_found[one.scores > edge].all())
+    others_due = other.scores > one.lowest(most, score_floor) + closeness.score
+    ones_due = one.scores > other.lowest(most, score_floor) + closeness.score
+    return bool(others_found[others_due].all() and ones_found[ones_due].all())
 
 
 def different_in_batch(
@@ -150,6 +152,10 @@ class _Rows:
     def of(cls, answer: RawOutput, row: int) -> _Rows:
         count = int(answer.count[row])
         return cls(answer.boxes[row, :count], answer.scores[row, :count], answer.labels[row, :count])
+
+    def lowest(self, most: int, score_floor: float) -> float:
+        """The score from which on these rows, at most so many, have all there is."""
+        return float(self.scores.min()) if len(self.scores) == most else score_floor
 
 
 def tolerance_dict(tolerance: Tolerance) -> dict[str, Any]:
