@@ -45,8 +45,8 @@ def _useless_models(results: Sequence[Result]) -> list[str]:
     if not judged or max(judged) >= USEFUL_AP:
         return []
     return [
-        f"No model detects usefully: the highest mAP is {max(judged):.1f} of 100. The latencies hold; what is said of "
-        "accuracy does not. Train for longer."
+        f"No model detects usefully: the highest mAP is {max(judged):.1f} of 100, so what is said of accuracy means "
+        "nothing yet. Train for longer."
     ]
 
 

@@ -73,7 +73,7 @@ def _latency_sentence(distilled: Result, student: Result | None, teacher: Result
     )
     if teacher is not None:
         other = teacher.latency.stages["end_to_end"].p50_ms
-        sentence += f", {_ratio(own, other)} as its teacher ({_ms(other)})"
+        sentence += f", {_speed(distilled, teacher)} its teacher ({_ms(other)})"
     if student is not None:
         sentence += f"; the student alone takes {_ms(student.latency.stages['end_to_end'].p50_ms)}"
     return sentence + "."
@@ -93,8 +93,8 @@ def _int8_sentence(distilled: Result, results: Sequence[Result], teacher: Result
 
 
 def _quantised_sentence(full: Result, int8: Result) -> str:
-    before, after = full.latency.stages["end_to_end"].p50_ms, int8.latency.stages["end_to_end"].p50_ms
-    sentence = f"As int8 it takes {_ms(after)}, {_ratio(after, before)} as at {full.subject.precision}"
+    before, after = _median(full), _median(int8)
+    sentence = f"As int8 it takes {_ms(after)}, {_speed(int8, full)} at {full.subject.precision} ({_ms(before)})"
     ap_before, ap_after = _ap(full), _ap(int8)
     if ap_before is not None and ap_after is not None:
         difference = _difference(ap_after, ap_before).replace("level with", "the same as")
@@ -144,12 +144,27 @@ def _difference(value: float, other: float) -> str:
     return f"{abs(gap):.1f} {unit} {'more' if gap > 0 else 'less'} than"
 
 
-def _ratio(own: float, other: float) -> str:
-    """How fast ``own`` ms is against ``other`` ms: "2.8 times as fast"."""
-    factor = other / own
+def _speed(own: Result, other: Result) -> str:
+    """How fast one is against another, up to where the other is named: "2.8 times as fast as".
+
+    Medians whose rounds overlap say nothing about which is faster: the machine moved more between two rounds than they
+    are apart.
+    """
+    factor = _median(other) / _median(own)
     if 0.95 <= factor <= 1.05:
-        return "as fast"
-    return f"{factor:.1f} times as fast" if factor > 1 else f"{1 / factor:.1f} times as slow"
+        return "as fast as"
+    if _rounds_overlap(own, other):
+        return "which these rounds cannot tell from"
+    return f"{factor:.1f} times as fast as" if factor > 1 else f"{1 / factor:.1f} times as slow as"
+
+
+def _median(result: Result) -> float:
+    return result.latency.stages["end_to_end"].p50_ms
+
+
+def _rounds_overlap(one: Result, other: Result) -> bool:
+    mine, theirs = one.latency.round_p50_ms, other.latency.round_p50_ms
+    return max(min(mine), min(theirs)) <= min(max(mine), max(theirs))
 
 
 def _ms(value: float) -> str:

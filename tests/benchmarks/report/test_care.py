@@ -30,7 +30,7 @@ def test_good_models_are_passed_over(data: DataSet) -> None:
 def test_warnings_of_the_measuring_come_first(data: DataSet) -> None:
     said = care(benchmark_row(data, [], ["Another program was busy."]), student=0.4, distilled=0.1)
     assert said[0] == "Another program was busy."
-    assert said[1].startswith("No model detects usefully: the highest mAP is 0.4 of 100.")
+    assert said[1].startswith("No model detects usefully: the highest mAP is 0.4 of 100, so")
     assert len(said) == 2
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from bench_rows import benchmark_row, figures, footprint, latency, manifest, subject
 from temper.benchmarks.measurement import AccuracyRow, BenchmarkRow, Measurements, Role
@@ -47,8 +49,8 @@ def test_a_student_that_gained(benchmark_of: BenchmarkRow) -> None:
         "student trained alone (51.1) and 2.0 points less than its teacher (56.2).",
         "At fp32 it takes 12.0 ms per picture (median, from encoded picture to boxes), 2.8 times as fast as its "
         "teacher (34.0 ms); the student alone takes 12.4 ms.",
-        "As int8 it takes 8.0 ms, 1.5 times as fast as at fp32, and reaches 53.9 mAP, 0.3 points less than before; "
-        "its file shrinks from 6.2 MB to 1.7 MB.",
+        "As int8 it takes 8.0 ms, 1.5 times as fast as at fp32 (12.0 ms), and reaches 53.9 mAP, 0.3 points less than "
+        "before; its file shrinks from 6.2 MB to 1.7 MB.",
     ]
 
 
@@ -64,7 +66,7 @@ def test_a_student_that_lost_is_told_so(benchmark_of: BenchmarkRow) -> None:
     assert "1.0 point less than the same student trained alone (51.0) and 10.0 points more than its teacher" in first
     assert first.endswith("; in this run, distillation did not help.")
     assert "2.0 times as slow as its teacher (10.0 ms)" in second
-    assert "1.5 times as slow as at fp32" in third
+    assert "1.5 times as slow as at fp32 (20.0 ms)" in third
     assert "level with before" not in third
     assert "the same as before" in third
     assert "grows from 6.2 MB to 7.0 MB" in third
@@ -95,3 +97,10 @@ def test_without_an_mgd_student_what_there_is_is_compared(benchmark_of: Benchmar
 def test_small_ratios_are_not_dressed_up(benchmark_of: BenchmarkRow, other: float, words: str) -> None:
     found = results(benchmark_of, ("teacher", "fp32", 40.0, other, 1.0), ("distilled", "fp32", 39.0, 10.0, 1.0))
     assert f", {words}" in summary_sentences(found, benchmark_of)[1]
+
+
+def test_rounds_that_overlap_tell_nothing(benchmark_of: BenchmarkRow) -> None:
+    found = results(benchmark_of, ("distilled", "fp32", 50.0, 12.0, 6.2), ("distilled", "int8", 50.0, 10.0, 2.0))
+    noisy = [replace(one, latency=replace(one.latency, round_p50_ms=(5.0, 11.0, 30.0))) for one in found]
+    assert "1.2 times as fast as at fp32" in summary_sentences(found, benchmark_of)[2]
+    assert "which these rounds cannot tell from at fp32 (12.0 ms)" in summary_sentences(noisy, benchmark_of)[2]
