@@ -17,12 +17,11 @@ from temper.benchmarks.measurement import (
     BundleEntry,
     FootprintRow,
     LatencyRow,
-    Role,
     Row,
-    Subject,
     summarise,
     write_rows,
 )
+from temper.benchmarks.subject import Role, Subject
 from temper.bundle.manifest import InputRule, MadeBy, Manifest, Parity, Variant
 from temper.detection.dataset import DataSet
 from temper.detection.detections import Detections

@@ -12,7 +12,8 @@ from typing import Any
 from ...core.files import write_json, write_text
 from ...core.models import distilled_title
 from ...detection.metrics import AccuracyFigures
-from ..measurement import STAGES, AccuracyRow, FootprintRow, LatencyRow, Measurements, Subject, to_plain
+from ..measurement import STAGES, AccuracyRow, FootprintRow, LatencyRow, Measurements, to_plain
+from ..subject import Subject
 
 SCHEMA_VERSION = 1
 ROLE_ORDER = ("teacher", "student", "distilled", "other")
