@@ -136,39 +136,24 @@ def _parts(folder: Path, choose_on: str, judge_on: str) -> tuple[DataSet, DataSe
 
 
 def _print(point: OperatingPoint) -> None:
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     chosen, judged = point.chosen_on, point.judged_on
-    console = Console(highlight=False)
-    console.print(
+    click.echo(
         f"{point.variant.name} on {point.wanted.runtime}: chosen on {len(chosen.data)} pictures of {chosen.data.name}, "
-        f"judged on {len(judged.data)} of {judged.data.name}",
-        markup=False,
-        soft_wrap=True,
+        f"judged on {len(judged.data)} of {judged.data.name}; old → new"
     )
-    table = Table("class", box=SIMPLE, title="old → new; 95 % intervals", title_justify="left")
-    for head in (
-        "threshold",
-        "missed,\nchosen on",
-        "missed,\njudged on",
-        "escape rate,\njudged on",
-        "false alarms\na picture",
-    ):
-        table.add_column(head, justify="right")
+    width = max(5, *(len(label) for label in point.choices))
+    click.echo(
+        f"{'class':<{width}}  {'threshold':>13}  {'missed, chosen':>16}  {'missed, judged':>16}  {'escape, judged':>16}"
+        "  false alarms a picture"
+    )
     for label in (*point.choices, None):
-        after = judged.after
-        table.add_row(
-            Text("all") if label is None else Text(label),
-            "" if label is None else f"{chosen.before.thresholds[label]:.3f} → {point.thresholds[label]:.3f}",
-            _change(chosen, label),
-            _change(judged, label),
-            _range(after.escape[label].rate),
-            f"{_rate(judged.before.alarms[label].per_image)} → {_rate(after.alarms[label].per_image)}",
+        thresholds = "" if label is None else f"{chosen.before.thresholds[label]:.3f} → {point.thresholds[label]:.3f}"
+        alarms = [figures.alarms[label].per_image for figures in (judged.before, judged.after)]
+        click.echo(
+            f"{'all' if label is None else label:<{width}}  {thresholds:>13}  {_change(chosen, label):>16}  "
+            f"{_change(judged, label):>16}  {_range(judged.after.escape[label].rate):>16}  "
+            f"{_rate(alarms[0]):>6} → {_rate(alarms[1])}"
         )
-    console.print(table)
     for line in (*_pictures(judged), *point.cautions()):
         click.echo(line)
 
