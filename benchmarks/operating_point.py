@@ -120,7 +120,7 @@ class OperatingPoint:
         wanted, rate = self.wanted.escape_rate, self.judged_on.after.escape[None].rate
         if rate.value is not None and rate.low is not None and rate.high is not None:
             told = f"{100 * rate.value:.1f} % of the defects escape ({100 * rate.low:.1f} to {100 * rate.high:.1f})"
-            verdict = "more than" if rate.low > wanted else "less than" if rate.high < wanted else "not unlike"
+            verdict = "more than" if rate.low > wanted else "less than" if rate.high < wanted else "not to be told from"
             sentences.append(f"On the pictures that had no say {told}: {verdict} the wanted {100 * wanted:g} %.")
         few = [label for label, choice in self.choices.items() if 0 < choice.defects * wanted < 1]
         if few:

@@ -148,14 +148,18 @@ def _overview(measured: Measurements) -> list[str]:
     from ..benchmarks.report.results import collect_results
 
     lines = [
-        f"{'model':<28} {'graph':<8} {'runtime':<12} {'batch':>5} {'mAP':>6} {'p50 ms':>9} {'images/s':>9}  (measured)"
+        f"{'model':<28} {'graph':<8} {'runtime':<12} {'batch':>5} {'mAP':>6} {'escapes':>8} {'false/image':>11} "
+        f"{'p50 ms':>9} {'images/s':>9}  (measured)"
     ]
     for result in collect_results(measured):
         ap = result.figures.ap if result.figures else None
+        escaped = result.line.escape[None].escape.rate.value if result.line else None
+        alarms = result.line.alarms[None].alarms.per_image.value if result.line else None
         lines.append(
             f"{result.subject.model:<28} {result.subject.variant:<8} {result.subject.runtime:<12} "
-            f"{result.batch:>5} "
-            f"{'-' if ap is None else format(ap, '.1f'):>6} {result.latency.stages['end_to_end'].p50_ms:>9.2f} "
-            f"{result.latency.images_per_second:>9.1f}"
+            f"{result.batch:>5} {'-' if ap is None else format(ap, '.1f'):>6} "
+            f"{'-' if escaped is None else format(escaped, '.1%'):>8} "
+            f"{'-' if alarms is None else format(alarms, '.2f'):>11} "
+            f"{result.latency.stages['end_to_end'].p50_ms:>9.2f} {result.latency.images_per_second:>9.1f}"
         )
     return lines

@@ -192,7 +192,8 @@ def _examples(source: ReportInput, results: Sequence[Result], entries: Sequence[
 
 def _line(source: ReportInput, results: Sequence[Result], entries: Sequence[BundleEntry]) -> dict[str, Any] | None:
     """What the section about escapes and false alarms shows; None where they were not measured."""
-    judged = [result for result in _judged(results) if result.line is not None]
+    # neither batch size nor threads change what is detected
+    judged = list({result.subject: result for result in reversed(results) if result.line is not None}.values())[::-1]
     if not judged:
         return None
     # one graph of each model in what has a column, a curve or a picture for every one
