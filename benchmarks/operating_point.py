@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from math import ceil
 from pathlib import Path
 
 import numpy as np
 from pydantic import ValidationError
 
+from ..bundle.card import CARD_NAME, render_card
 from ..bundle.loader import Bundle
-from ..bundle.manifest import JudgedPart, Manifest, ThresholdsChosen, Variant
+from ..bundle.manifest import BundleFile, JudgedPart, Manifest, ThresholdsChosen, Variant
 from ..bundle.writer import write_bundle
 from ..core.errors import TemperError, UsageError
 from ..core.events import Event, Reporter
@@ -202,7 +204,7 @@ def _part(data: DataSet, found: Inspected, old: Mapping[str, float], new: Mappin
 
 
 def write_operating_point(bundle: Bundle, point: OperatingPoint, target: Path) -> Manifest:
-    """Write a bundle with the same graphs and the new thresholds, called after its folder.
+    """Write a bundle with the same graphs and the new thresholds, called after its folder. It bears no signature.
 
     Args:
         bundle: the thresholds were chosen for; it is left as it is.
@@ -228,11 +230,20 @@ def write_operating_point(bundle: Bundle, point: OperatingPoint, target: Path) -
         judged_on=point.judged_on.of_bundle(),
         manifest_sha256=sha256_json(old.model_dump(mode="json")),
     ).model_dump(mode="json")
+    content["card"] = None
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
         raise UsageError(
             f"A bundle cannot be called '{target.stem}' ({error.errors()[0]['msg']}). Choose another name."
         ) from error
-    write_bundle(target, manifest, {variant.name: bundle.graph_path(variant) for variant in old.variants})
+    # the graphs are the same, so the golden pictures and their answers are, too; the card names the thresholds
+    golden = [] if old.golden is None else [*old.golden.images, old.golden.answers]
+    contents = {one.file: (bundle.folder / one.file).read_bytes() for one in golden}
+    if old.card is not None:
+        card = render_card(manifest).encode("utf-8")
+        contents[CARD_NAME] = card
+        described = BundleFile(file=CARD_NAME, sha256=sha256(card).hexdigest(), bytes=len(card))
+        manifest = manifest.model_copy(update={"card": described})
+    write_bundle(target, manifest, {variant.name: bundle.graph_path(variant) for variant in old.variants}, contents)
     return manifest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import RUNTIME_NAMES
+from .options import RUNTIME_NAMES, public_key_option
 
 if TYPE_CHECKING:
     from ..benchmarks.operating_point import OperatingPoint, Part
@@ -65,6 +65,7 @@ def _share(ctx: click.Context, param: click.Parameter, value: str) -> float:
     help="Overlap (IoU) from which a detection finds a defect.",
 )
 @click.option("--closest", is_flag=True, help="Where a class cannot reach the rate, take the lowest there is.")
+@public_key_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def thresholds(
     bundle: Path,
@@ -78,6 +79,7 @@ def thresholds(
     threads: int | None,
     found_iou: float,
     closest: bool,
+    public_key: Path | None,
     as_json: bool,
 ) -> None:
     """Choose the thresholds of BUNDLE for a wanted escape rate on one part of the data, and judge them on another.
@@ -93,7 +95,7 @@ def thresholds(
     if out is not None:
         require_bundle_target(out)
     parts = _parts(data, choose_on, judge_on)
-    with open_bundle(bundle) as opened:
+    with open_bundle(bundle, public_key) as opened:
         wanted = Wanted(escape_rate, precision, runtime, threads, found_iou)
         with progress(choose_style(as_json)) as reporter:
             point = choose_operating_point(opened, wanted, *parts, reporter)
@@ -115,7 +117,7 @@ def thresholds(
             if as_json:
                 click.echo(json.dumps({"event": "written", "path": str(out), "name": manifest.name}))
             else:
-                click.echo(f"Written: {out}, with the graphs of {bundle} and these thresholds.")
+                click.echo(f"Written: {out}, with the graphs of {bundle} and these thresholds; it is not signed.")
 
 
 def _parts(folder: Path, choose_on: str, judge_on: str) -> tuple[DataSet, DataSet]:
