@@ -11,7 +11,7 @@ from ..bundle.manifest import Variant
 from ..core.errors import TemperError, UsageError
 from ..deploy.runtimes.load import runtime_kind
 from ..detection.dataset import DataSet
-from .measurement import Subject
+from .subject import Subject
 
 
 @dataclass(frozen=True)

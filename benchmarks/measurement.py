@@ -14,25 +14,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ..bundle.manifest import Manifest
 from ..core.errors import TemperError
 from ..core.files import write_text
+from ..detection.inspection import FOUND_IOU
 from ..detection.metrics import AccuracyFigures
+from .inspection_rows import CurveRow, EscapeRow, FalseAlarmRow, InspectionRow, PrecisionRow, SortingRow
+from .subject import STRICT, Kind, Subject
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MEASUREMENTS_NAME = "measurements.jsonl"
-
-Role = Literal["teacher", "student", "distilled", "other"]
-Kind = Literal["measured"]
 
 #: Where the time of one call goes, in order; ``end_to_end`` is the whole call, timed on its own.
 STAGES = ("decode", "preprocess", "infer", "postprocess", "end_to_end")
 #: Samples below which a percentile is not given: the early stopping rule of MLPerf's LoadGen (99 % confidence).
 SAMPLES_NEEDED = {50: 1, 90: 64, 99: 662}
-
-_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Summary:
         withheld: for each percentile that is None, the reason in a sentence.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     n: int
     mean_ms: float
@@ -60,19 +58,6 @@ class Summary:
     min_ms: float
     max_ms: float
     withheld: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Subject:
-    """Which model, as which graph, on which runtime."""
-
-    __pydantic_config__ = _STRICT
-
-    model: str
-    role: Role
-    variant: str
-    precision: str
-    runtime: str
 
 
 @dataclass(frozen=True)
@@ -92,7 +77,7 @@ class LatencyRow:
         samples_ms: the raw durations of each stage, in the order they were taken.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     subject: Subject
     batch: int
@@ -112,7 +97,7 @@ class LatencyRow:
 class AccuracyRow:
     """COCO figures of one candidate on the data of the file's first row, points from 0 to 100."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     subject: Subject
     figures: AccuracyFigures
@@ -136,7 +121,7 @@ class FootprintRow:
         runtime_version: version of the runtime.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     subject: Subject
     batch: int
@@ -154,7 +139,7 @@ class FootprintRow:
 class MachineState:
     """The machine as it was at one moment; None where the system does not tell."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     taken_at: str
     cpu_model: str | None
@@ -190,9 +175,10 @@ class BenchmarkSettings:
         warmup_seconds: longest warm-up before the first sample.
         pictures: encoded pictures kept in memory and cycled through.
         answer_seconds: a process that says nothing for this long beyond its task is given up.
+        found_iou: from which IoU on a detection lies on a defect.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     min_seconds: float = 3.0
     min_samples: int = 100
@@ -201,6 +187,7 @@ class BenchmarkSettings:
     warmup_seconds: float = 5.0
     pictures: int = 64
     answer_seconds: float = 120.0
+    found_iou: float = FOUND_IOU
 
     @property
     def time_box_seconds(self) -> float:
@@ -212,7 +199,7 @@ class BenchmarkSettings:
 class BundleEntry:
     """A bundle that took part, with everything it says of itself."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     path: str
     manifest_sha256: str
@@ -220,10 +207,23 @@ class BundleEntry:
 
 
 @dataclass(frozen=True)
-class BenchmarkRow:
-    """The first row of a file: what the others have in common."""
+class UnreadPicture:
+    """A picture of the data set that could not be read, and why; no figure rests on it."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class BenchmarkRow:
+    """The first row of a file: what the others have in common.
+
+    ``images`` counts the pictures of the data set; ``unread`` are those of them that no figure rests on.
+    """
+
+    __pydantic_config__ = STRICT
 
     schema_version: int
     temper: str
@@ -238,10 +238,11 @@ class BenchmarkRow:
     machine_before: MachineState
     machine_after: MachineState
     warnings: list[str]
+    unread: list[UnreadPicture] = field(default_factory=list)
     row: Literal["benchmark"] = "benchmark"
 
 
-Row = BenchmarkRow | LatencyRow | AccuracyRow | FootprintRow
+Row = BenchmarkRow | LatencyRow | AccuracyRow | FootprintRow | InspectionRow
 
 
 @dataclass(frozen=True)
@@ -252,6 +253,11 @@ class Measurements:
     latency: tuple[LatencyRow, ...]
     accuracy: tuple[AccuracyRow, ...]
     footprint: tuple[FootprintRow, ...]
+    precision: tuple[PrecisionRow, ...] = ()
+    escape: tuple[EscapeRow, ...] = ()
+    false_alarms: tuple[FalseAlarmRow, ...] = ()
+    sorting: tuple[SortingRow, ...] = ()
+    curves: tuple[CurveRow, ...] = ()
 
 
 def summarise(samples_ms: Sequence[float]) -> Summary:
@@ -313,6 +319,11 @@ def read_rows(path: Path) -> Measurements:
         latency=tuple(row for row in rows if isinstance(row, LatencyRow)),
         accuracy=tuple(row for row in rows if isinstance(row, AccuracyRow)),
         footprint=tuple(row for row in rows if isinstance(row, FootprintRow)),
+        precision=tuple(row for row in rows if isinstance(row, PrecisionRow)),
+        escape=tuple(row for row in rows if isinstance(row, EscapeRow)),
+        false_alarms=tuple(row for row in rows if isinstance(row, FalseAlarmRow)),
+        sorting=tuple(row for row in rows if isinstance(row, SortingRow)),
+        curves=tuple(row for row in rows if isinstance(row, CurveRow)),
     )
 
 

@@ -11,23 +11,24 @@ from ..core.events import Event, Reporter
 from ..core.files import PARTIAL_SUFFIX, atomic_folder, read_json, remove_tree, sha256_json, write_json
 from ..deploy.runtimes.load import load_runtime, prepare_runtime
 from ..detection.dataset import DataSet, from_coco, to_coco
-from .accuracy import measure_accuracy, save_detections
+from .accuracy import Readable, detect_pictures, leave_out_unread, save_detections, unread_warning
 from .candidate import Candidate, Entrant, open_candidates
+from .inspection import judge_detections
 from .latency import STAGE, measure_latency
 from .machine import machine_state, machine_warnings, now, usable_cores
 from .measurement import (
     MEASUREMENTS_NAME,
     SCHEMA_VERSION,
-    AccuracyRow,
     BenchmarkRow,
     BenchmarkSettings,
     BundleEntry,
     LatencyRow,
     Measurements,
-    Subject,
+    Row,
     read_rows,
     write_rows,
 )
+from .subject import Subject
 
 DETECTIONS_FOLDER = "detections"
 TRUTH_NAME = "truth.json"
@@ -66,9 +67,11 @@ def run_benchmark(
     before = machine_state()
     for warning in machine_warnings(before):
         report(Event("warning", STAGE, {"message": warning}))
-    accuracy = _measure_accuracies(entrants, data, out, report)
-    latency, footprint, outside = measure_latency(entrants, _pictures(data, settings.pictures), settings, report)
-    warnings = machine_warnings(before, outside) + _row_warnings(latency)
+    accuracy, readable = _measure_accuracies(entrants, data, settings, out, report)
+    pictures = _pictures(readable.data, settings.pictures)
+    latency, footprint, outside = measure_latency(entrants, pictures, settings, report)
+    unread = unread_warning(readable.unread, len(data))
+    warnings = machine_warnings(before, outside) + unread + _row_warnings(latency)
     benchmark = BenchmarkRow(
         schema_version=SCHEMA_VERSION,
         temper=__version__,
@@ -83,6 +86,7 @@ def run_benchmark(
         machine_before=before,
         machine_after=machine_state(sample_seconds=0),
         warnings=warnings,
+        unread=readable.unread,
     )
     for warning in warnings[len(machine_warnings(before)) :]:
         report(Event("warning", STAGE, {"message": warning}))
@@ -124,29 +128,39 @@ def _clear(out: Path) -> None:
     remove_tree(out / MEASUREMENTS_NAME)
 
 
-def _measure_accuracies(entrants: Sequence[Entrant], data: DataSet, out: Path, report: Reporter) -> list[AccuracyRow]:
-    """One row per subject: neither batch size nor threads change what is detected."""
+def _measure_accuracies(
+    entrants: Sequence[Entrant], data: DataSet, settings: BenchmarkSettings, out: Path, report: Reporter
+) -> tuple[list[Row], Readable]:
+    """The rows of every subject, as neither batch size nor threads change what is detected; and what they rest on."""
     unique: dict[Subject, Entrant] = {}
     for entrant in entrants:
         unique.setdefault(entrant.subject, entrant)
-    rows = []
+    found, unread = {}, {}
     total = len(unique) * len(data)
+    for position, (subject, entrant) in enumerate(unique.items()):
+
+        def progress(done: int, _: int, already: int = position * len(data)) -> None:
+            if done % PROGRESS_STEP == 0 or done == len(data):
+                report(Event("step", STAGE, {"done": already + done, "total": total, "unit": "pictures"}))
+
+        runtime = load_runtime(subject.runtime, entrant.bundle, entrant.variant, threads=entrant.candidate.threads)
+        try:
+            found[subject], reasons = detect_pictures(entrant.bundle, entrant.variant, runtime, data, progress)
+        finally:
+            runtime.close()
+        unread.update(reasons)
+    # judged when all have run, so that all are judged on the same pictures, whichever of them could not read one
+    readable = leave_out_unread(data, unread)
+    rows: list[Row] = []
     with atomic_folder(out / DETECTIONS_FOLDER) as folder:
-        for position, (subject, entrant) in enumerate(unique.items()):
-
-            def progress(done: int, _: int, already: int = position * len(data)) -> None:
-                if done % PROGRESS_STEP == 0 or done == len(data):
-                    report(Event("step", STAGE, {"done": already + done, "total": total, "unit": "pictures"}))
-
-            runtime = load_runtime(subject.runtime, entrant.bundle, entrant.variant, threads=entrant.candidate.threads)
-            try:
-                figures, detections = measure_accuracy(entrant.bundle, entrant.variant, runtime, data, progress)
-            finally:
-                runtime.close()
+        for subject, detections in found.items():
             name = f"{subject.model}-{subject.variant}-{subject.runtime}.json"
             save_detections(folder / name, data, detections)
-            rows.append(AccuracyRow(subject, figures, f"{DETECTIONS_FOLDER}/{name}"))
-    return rows
+            thresholds = unique[subject].bundle.manifest.thresholds
+            own = [detections[row] for row in readable.rows]
+            judged = judge_detections(readable.data, own, thresholds, settings.found_iou)
+            rows += judged.rows(subject, f"{DETECTIONS_FOLDER}/{name}")
+    return rows, readable
 
 
 def _pictures(data: DataSet, limit: int) -> list[Path]:

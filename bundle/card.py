@@ -43,7 +43,17 @@ def _head(manifest: Manifest) -> list[str]:
         "| class | counts as a defect from score |",
         "| --- | ---: |",
     ]
-    return lines + [f"| {one_line(label)} | {manifest.thresholds[label]:.3g} |" for label in manifest.labels] + [""]
+    lines += [f"| {one_line(label)} | {manifest.thresholds[label]:.3g} |" for label in manifest.labels]
+    chosen = manifest.thresholds_chosen
+    if chosen is not None:
+        judged = chosen.judged_on
+        lines += [
+            "",
+            f"These thresholds were chosen for an escape rate of {100 * chosen.escape_rate:g} % of every class; on "
+            f"{judged.images} pictures that had no say {judged.missed} of {judged.defects} defects escape, with "
+            f"{judged.false_alarms} false alarms.",
+        ]
+    return [*lines, ""]
 
 
 def _accuracy(manifest: Manifest) -> list[str]:

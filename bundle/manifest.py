@@ -199,6 +199,29 @@ class MadeBy(_Model):
     training: dict[str, Any] | None = Field(None, description="record of the training that made the weights")
 
 
+class JudgedPart(_Model):
+    """Some pictures, and what escapes and is flagged wrongly there at the bundle's thresholds."""
+
+    data: str
+    data_sha256: Sha256
+    images: int = Field(ge=1)
+    defects: int = Field(ge=0)
+    missed: int = Field(ge=0)
+    false_alarms: int = Field(ge=0)
+
+
+class ThresholdsChosen(_Model):
+    """How the thresholds of a bundle were chosen anew for a wanted escape rate (``temper bench thresholds``)."""
+
+    escape_rate: Score = Field(description="wanted, of every class")
+    found_iou: Score = Field(description="from which a detection lies on a defect")
+    variant: str
+    runtime: str
+    chosen_on: JudgedPart
+    judged_on: JudgedPart
+    manifest_sha256: Sha256 = Field(description="of the bundle whose graphs these are")
+
+
 class Manifest(_Model):
     """Everything a device needs to know; unknown fields are refused."""
 
@@ -207,6 +230,7 @@ class Manifest(_Model):
     labels: list[Label] = Field(min_length=1, max_length=1000)
     input: InputRule
     thresholds: dict[Label, Score] = Field(description="operating point of each class")
+    thresholds_chosen: ThresholdsChosen | None = Field(None, description="None for those of the export")
     score_floor: Score
     nms_iou: Score
     max_detections: int = Field(ge=1, le=10_000)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .bench_thresholds import thresholds
 from .options import RUNTIME_NAMES, Group, public_key_option
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.group(cls=Group)
 def bench() -> None:
-    """Measure bundles: mAP, latency, memory; and report it."""
+    """Measure bundles: mAP, what escapes, latency, memory; report it; choose thresholds by it."""
+
+
+bench.add_command(thresholds)
 
 
 @bench.command()
@@ -63,6 +67,13 @@ def bench() -> None:
     type=click.FloatRange(0.1, 36000),
     help="Sample each no longer than this, in seconds.",
 )
+@click.option(
+    "--found-iou",
+    default=0.5,
+    show_default=True,
+    type=click.FloatRange(0.05, 1),
+    help="Overlap (IoU) from which a detection finds a defect.",
+)
 @click.option("--limit", type=click.IntRange(1), help="Measure on this many pictures, evenly spread over the split.")
 @public_key_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -78,6 +89,7 @@ def run(
     seconds: float,
     samples: int,
     time_box: float,
+    found_iou: float,
     limit: int | None,
     public_key: Path | None,
     as_json: bool,
@@ -104,7 +116,7 @@ def run(
         threads=threads,
         public_key=public_key,
     )
-    settings = BenchmarkSettings(min_seconds=seconds, min_samples=samples, max_seconds=time_box)
+    settings = BenchmarkSettings(min_seconds=seconds, min_samples=samples, max_seconds=time_box, found_iou=found_iou)
     with progress(choose_style(as_json)) as reporter:
         measured = run_benchmark(candidates, loaded, settings, out, reporter)
     path = out / MEASUREMENTS_NAME
@@ -136,14 +148,18 @@ def _overview(measured: Measurements) -> list[str]:
     from ..benchmarks.report.results import collect_results
 
     lines = [
-        f"{'model':<28} {'graph':<8} {'runtime':<12} {'batch':>5} {'mAP':>6} {'p50 ms':>9} {'images/s':>9}  (measured)"
+        f"{'model':<28} {'graph':<8} {'runtime':<12} {'batch':>5} {'mAP':>6} {'escapes':>8} {'false/image':>11} "
+        f"{'p50 ms':>9} {'images/s':>9}  (measured)"
     ]
     for result in collect_results(measured):
         ap = result.figures.ap if result.figures else None
+        escaped = result.line.escape[None].escape.rate.value if result.line else None
+        alarms = result.line.alarms[None].alarms.per_image.value if result.line else None
         lines.append(
             f"{result.subject.model:<28} {result.subject.variant:<8} {result.subject.runtime:<12} "
-            f"{result.batch:>5} "
-            f"{'-' if ap is None else format(ap, '.1f'):>6} {result.latency.stages['end_to_end'].p50_ms:>9.2f} "
-            f"{result.latency.images_per_second:>9.1f}"
+            f"{result.batch:>5} {'-' if ap is None else format(ap, '.1f'):>6} "
+            f"{'-' if escaped is None else format(escaped, '.1%'):>8} "
+            f"{'-' if alarms is None else format(alarms, '.2f'):>11} "
+            f"{result.latency.stages['end_to_end'].p50_ms:>9.2f} {result.latency.images_per_second:>9.1f}"
         )
     return lines

@@ -31,7 +31,20 @@ def describe(manifest: Manifest) -> list[str]:
         f"weights     sha256 {made.weights_sha256}",
         f"golden      {golden}",
         f"card        {'none' if manifest.card is None else manifest.card.file}",
+        *_thresholds_chosen(manifest),
     ]
+
+
+def _thresholds_chosen(manifest: Manifest) -> list[str]:
+    """How the thresholds came about, if not at the export."""
+    chosen = manifest.thresholds_chosen
+    if chosen is None:
+        return []
+    parts = [
+        f"{part.missed} of {part.defects} escape on the {part.images} pictures of {shown(part.data)} {said}"
+        for said, part in (("they were chosen on", chosen.chosen_on), ("they were judged on", chosen.judged_on))
+    ]
+    return [f"thresholds  for an escape rate of {100 * chosen.escape_rate:g} %: {'; '.join(parts)}"]
 
 
 def describe_signature(signature: Signature | None, trusted: bool) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..detection.boxes import iou_matrix
 from ..detection.dataset import DataSet
 from ..detection.detections import Detections
+from ..detection.threshold_choice import threshold_between
 
 #: Where nothing can be learnt: a class without a true box, or without one correct detection.
 FALLBACK = 0.5
@@ -82,6 +83,4 @@ def threshold_of_best_f1(scores: NDArray[np.float32], correct: NDArray[np.bool_]
     last_of_equals = np.append(ranked[1:] < ranked[:-1], True)
     best = int(np.argmax(np.where(last_of_equals, f1, -1)))
     below = ranked[best + 1] if best + 1 < len(ranked) else ranked[best]
-    middle = (ranked[best] + below) / 2
-    rounded = round(float(middle), 4)
-    return rounded if below < rounded <= ranked[best] else float(middle)
+    return threshold_between(float(below), float(ranked[best]))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from temper.benchmarks.accuracy import save_detections
+from temper.benchmarks.inspection import judge_detections
 from temper.benchmarks.machine import machine_state
 from temper.benchmarks.measurement import (
     SCHEMA_VERSION,
@@ -17,12 +18,11 @@ from temper.benchmarks.measurement import (
     BundleEntry,
     FootprintRow,
     LatencyRow,
-    Role,
     Row,
-    Subject,
     summarise,
     write_rows,
 )
+from temper.benchmarks.subject import Role, Subject
 from temper.bundle.manifest import InputRule, MadeBy, Manifest, Parity, Variant
 from temper.detection.dataset import DataSet
 from temper.detection.detections import Detections
@@ -135,15 +135,21 @@ def write_benchmark(
     precisions: Sequence[str] = ("fp32", "int8"),
     warnings: Sequence[str] = (),
 ) -> Path:
-    """Write ``measurements.jsonl`` and the detections it names; the models find exactly the truth."""
+    """Write ``measurements.jsonl`` and the detections it names; the models find exactly the truth, but for the last
+    picture, where they find nothing."""
     manifests = [manifest(role, data.labels, precisions) for role in roles]
     rows: list[Row] = [benchmark_row(data, manifests, warnings)]
+    found = [_truth(s.boxes, s.labels, s.size) for s in data.samples]
+    # one picture is answered with nothing, so that something is missed
+    found[-1] = Detections.none(found[-1].image_size)
+    judged = judge_detections(data, found, dict.fromkeys(data.labels, 0.4), 0.5)
     for place, role in enumerate(roles):
         for precision in precisions:
             one = subject(role, precision)
             file = f"detections/{role}-{precision}.json"
-            save_detections(folder / file, data, [_truth(s.boxes, s.labels, s.size) for s in data.samples])
+            save_detections(folder / file, data, found)
             rows.append(AccuracyRow(one, figures(60.0 - 5 * place, data.labels), file))
+            rows += [row for row in judged.rows(one, file) if not isinstance(row, AccuracyRow)]
             rows.append(latency(one, 20.0 / (place + 1) / (2 if precision == "int8" else 1)))
             rows.append(footprint(one, 8.0))
     path = folder / "measurements.jsonl"

@@ -11,16 +11,21 @@ import numpy as np
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from ...core.errors import TemperError
 from ...core.files import write_text
+from ...core.models import in_sentence
 from ...detection.dataset import DataSet
+from ...detection.detections import Detections
+from ...detection.intervals import Estimate
 from ..accuracy import load_detections
 from ..measurement import BundleEntry, MachineState, Measurements, read_rows
 from .care import sentences_of_care
 from .charts import accuracy_latency_chart, stage_chart
 from .glance import glance
-from .pictures import Example, make_examples
+from .line_charts import froc_chart, precision_recall_chart
+from .pictures import Example, make_examples, make_misses
 from .plot import Chart, SmallChart, series_colour
 from .results import Result, collect_results, role_titles, write_results_csv, write_results_json
 from .summary import summary_sentences
@@ -105,7 +110,14 @@ def _render(
         lstrip_blocks=True,
     )
     environment.filters.update(
-        points=_points, ms=_milliseconds, count=_count, size=_size, duration=_duration, chart=_drawn
+        points=_points,
+        percent=_percent,
+        interval=_interval,
+        ms=_milliseconds,
+        count=_count,
+        size=_size,
+        duration=_duration,
+        chart=_drawn,
     )
     benchmark = measurements.benchmark
     entries = benchmark.bundles
@@ -126,6 +138,7 @@ def _render(
         glance=glance(results, {row.role: row.parameters for row in training.facts} if training else {}),
         classes=_class_rows(results, source.data.labels),
         judged=_judged(results),
+        line=_line(source, results, entries),
         examples=_examples(source, results, entries),
         examples_precision=_examples_precision(results),
         parity=_parity_rows(entries, results),
@@ -173,15 +186,50 @@ def _examples_precision(results: Sequence[Result]) -> str:
 
 
 def _examples(source: ReportInput, results: Sequence[Result], entries: Sequence[BundleEntry]) -> list[Example]:
-    manifests = {entry.manifest.name: entry.manifest for entry in entries}
     chosen = _example_results(results)
+    return make_examples(source.data, _detections(source, chosen), _thresholds(chosen, entries))
+
+
+def _line(source: ReportInput, results: Sequence[Result], entries: Sequence[BundleEntry]) -> dict[str, Any] | None:
+    """What the section about escapes and false alarms shows; None where they were not measured."""
+    # neither batch size nor threads change what is detected
+    judged = list({result.subject: result for result in reversed(results) if result.line is not None}.values())[::-1]
+    if not judged:
+        return None
+    # one graph of each model in what has a column, a curve or a picture for every one
+    chosen = {title: result for title, result in _example_results(results).items() if result.line is not None}
+    first = list(chosen.values())
+    reference = next((r for r in first if r.subject.role == "distilled"), max(first, key=_ap))
+    iou = reference.line.escape[None].iou if reference.line else 0.5
+    return {
+        "judged": judged,
+        "first": first,
+        "iou": iou,
+        "froc": froc_chart(first),
+        "precision_recall": precision_recall_chart(first),
+        "reference_name": in_sentence(reference.title),
+        "misses": make_misses(
+            source.data, _detections(source, chosen), _thresholds(chosen, entries), reference.title, iou
+        ),
+    }
+
+
+def _ap(result: Result) -> float:
+    return result.figures.ap if result.figures is not None and result.figures.ap is not None else -1.0
+
+
+def _detections(source: ReportInput, chosen: Mapping[str, Result]) -> dict[str, dict[str, Detections]]:
     folder = source.measurements.parent
+    return {title: load_detections(folder / str(result.detections)) for title, result in chosen.items()}
+
+
+def _thresholds(chosen: Mapping[str, Result], entries: Sequence[BundleEntry]) -> dict[str, NDArray[np.float32]]:
+    manifests = {entry.manifest.name: entry.manifest for entry in entries}
     thresholds = {}
     for title, result in chosen.items():
         manifest = manifests[result.subject.model]
         thresholds[title] = np.array([manifest.thresholds[label] for label in manifest.labels], np.float32)
-    models = {title: load_detections(folder / str(result.detections)) for title, result in chosen.items()}
-    return make_examples(source.data, models, thresholds)
+    return thresholds
 
 
 def _parity_rows(entries: Sequence[BundleEntry], results: Sequence[Result]) -> list[dict[str, Any]]:
@@ -238,6 +286,17 @@ def _machine_rows(before: MachineState, after: MachineState) -> list[tuple[str, 
 
 def _points(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}"
+
+
+def _interval(estimate: Estimate | None, form: str = "%.1f", factor: float = 1) -> str:
+    """The ends of an interval; empty where there is none."""
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return ""
+    return f"{form % (factor * estimate.low)}–{form % (factor * estimate.high)}"
 
 
 def _milliseconds(value: float | None) -> str:

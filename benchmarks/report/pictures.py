@@ -16,6 +16,7 @@ from ...detection.detections import Detections, Status
 from ...detection.draw import draw_boxes, jpeg_uri
 from ...detection.examples import choose_examples
 from ...detection.images import read_image
+from ...detection.inspection import at_thresholds, inspect_pictures
 
 #: Pixels that a picture is brought to fit into, so that boxes are legible and the file stays small.
 SHOWN_WIDTH, SHOWN_HEIGHT = 300, 360
@@ -69,6 +70,93 @@ def make_examples(
             panels.append(_model_panel(title, image, found, thresholds[title], data.labels))
         examples.append(Example(sample.file_name, tuple(panels)))
     return examples
+
+
+def make_misses(
+    data: DataSet,
+    models: Mapping[str, Mapping[str, Detections]],
+    thresholds: Mapping[str, NDArray[np.float32]],
+    judged_by: str,
+    found_iou: float,
+) -> list[Example]:
+    """Draw the pictures on which one model misses most, with what each model misses and flags wrongly there.
+
+    For each class in turn it is the picture where most defects of that class are missed, the first of several, if it
+    was not taken yet. Missed defects are dashed. A picture that cannot be read any more is left out.
+
+    Args:
+        data: what was measured on.
+        models: title of a model -> its detections by file name.
+        thresholds: title of a model -> float32 [classes], its operating point.
+        judged_by: title of the model whose misses decide.
+        found_iou: from which IoU on a detection lies on a defect.
+    """
+    found = {title: _in_order(data, detections) for title, detections in models.items()}
+    laid = {title: inspect_pictures(data, detections, found_iou) for title, detections in found.items()}
+    at = {
+        title: at_thresholds(one, dict(zip(data.labels, thresholds[title].tolist(), strict=True)))
+        for title, one in laid.items()
+    }
+    missed, inspected = at[judged_by].missed, laid[judged_by]
+    answered = np.array([one.status is Status.OK for one in found[judged_by]])
+    chosen: list[int] = []
+    for label in range(len(data.labels)):
+        places = inspected.defect_image[missed & (inspected.defect_label == label)]
+        counts = np.bincount(places, minlength=len(data)) * answered
+        counts[chosen] = 0
+        if counts.any():
+            chosen.append(int(counts.argmax()))
+    examples = []
+    for index in chosen[: min(EXAMPLES, max(1, PANELS // (1 + len(models))))]:
+        sample = data.samples[index]
+        try:
+            image = read_image(data.image_path(sample), "rgb")
+        except TemperError:
+            continue
+        panels = [_truth_panel(image, sample, data.labels)]
+        for title, one in laid.items():
+            own_missed = at[title].missed[one.defect_image == index]
+            wrong = int(at[title].false_alarm[one.image == index].sum())
+            answer = found[title][index]
+            panels.append(_miss_panel(title, image, sample, answer, thresholds[title], own_missed, wrong, data.labels))
+        examples.append(Example(sample.file_name, tuple(panels)))
+    return examples
+
+
+def _in_order(data: DataSet, detections: Mapping[str, Detections]) -> list[Detections]:
+    return [
+        detections.get(sample.file_name, Detections.none(sample.size, status=Status.SKIPPED)) for sample in data.samples
+    ]
+
+
+def _miss_panel(
+    title: str,
+    image: NDArray[np.uint8],
+    sample: Sample,
+    found: Detections,
+    thresholds: NDArray[np.float32],
+    missed: NDArray[np.bool_],
+    wrong: int,
+    names: Sequence[str],
+) -> Panel:
+    """What a model finds, and dashed what it misses."""
+    if found.status is not Status.OK:
+        return _model_panel(title, image, found, thresholds, names)
+    shown, factor = _shown_size(image)
+    kept = found.at_thresholds(thresholds)
+    drawn = draw_boxes(
+        shown,
+        kept.boxes * np.float32(factor),
+        kept.labels,
+        names,
+        kept.scores,
+        truth_boxes=sample.boxes[missed] * factor,
+        truth_labels=sample.labels[missed],
+    )
+    alarms = f"{wrong} false alarm" + ("" if wrong == 1 else "s")
+    heading = f"{title}: {int(missed.sum())} missed, {alarms}"
+    words = _in_words(Counter(names[label] for label in sample.labels[missed].tolist()))
+    return _panel(heading, drawn, f"{heading}. Missed: {words}.")
 
 
 def _truth_panel(image: NDArray[np.uint8], sample: Sample, names: Sequence[str]) -> Panel:

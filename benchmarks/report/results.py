@@ -12,9 +12,11 @@ from typing import Any
 from ...core.files import write_json, write_text
 from ...core.models import distilled_title
 from ...detection.metrics import AccuracyFigures
-from ..measurement import STAGES, AccuracyRow, FootprintRow, LatencyRow, Measurements, Subject, to_plain
+from ..measurement import STAGES, AccuracyRow, FootprintRow, LatencyRow, Measurements, to_plain
+from ..subject import Subject
+from .line import LineFigures, flat_line, line_figures, plain_line
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 ROLE_ORDER = ("teacher", "student", "distilled", "other")
 #: Where no recipe says by which losses the student was taught.
 ROLE_TITLES = {"teacher": "Teacher", "student": "Student alone", "distilled": distilled_title(())}
@@ -35,6 +37,7 @@ class Result:
         footprint: its file size, load time and memory.
         figures: COCO figures in points, None where mAP was not measured.
         detections: file of its detections below the folder of the measurements.
+        line: what escapes and is flagged, AP with intervals, curves; None where they were not measured.
     """
 
     subject: Subject
@@ -44,6 +47,7 @@ class Result:
     footprint: FootprintRow | None
     figures: AccuracyFigures | None
     detections: str | None
+    line: LineFigures | None = None
 
     @property
     def batch(self) -> int:
@@ -58,6 +62,7 @@ def collect_results(measurements: Measurements) -> list[Result]:
     titles = model_titles([row.subject for row in rows], recipes)
     accuracy: dict[Subject, AccuracyRow] = {row.subject: row for row in measurements.accuracy}
     footprint = {(row.subject, row.batch): row for row in measurements.footprint}
+    lines = line_figures(measurements)
     results = []
     for row in rows:
         judged = accuracy.get(row.subject)
@@ -70,6 +75,7 @@ def collect_results(measurements: Measurements) -> list[Result]:
                 footprint=footprint.get((row.subject, row.batch)),
                 figures=judged.figures if judged else None,
                 detections=judged.detections if judged else None,
+                line=lines.get(row.subject),
             )
         )
     return results
@@ -123,7 +129,7 @@ def write_results_json(
         "results": [_plain_result(result) for result in results],
         **{
             k: benchmark[k]
-            for k in ("temper", "started_at", "finished_at", "data", "data_sha256", "images", "settings")
+            for k in ("temper", "started_at", "finished_at", "data", "data_sha256", "images", "unread", "settings")
         },
         "warnings": list(care),
         **{k: benchmark[k] for k in ("machine_before", "machine_after")},
@@ -161,6 +167,7 @@ def _plain_result(result: Result) -> dict[str, Any]:
         "title": result.title,
         **latency,
         "accuracy": result.figures.to_dict() if result.figures else None,
+        "inspection": plain_line(result.line) if result.line else None,
         **{key: footprint.get(key) for key in _FOOTPRINT_FIELDS},
     }
 
@@ -179,6 +186,7 @@ def _flat(result: Result, classes: Sequence[str]) -> dict[str, Any]:
         "images": figures.images if figures else None,
         **{name: getattr(figures, name) if figures else None for name in ACCURACY_FIELDS},
         **{f"ap_class_{label}": per_class.get(label) for label in classes},
+        **flat_line(result.line, classes),
         **{f"{s}_{name}": getattr(row.stages[s], name) for s in reversed(STAGES) for name in SUMMARY_FIELDS},
         "images_per_second": row.images_per_second,
         "warmup_calls": row.warmup_calls,

@@ -62,6 +62,7 @@ def _accuracy_sentence(
     sentence = f"{where} the {_name(distilled)} reaches {ap:.1f} mAP"
     if parts:
         sentence += ", " + " and ".join(parts)
+    sentence += _escaping(distilled)
     return sentence + ("; in this run, distillation did not help." if helped is False else ".")
 
 
@@ -113,7 +114,7 @@ def _without_distilled(reference: Sequence[Result], benchmark: BenchmarkRow) -> 
     judged = [(ap, result) for result in reference if (ap := _ap(result)) is not None]
     if judged:
         ap, best = max(judged, key=lambda pair: pair[0])
-        first = f"{where} the highest mAP is {ap:.1f}, by {best.title} at {best.subject.precision}."
+        first = f"{where} the highest mAP is {ap:.1f}, by {best.title} at {best.subject.precision}{_escaping(best)}."
     else:
         first = f"{where} there are no true boxes, so nothing can be said about accuracy."
     fastest = min(reference, key=lambda result: result.latency.stages["end_to_end"].p50_ms)
@@ -124,6 +125,14 @@ def _without_distilled(reference: Sequence[Result], benchmark: BenchmarkRow) -> 
     )
     third = "There is no distilled student among the models, so this report compares what there is."
     return [first, second, third]
+
+
+def _escaping(result: Result) -> str:
+    """What escapes at the bundle's thresholds, as the end of a sentence; empty where it was not measured."""
+    missed = result.line.escape[None].escape if result.line else None
+    if missed is None or missed.rate.value is None:
+        return ""
+    return f"; at its thresholds {missed.missed} of {missed.defects} defects escape ({100 * missed.rate.value:.1f} %)"
 
 
 def _name(distilled: Result) -> str:

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from temper.benchmarks.accuracy import load_detections, measure_accuracy, save_detections
+from temper.benchmarks.accuracy import (
+    detect_pictures,
+    leave_out_unread,
+    load_detections,
+    save_detections,
+    unread_warning,
+)
+from temper.benchmarks.measurement import UnreadPicture
 from temper.bundle.loader import open_bundle
 from temper.core.errors import TemperError
 from temper.deploy.runtimes.load import load_runtime
@@ -17,30 +25,53 @@ from temper.detection.images import read_image
 from temper.detection.metrics import evaluate
 
 
-def test_accuracy_is_that_of_the_detector(bundles: dict[str, Path], data: DataSet) -> None:
+def test_what_is_detected_is_what_the_detector_says(bundles: dict[str, Path], data: DataSet) -> None:
     from temper.deploy.detector import BundleDetector
 
     bundle = open_bundle(bundles["student"])
     variant = bundle.variant("fp32")
     runtime = load_runtime("onnxruntime", bundle, variant, threads=1)
     told = []
-    figures, detections = measure_accuracy(bundle, variant, runtime, data, lambda *step: told.append(step))
+    detections, unread = detect_pictures(bundle, variant, runtime, data, lambda *step: told.append(step))
     detector = BundleDetector(bundle, variant, runtime)
     again = [detector.detect(read_image(data.image_path(s), "grey")) for s in data.samples]
-    assert figures == evaluate(data, again)
+    assert evaluate(data, detections) == evaluate(data, again)
     assert sum(map(len, detections)) > 0
+    assert unread == {}
     assert told == [(i, len(data)) for i in range(1, len(data) + 1)]
 
 
-def test_a_picture_that_is_none_is_named(bundles: dict[str, Path], data: DataSet, tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    for sample in data.samples:
-        (tmp_path / sample.file_name).write_bytes(b"not a picture")
+def test_a_picture_that_is_none_is_left_out_and_named(bundles: dict[str, Path], data: DataSet, tmp_path: Path) -> None:
+    names = [sample.file_name for sample in data.samples]
+    for name in names:
+        (tmp_path / name).write_bytes((data.image_folder / name).read_bytes())
+    (tmp_path / names[2]).write_bytes(b"not a picture")
+    (tmp_path / names[4]).unlink()
     bundle = open_bundle(bundles["student"])
     runtime = load_runtime("onnxruntime", bundle, bundle.variant("fp32"))
-    with pytest.raises(TemperError, match="0000.png is not a picture"):
-        measure_accuracy(bundle, bundle.variant("fp32"), runtime, replace(data, image_folder=tmp_path))
+    broken = replace(data, image_folder=tmp_path)
+    detections, unread = detect_pictures(bundle, bundle.variant("fp32"), runtime, broken)
+    assert [i for i, found in enumerate(detections) if found.status is Status.ERROR] == [2, 4]
+    readable = leave_out_unread(broken, unread)
+    assert readable.rows.tolist() == [0, 1, 3, 5]
+    assert [one.file for one in readable.unread] == [names[2], names[4]]
+    (warning,) = unread_warning(readable.unread, len(data))
+    assert warning.startswith(
+        f"2 pictures of 6 could not be read, and no figure rests on them: {names[2]}, {names[4]}."
+    )
+    assert "is not a picture" in warning
+
+
+def test_many_unread_pictures_are_counted_and_some_named() -> None:
+    many = [UnreadPicture(f"{i}.png", "It is broken.") for i in range(9)]
+    assert "9 pictures of 20 could not be read" in unread_warning(many, 20)[0]
+    assert "0.png, 1.png, 2.png, 3.png, 4.png and 4 more. It is broken." in unread_warning(many, 20)[0]
+    assert unread_warning([], 20) == []
+
+
+def test_without_any_picture_there_is_nothing_to_judge(data: DataSet) -> None:
+    with pytest.raises(TemperError, match="None of the 6 pictures of toy/val can be read; the first: gone"):
+        leave_out_unread(replace(data, name="toy/val"), {sample.file_name: "gone" for sample in data.samples})
 
 
 @given(rows=st.integers(0, 30), status=st.sampled_from(Status), seed=st.integers(0, 2**16))

@@ -8,9 +8,11 @@ import pytest
 from bench_rows import benchmark_row, figures, footprint, latency, manifest, subject
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from temper.benchmarks.inspection import judge_detections
 from temper.benchmarks.measurement import AccuracyRow, read_rows, summarise, write_rows
 from temper.core.errors import TemperError
 from temper.detection.dataset import DataSet
+from temper.detection.detections import Detections
 
 
 @pytest.mark.parametrize(
@@ -45,15 +47,19 @@ def test_nothing_cannot_be_summarised() -> None:
 
 def test_rows_come_back_as_they_were(tmp_path: Path, data: DataSet) -> None:
     one = subject()
+    found = [Detections.none(sample.size) for sample in data.samples]
     rows = [
         benchmark_row(data, [manifest("student", data.labels, ["fp32"])], ["Something."]),
         AccuracyRow(one, figures(None, data.labels), "detections/x.json"),
         latency(one, 5.0),
         footprint(one, 3.0),
+        *judge_detections(data, found, dict.fromkeys(data.labels, 0.5), 0.3).rows(one, "detections/x.json")[1:],
     ]
     write_rows(tmp_path / "m.jsonl", rows)
     read = read_rows(tmp_path / "m.jsonl")
-    assert [read.benchmark, *read.accuracy, *read.latency, *read.footprint] == rows
+    line = [*read.precision, *read.escape, *read.false_alarms, *read.sorting, *read.curves]
+    assert [read.benchmark, *read.accuracy, *read.latency, *read.footprint] == rows[:4]
+    assert sorted(map(repr, line)) == sorted(map(repr, rows[4:]))
     assert all(json.loads(line)["row"] for line in (tmp_path / "m.jsonl").read_text().splitlines())
 
 
@@ -62,7 +68,7 @@ def test_rows_come_back_as_they_were(tmp_path: Path, data: DataSet) -> None:
     [
         (lambda lines: lines[1:], "does not begin with a benchmark row"),
         (lambda lines: [], "does not begin with a benchmark row"),
-        (lambda lines: [lines[0].replace('"schema_version": 1', '"schema_version": 9', 1)], "schema 9.*reads 1"),
+        (lambda lines: [lines[0].replace('"schema_version": 2', '"schema_version": 9', 1)], "schema 9.*reads 2"),
         (lambda lines: [lines[0], lines[1][:50]], "line 2 is not JSON"),
         (lambda lines: [lines[0], '{"row": "energy"}'], "line 2: .*energy"),
         (lambda lines: [lines[0], "[1]"], "schema None"),

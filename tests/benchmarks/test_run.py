@@ -13,6 +13,7 @@ from temper.core.errors import TemperError, UsageError
 from temper.core.events import Event, silent
 from temper.core.files import sha256_json
 from temper.detection.dataset import DataSet
+from temper.detection.detections import Status
 from temper.detection.metrics import evaluate
 
 QUICK = BenchmarkSettings(min_seconds=0.05, min_samples=10, max_seconds=2, rounds=2, warmup_seconds=0.3)
@@ -81,19 +82,61 @@ def test_progress_is_told(measured: tuple[Path, Measurements, list[Event]]) -> N
 
 
 def test_nothing_half_written_is_left(bundles: dict[str, Path], data: DataSet, tmp_path: Path) -> None:
-    """A picture breaks in the middle: no rows, no leftovers, and older rows are gone, too."""
+    """No picture can be read: no rows, no leftovers, and older rows are gone, too."""
     out = tmp_path / "out"
     (out / ".measurements.jsonl.abc.partial").parent.mkdir()
     (out / ".measurements.jsonl.abc.partial").write_text("{")
     (out / MEASUREMENTS_NAME).write_text("{}")
     (out / "mine.txt").write_text("not Temper's")
-    images = tmp_path / "images"
-    images.mkdir()
-    for sample in data.samples[:3]:
-        (images / sample.file_name).write_bytes(data.image_path(sample).read_bytes())
-    with pytest.raises(TemperError, match="cannot be read"):
-        run_benchmark([Candidate(bundles["student"], "fp32")], replace(data, image_folder=images), QUICK, out, silent)
+    gone = replace(data, image_folder=tmp_path / "gone")
+    with pytest.raises(
+        TemperError, match="None of the 6 pictures of toy0/val can be read; the first: .*cannot be read"
+    ):
+        run_benchmark([Candidate(bundles["student"], "fp32")], replace(gone, name="toy0/val"), QUICK, out, silent)
     assert sorted(path.name for path in out.iterdir()) == ["mine.txt", "truth.json"]
+
+
+def test_a_picture_that_cannot_be_read_is_named_and_left_out(
+    bundles: dict[str, Path], data: DataSet, tmp_path: Path
+) -> None:
+    names = [sample.file_name for sample in data.samples]
+    for name in names[1:]:
+        (tmp_path / name).write_bytes((data.image_folder / name).read_bytes())
+    out, broken, events = tmp_path / "out", replace(data, image_folder=tmp_path), []
+    candidates = [Candidate(path, "fp32", threads=1) for path in bundles.values()]
+    rows = run_benchmark(candidates, broken, QUICK, out, events.append)
+    assert [one.file for one in rows.benchmark.unread] == names[:1]
+    assert rows.benchmark.images == 6
+    assert {row.figures.images for row in rows.accuracy} == {row.images for row in rows.sorting} == {5}
+    (warning,) = [text for text in rows.benchmark.warnings if "could not be read" in text]
+    assert names[0] in warning
+    assert warning in [event.data["message"] for event in events if event.kind == "warning"]
+    for row in rows.accuracy:
+        kept = load_detections(out / row.detections)
+        assert kept[names[0]].status is Status.ERROR
+        own = broken.subset(range(1, 6))
+        again = evaluate(own, [kept[sample.file_name] for sample in own.samples])
+        assert again.ap == pytest.approx(row.figures.ap, abs=1.0)
+
+
+def test_every_subject_has_the_rows_of_the_line(
+    measured: tuple[Path, Measurements, list[Event]], data: DataSet
+) -> None:
+    _, rows, _ = measured
+    for row in rows.accuracy:
+        own = [one for one in rows.precision if one.subject == row.subject]
+        assert [one.label for one in own] == [None, *data.labels]
+        assert own[0].figures["ap"].value == row.figures.ap
+        assert {one.label: one.figures["ap"].value for one in own[1:]} == row.figures.per_class
+        escape = [one for one in rows.escape if one.subject == row.subject]
+        assert [one.group for one in escape] == ["all"] + ["class"] * 3 + ["size"] * 3
+        assert {one.threshold for one in escape if one.group == "class"} == {0.3}
+        total = sum(len(sample.labels) for sample in data.samples)
+        assert escape[0].escape.defects == total == sum(one.escape.defects for one in escape[4:])
+        assert escape[0].escape.missed == sum(one.escape.missed for one in escape[1:4])
+        alarms = [one for one in rows.false_alarms if one.subject == row.subject]
+        assert alarms[0].alarms.false_alarms == sum(one.alarms.false_alarms for one in alarms[1:])
+        assert {one.curve for one in rows.curves if one.subject == row.subject} == {"froc", "precision-recall"}
 
 
 def test_pictures_without_defects_have_no_accuracy(bundles: dict[str, Path], data: DataSet, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ VALID: dict[str, Any] = {
     "labels": ["scratches", "patches"],
     "input": {"width": 160, "height": 96, "channels": "grey", "resize": "stretch"},
     "thresholds": {"scratches": 0.4, "patches": 0.55},
+    "thresholds_chosen": None,
     "score_floor": 0.02,
     "nms_iou": 0.5,
     "max_detections": 100,
@@ -74,6 +75,38 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 
 
 del_ = object()
+
+
+CHOSEN = {
+    "escape_rate": 0.02,
+    "found_iou": 0.5,
+    "variant": "fp32",
+    "runtime": "onnxruntime",
+    "chosen_on": {
+        "data": "steel/val",
+        "data_sha256": "d" * 64,
+        "images": 9,
+        "defects": 100,
+        "missed": 2,
+        "false_alarms": 7,
+    },
+    "judged_on": {
+        "data": "steel/test",
+        "data_sha256": "e" * 64,
+        "images": 8,
+        "defects": 90,
+        "missed": 4,
+        "false_alarms": 6,
+    },
+    "manifest_sha256": "f" * 64,
+}
+
+
+def test_thresholds_that_were_chosen_anew_say_how() -> None:
+    manifest = parse(changed("thresholds_chosen", CHOSEN))
+    assert manifest.model_dump(mode="json")["thresholds_chosen"] == CHOSEN
+    with pytest.raises(TemperError, match="thresholds_chosen.escape_rate"):
+        parse(changed("thresholds_chosen", {**CHOSEN, "escape_rate": 2.0}))
 
 
 def test_a_valid_manifest_is_read() -> None:

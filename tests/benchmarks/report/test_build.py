@@ -117,7 +117,7 @@ def test_its_links_lead_somewhere(whole: tuple[Path, Page]) -> None:
     _, page = whole
     ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
     targets = [(link["href"] or "").removeprefix("#") for link in page.all("a")]
-    assert len(targets) == 8
+    assert len(targets) == 9
     assert set(targets) <= ids
 
 
@@ -127,6 +127,9 @@ def test_everything_asked_for_is_there(whole: tuple[Path, Page], data: DataSet) 
         "MGD student reaches 50.0 mAP, 5.0 points less than the same student trained alone (55.0)",
         "The machine was busy.",
         "In short",
+        "What escapes, what is flagged",
+        "Worst misses of the MGD student",
+        "MGD student: 1 missed, 0 false alarms",
         "Per class",
         "Training",
         "Examples",
@@ -137,10 +140,14 @@ def test_everything_asked_for_is_there(whole: tuple[Path, Page], data: DataSet) 
         *data.labels,
     ):
         assert words in page.text
-    # accuracy, stages, mAP by epoch: each wide and narrow; two losses, MGD's, the learning rate; three classes
-    assert len(page.all("svg")) == 6 + 4 + 3
-    # toy pictures have two of the three classes; each with truth and three models, then three models at three epochs
-    assert len(page.all("img")) == 2 * 4 + 2 * 9
+    # accuracy, stages, mAP by epoch, FROC, precision: each wide and narrow; two losses, MGD's, the learning rate;
+    # three classes
+    assert len(page.all("svg")) == 10 + 4 + 3
+    # toy pictures have two of the three classes; each with truth and three models, then three models at three epochs;
+    # and the one picture with misses
+    missed = {text for text in (image["alt"] for image in page.all("img")) if text and "missed" in text}
+    assert len(missed) == 3
+    assert len(page.all("img")) == 2 * 4 + 2 * 9 + 4
 
 
 def test_every_loss_and_class_has_its_curves(whole: tuple[Path, Page], data: DataSet) -> None:

@@ -65,6 +65,14 @@ def test_json_has_figures_and_no_raw_samples(tmp_path: Path, data: DataSet) -> N
     assert first["stages"]["end_to_end"]["p99_ms"] is None
     assert first["file_bytes"] == 8_000_000
     assert "samples_ms" not in json.dumps(content)
+    line = first["inspection"]
+    assert [one["label"] for one in line["average_precision"]] == [None, *data.labels]
+    missed = len(data.samples[-1].labels)
+    assert line["escape"][0]["escape"]["missed"] == missed
+    assert line["false_alarms"][0]["alarms"]["per_image"]["value"] == 0
+    assert line["sorting"]["pictures"]["bad_passed"] == 1
+    assert [one["curve"] for one in line["curves"]] == ["precision-recall", "froc"]
+    assert content["unread"] == []
 
 
 def test_csv_has_a_line_per_candidate(tmp_path: Path, data: DataSet) -> None:
@@ -78,6 +86,13 @@ def test_csv_has_a_line_per_candidate(tmp_path: Path, data: DataSet) -> None:
     assert float(lines[0]["end_to_end_p50_ms"]) == 20.0
     assert lines[0]["end_to_end_p99_ms"] == ""
     assert float(lines[0][f"ap_class_{data.labels[0]}"]) == 60.0
+    defects, missed = sum(len(sample.labels) for sample in data.samples), len(data.samples[-1].labels)
+    assert (lines[0]["defects"], lines[0]["missed"]) == (str(defects), str(missed))
+    assert float(lines[0]["escape_rate"]) == pytest.approx(missed / defects)
+    assert float(lines[0]["escape_rate_low"]) < missed / defects < float(lines[0]["escape_rate_high"])
+    assert float(lines[0]["false_alarms_per_image"]) == 0
+    assert float(lines[0]["false_alarms_per_image_high"]) > 0
+    assert (lines[0]["good"], lines[0]["bad_passed"]) == ("0", "1")
 
 
 def test_csv_never_holds_a_formula(tmp_path: Path, data: DataSet) -> None:

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 from bench_rows import benchmark_row, figures, footprint, latency, manifest, subject
-from temper.benchmarks.measurement import AccuracyRow, BenchmarkRow, Measurements, Role
+from temper.benchmarks.measurement import AccuracyRow, BenchmarkRow, Measurements
 from temper.benchmarks.report.results import Result, collect_results
 from temper.benchmarks.report.summary import summary_sentences
+from temper.benchmarks.subject import Role
 from temper.detection.dataset import DataSet
 
 #: role, precision, mAP, milliseconds, megabytes
