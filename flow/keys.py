@@ -48,8 +48,8 @@ class Sources:
 
     Attributes:
         data: changes when the files behind ``data.path`` do; None for synthetic data.
-        unlabelled: the folder of ``data.unlabelled``, whatever lies in it: a distillation keeps the list of what it began
-            with, and an archive that grows is no reason to do it again. None where there is none.
+        unlabelled: the folder of ``data.unlabelled``, whatever lies in it: a distillation keeps the list of what it
+            began with, and an archive that grows is no reason to do it again. None where there is none.
         weights: the SHA-256 of the weight files that models start from, by the model's section.
         golden: changes when the files behind ``export.golden_images`` do; None where there are none.
     """

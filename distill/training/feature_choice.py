@@ -135,7 +135,7 @@ def _layout(
     view: Viewpoint,
     say: Callable[..., None],
 ) -> FeatureLayout | None:
-    """What is to be stored, if the disk has room for what is not there yet; None if that is too much to take unasked."""
+    """What is to be stored, if the disk has room for what is missing; None if that is too much to take unasked."""
     place = _place(section, out)
     count = len(pictures.data)
     layout = FeatureLayout(probe_shapes(teacher, pictures, view), count * len(view.flips))

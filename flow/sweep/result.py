@@ -95,8 +95,8 @@ def _page(
     lines = [
         f"# {recipe.name}: sweep of the {model}",
         "",
-        f"{len(results)} of {about['trials']} trials, judged by {FIGURE_TITLES[metric]} on {judged}; points from 0 to 100. "
-        f"Seed {about['seed']}, pruning: {about['pruner']}.",
+        f"{len(results)} of {about['trials']} trials, judged by {FIGURE_TITLES[metric]} on {judged}; points from 0 to "
+        f"100. Seed {about['seed']}, pruning: {about['pruner']}.",
         "",
         *(f"- `{field.name}`: {field}" for field in space),
         "",
