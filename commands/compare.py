@@ -86,11 +86,12 @@ def _print(wanted: Comparison, outcome: ComparisonOutcome) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..flow.comparison.result import FIGURES, main_rows, titles, verdicts
+    from ..detection.figure_names import FIGURE_TITLES
+    from ..flow.comparison.result import main_rows, titles, verdicts
 
     names = titles(wanted.recipe, outcome.trainings)
     table = Table(title=f"{len(wanted.seeds)} seeds, mean ± deviation; points from 0 to 100", title_justify="left")
-    for place, head in enumerate(("", *FIGURES.values(), "Above the student alone", "Took")):
+    for place, head in enumerate(("", *FIGURE_TITLES.values(), "Above the student alone", "Took")):
         table.add_column(head, justify="right" if place else "left")
     for row in main_rows(names, outcome.trainings):
         table.add_row(*row)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.models import MODELS
+from ..detection.figure_names import FIGURE_TITLES
 from .compare import compare
 from .options import Choice, Group, runs_option
 from .sweep import sweep
@@ -18,8 +19,6 @@ from .training_options import training_options
 if TYPE_CHECKING:
     from ..flow.judge import Judgement
     from ..flow.together import Devices
-
-_FIGURES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
 
 @click.group(cls=Group)
@@ -122,10 +121,9 @@ def _print_figures(judged: Sequence[Judgement], titles: Mapping[str, str]) -> No
     table.add_column("")
     for one in judged:
         table.add_column(titles[one.model], justify="right")
-    rows = {name: [getattr(one.figures, name) for one in judged] for name in _FIGURES}
-    rows |= {label: [one.figures.per_class[label] for one in judged] for label in judged[0].figures.per_class}
-    for name, values in rows.items():
-        title = name.replace("ap", "AP", 1).replace("_", " ") if name in _FIGURES else name
+    rows = [(title, [getattr(one.figures, name) for one in judged]) for name, title in FIGURE_TITLES.items()]
+    rows += [(label, [one.figures.per_class[label] for one in judged]) for label in judged[0].figures.per_class]
+    for title, values in rows:
         table.add_row(title, *("-" if value is None else f"{value:.1f}" for value in values))
     click.echo(f"{judged[0].data}, {judged[0].figures.images} pictures; points from 0 to 100")
     Console(highlight=False).print(table)

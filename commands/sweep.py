@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.models import MODELS
+from ..detection.figure_names import FIGURE_TITLES
 from .options import device_option, events_option, overrides_option, runs_option, with_device
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--metric",
-    type=click.Choice(["ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"]),
+    type=click.Choice(list(FIGURE_TITLES)),
     default="ap",
     show_default=True,
     help="What is maximised; ap is mAP.",

@@ -250,8 +250,14 @@ def remove_partial(folder: Path) -> None:
 
 
 def sha256_file(path: Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal."""
+    """The SHA-256 of a file's content, in hexadecimal.
+
+    Raises:
+        OSError: if it is missing, unreadable or no regular file: a device has no end.
+    """
     digest = hashlib.sha256()
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)

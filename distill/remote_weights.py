@@ -35,6 +35,8 @@ _FOLDER = "weights"
 #: Seconds without a byte after which a server is taken for gone, and how often it is asked again.
 _TIMEOUT_SECONDS, _ATTEMPTS, _PAUSE_SECONDS = 30.0, 4, 2.0
 _BLOCK = 1 << 20
+#: What a server answers while it, or one before it, is overloaded or restarted; also "asked too long" and "too often".
+_PASSING_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})")
 
@@ -208,15 +210,11 @@ def _fetch(entry: _Entry, sha256: str | None, tell: Tell) -> None:
     tell(f"Fetching {entry.url}")
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            with explain_os_errors(entry.path):
+            with explain_os_errors(entry.path), _broken_encryption():
                 _fetch_rest(entry)
             break
-        except (urllib.error.HTTPError, ssl.SSLError) as error:
-            raise TemperError(_unreachable(entry, error)) from error
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-            reason = getattr(error, "reason", error)
-            hopeless = isinstance(reason, socket.gaierror | ssl.SSLError | ConnectionRefusedError)
-            if hopeless or attempt == _ATTEMPTS:
+            if _is_hopeless(error) or attempt == _ATTEMPTS:
                 raise TemperError(_unreachable(entry, error)) from error
             time.sleep(_PAUSE_SECONDS)
     found = sha256_file(entry.unfinished)
@@ -233,6 +231,28 @@ def _fetch(entry: _Entry, sha256: str | None, tell: Tell) -> None:
                 "in a browser, fetch the file there and name it as weights."
             ) from None
     entry.finish(found)
+
+
+@contextlib.contextmanager
+def _broken_encryption() -> Iterator[None]:
+    """Take encryption that breaks on the way for a connection that does; its error numbers are not the system's.
+
+    A server that is not trusted in the first place comes as a ``URLError`` and is left alone.
+    """
+    try:
+        yield
+    except ssl.SSLError as error:
+        raise ConnectionError(f"the encrypted connection broke off ({error.args[-1]})") from error
+
+
+def _is_hopeless(error: Exception) -> bool:
+    """Whether asking again would bring the same answer."""
+    if isinstance(error, urllib.error.HTTPError):
+        return error.code not in _PASSING_STATUS
+    reason = getattr(error, "reason", error)
+    if isinstance(reason, ssl.SSLEOFError | ssl.SSLZeroReturnError):  # hung up while they agreed on a key
+        return False
+    return isinstance(reason, socket.gaierror | ssl.SSLError | ConnectionRefusedError)
 
 
 def _fetch_rest(entry: _Entry) -> None:

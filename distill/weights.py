@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import TemperError
-from ..core.files import write_bytes
+from ..core.files import read_bytes, write_bytes
 
 Weights = dict[str, NDArray[Any]]
 
@@ -47,10 +47,9 @@ def load_weights(path: Path) -> Weights:
         TemperError: if the file is missing, damaged, not a weight file, or would run code.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise TemperError(f"The weights {path} have {size:,} bytes; at most {MAX_BYTES:,} are read.")
-        content = path.read_bytes()
+        if path.exists() and not path.is_file():
+            raise TemperError(f"The weights {path} are no file. Give a .safetensors or .pdparams file.")
+        content = read_bytes(path, MAX_BYTES)
     except OSError as error:
         raise TemperError(f"The weights {path} cannot be read: {error.strerror}.") from error
     if path.suffix == ".safetensors":

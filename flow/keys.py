@@ -53,7 +53,8 @@ class Sources:
 
     Attributes:
         data: changes when the files behind ``data.path`` do; None for synthetic data.
-        unlabelled: changes when the files behind ``data.unlabelled`` do; None where there are none.
+        unlabelled: the folder of ``data.unlabelled``, whatever lies in it: a distillation keeps the list of what it
+            began with, and an archive that grows is no reason to do it again. None where there is none.
         weights: the SHA-256 of the weight files that models start from, by the model's section.
         golden: changes when the files behind ``export.golden_images`` do; None where there are none.
     """
@@ -84,9 +85,7 @@ def read_sources(recipe: Recipe) -> Sources:
     """
     sections = {"teacher": recipe.teacher, "student": recipe.student}
     weights = {name: _weights_hash(name, section) for name, section in sections.items() if section.weights}
-    unlabelled = _fingerprint("data.unlabelled", recipe.data.unlabelled)
-    if recipe.data.unlabelled is not None:
-        _require_pictures(Path(recipe.data.unlabelled))
+    unlabelled = _unlabelled_folder(recipe.data.unlabelled)
     golden = _fingerprint("export.golden_images", recipe.export.golden_images)
     return Sources(_fingerprint("data.path", recipe.data.path), unlabelled, weights, golden)
 
@@ -169,13 +168,7 @@ def _fingerprint(field_name: str, value: str | None) -> str | None:
     """Changes when the files behind a path do: names, sizes and times of change, not their content."""
     if value is None:
         return None
-    path = Path(value)
-    if not path.exists():
-        what = "folder or archive of your data set" if field_name == "data.path" else "folder of your pictures"
-        raise TemperError(
-            f"The recipe's {field_name} is '{value}', and there is nothing at {path.absolute()}. Give the {what}, for "
-            f"example with --set {field_name}=FOLDER."
-        )
+    path = _existing(field_name, value)
     if path.is_file():
         return sha256_json(_file_state(path, path.name))
     entries = []
@@ -186,12 +179,26 @@ def _fingerprint(field_name: str, value: str | None) -> str | None:
     return sha256_json(sorted(entries))
 
 
-def _require_pictures(folder: Path) -> None:
+def _existing(field_name: str, value: str) -> Path:
+    path = Path(value)
+    if not path.exists():
+        what = "folder or archive of your data set" if field_name == "data.path" else "folder of your pictures"
+        raise TemperError(
+            f"The recipe's {field_name} is '{value}', and there is nothing at {path.absolute()}. Give the {what}, for "
+            f"example with --set {field_name}=FOLDER."
+        )
+    return path
+
+
+def _unlabelled_folder(value: str | None) -> str | None:
     """Told before a teacher has been trained for hours; those that are judged on are only left out once data is there.
 
     Raises:
         UsageError: if it is no folder, or has no pictures.
     """
+    if value is None:
+        return None
+    folder = _existing("data.unlabelled", value)
     if not folder.is_dir():
         raise UsageError(
             f"The recipe's data.unlabelled is '{folder}', which is no folder. Give one with pictures in it, or set it "
@@ -202,6 +209,7 @@ def _require_pictures(folder: Path) -> None:
             f"The recipe's data.unlabelled is '{folder}', which has no pictures. Give another folder, or set it to "
             "null."
         )
+    return str(folder.absolute())
 
 
 def _file_state(path: Path, name: str) -> list[Any]:

@@ -40,6 +40,18 @@ print(sorted(new), sorted(name for name in sys.modules if name.startswith("tempe
     assert done.stdout.splitlines()[-1] == f"{['click', 'temper']} {expected}"
 
 
+@pytest.mark.parametrize("words", [["distill", "-h"], ["distill", "sweep", "-h"]])
+def test_help_of_what_names_accuracy_figures_computes_none(words: list[str]) -> None:
+    code = f"""
+import sys
+from temper.cli import main
+main({words!r})
+print(sorted({{"numpy", "pydantic", "temper.detection.metrics", "temper.flow"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_there_and_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "-h"]) == 0

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...core.files import write_json, write_text
 from ...core.models import distilled_title
+from ...detection.figure_names import FIGURE_TITLES
 from ...detection.metrics import AccuracyFigures
 from ..measurement import STAGES, AccuracyRow, FootprintRow, LatencyRow, Measurements, to_plain
 from ..subject import Subject
@@ -21,7 +22,6 @@ ROLE_ORDER = ("teacher", "student", "distilled", "other")
 #: Where no recipe says by which losses the student was taught.
 ROLE_TITLES = {"teacher": "Teacher", "student": "Student alone", "distilled": distilled_title(())}
 PRECISION_ORDER = ("fp32", "fp16", "int8")
-ACCURACY_FIELDS = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 SUMMARY_FIELDS = ("n", "mean_ms", "p50_ms", "p90_ms", "p99_ms", "min_ms", "max_ms")
 
 
@@ -184,7 +184,7 @@ def _flat(result: Result, classes: Sequence[str]) -> dict[str, Any]:
         "batch": row.batch,
         "threads": row.threads,
         "images": figures.images if figures else None,
-        **{name: getattr(figures, name) if figures else None for name in ACCURACY_FIELDS},
+        **{name: getattr(figures, name) if figures else None for name in FIGURE_TITLES},
         **{f"ap_class_{label}": per_class.get(label) for label in classes},
         **flat_line(result.line, classes),
         **{f"{s}_{name}": getattr(row.stages[s], name) for s in reversed(STAGES) for name in SUMMARY_FIELDS},

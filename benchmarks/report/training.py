@@ -42,7 +42,20 @@ class TrainingFiles:
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """One row of the table of trainings; None where a training did not say."""
+    """One row of the table of trainings; None where a training did not say.
+
+    Attributes:
+        role: teacher, student or distilled.
+        title: of the role.
+        series: decides the colour.
+        epochs: trained in all.
+        seconds: training took.
+        images_per_second: while it trained.
+        parameters: of the detector.
+        weights_epoch: the epoch whose weights were kept; with early stopping not always the last.
+        accuracy: mAP of these weights on the validation pictures, in points.
+        loss: in words.
+    """
 
     role: str
     title: str
@@ -51,7 +64,7 @@ class TrainingFacts:
     seconds: float | None
     images_per_second: float | None
     parameters: int | None
-    best_epoch: int | None
+    weights_epoch: int | None
     accuracy: float | None
     loss: str
 
@@ -160,7 +173,6 @@ def _rows(
 
 
 def _facts(curve: Curve, record: Mapping[str, Any], titles: Mapping[str, str]) -> TrainingFacts:
-    best = max(curve.accuracies, key=lambda point: point[1], default=None)
     figures = record.get("accuracy")
     return TrainingFacts(
         curve.role,
@@ -170,7 +182,8 @@ def _facts(curve: Curve, record: Mapping[str, Any], titles: Mapping[str, str]) -
         record.get("seconds"),
         record.get("images_per_second"),
         record.get("parameters"),
-        best[0] if best else None,
+        # without early stopping, the last epoch's weights are kept
+        record.get("best_epoch") or record.get("epochs"),
         figures.get("ap") if isinstance(figures, dict) else None,
         str(record.get("loss", "")),
     )

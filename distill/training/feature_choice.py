@@ -20,7 +20,7 @@ from .. import ranks
 from ..paddle_import import paddle
 from .augment import flips_of
 from .cached_teacher import CachedTeacher, TooLargeForFloat16Error, Viewpoint, probe_shapes
-from .feature_store import FOLDER_PREFIX, FeatureLayout, FeatureStore, bytes_on_disk, store_folder
+from .feature_store import FOLDER_PREFIX, FeatureLayout, FeatureStore, bytes_missing, store_folder
 from .job import FEATURES_NAME
 
 if TYPE_CHECKING:
@@ -135,21 +135,24 @@ def _layout(
     view: Viewpoint,
     say: Callable[..., None],
 ) -> FeatureLayout | None:
-    """What is to be stored, if the disk has room for it; None if that is too much to take unasked."""
+    """What is to be stored, if the disk has room for what is missing; None if that is too much to take unasked."""
     place = _place(section, out)
     count = len(pictures.data)
     layout = FeatureLayout(probe_shapes(teacher, pictures, view), count * len(view.flips))
     folder = store_folder(place, key)
-    free = _free_bytes(place) + bytes_on_disk(folder)
-    size = f"{_readable(layout.total_bytes)} in {place}, and the disk has {_readable(free)} free"
-    if section.features == "auto" and layout.total_bytes > min(MODEST_SHARE * free, free - SPARE_BYTES):
+    free, missing = _free_bytes(place), bytes_missing(folder, layout)
+    size = f"{_readable(layout.total_bytes)} in {place}"
+    if 0 < missing < layout.total_bytes:
+        size += f", of which {_readable(missing)} are not there yet"
+    size += f", and the disk has {_readable(free)} free" if missing else ", which are set aside already"
+    if section.features == "auto" and missing > max(0, min(MODEST_SHARE * free, free - SPARE_BYTES)):
         message = (
             f"The teacher is run in every step: its features would need {size}, more than is taken unasked. "
             "distillation.cache names another disk, distillation.features 'cached' insists."
         )
         say("note", message=message)
         return None
-    if layout.total_bytes > free - SPARE_BYTES:
+    if missing > max(0, free - SPARE_BYTES):
         raise TemperError(
             f"The teacher's features need {size}, of which {_readable(SPARE_BYTES)} are left to others. Name another "
             "disk with distillation.cache, or set distillation.features to live."

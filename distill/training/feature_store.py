@@ -73,12 +73,18 @@ def store_folder(place: Path, key: Mapping[str, Any]) -> Path:
     return place / f"{FOLDER_PREFIX}{sha256_json({'format': FORMAT, **key})[:24]}"
 
 
-def bytes_on_disk(folder: Path) -> int:
-    """Bytes of the disk that a store already takes."""
+def bytes_missing(folder: Path, layout: FeatureLayout) -> int:
+    """Bytes of the disk that a store still needs to hold all of a layout; none where they are taken already."""
     try:
-        return (folder / _DATA).stat().st_blocks * 512
+        data = (folder / _DATA).stat()
+        taken = (data.st_blocks + (folder / _CHECKS).stat().st_blocks) * 512
+        written = np.count_nonzero(np.fromfile(folder / _CHECKS, "<u8", layout.entries))
     except OSError:
-        return 0
+        return layout.total_bytes
+    if data.st_size == layout.entries * layout.entry_bytes:
+        # a file system that compresses takes fewer blocks than there are bytes
+        taken = max(taken, int(written) * (layout.entry_bytes + _CHECK_BYTES))
+    return max(0, layout.total_bytes - taken)
 
 
 class FeatureStore:

@@ -79,6 +79,7 @@ class TrainingLoop:
         judged = [self.job.val] if self.held is None else [self.job.val, self.held.data]
         return UnlabelledLessons(
             self.job,
+            self.out,
             self.learner.detector,
             self.learner.distiller,
             self.normalisation,

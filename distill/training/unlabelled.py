@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.errors import TemperError, UsageError
-from ...core.files import sha256_file
-from ...detection.dataset import DataSet, Sample
+from ...core.errors import TemperError
+from ...detection.dataset import DataSet
 from ...detection.images import Channels, ResizeRule, read_image
 from .. import ranks
-from ..data.listing import list_files
 from ..paddle_import import paddle
 from .loader import CACHE_BYTES, Batch, BatchLoader, PictureStore
+from .unlabelled_listing import kept_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,50 +32,6 @@ if TYPE_CHECKING:
 
 #: After so many unreadable pictures in a row it is the folder that is wrong.
 _MOST_UNREADABLE = 100
-
-
-def unlabelled_pictures(folder: Path, judged: Sequence[DataSet], rule: ResizeRule) -> DataSet:
-    """The pictures below a folder as a data set without boxes.
-
-    Args:
-        folder: looked through with all folders in it.
-        judged: pictures that results are judged on; files with the same content are left out.
-        rule: its size stands for the pictures' own, which are only known once they are read.
-
-    Raises:
-        UsageError: if the folder is not there, or has no pictures.
-    """
-    if not folder.is_dir():
-        raise UsageError(
-            f"The recipe's data.unlabelled is '{folder}', which is no folder. Give one with pictures in it, or set it "
-            "to null."
-        )
-    contents: dict[int, set[str]] = {}
-    for path in (data.image_path(sample) for data in judged for sample in data.samples):
-        # one that is not there has no copies; reading it tells
-        if (length := _bytes(path)) >= 0:
-            contents.setdefault(length, set()).add(sha256_file(path))
-    nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.int32)
-    samples = []
-    for name in list_files(folder).pictures:
-        path = folder / name
-        # most files are told apart by their length alone
-        if (length := _bytes(path)) not in contents or sha256_file(path) not in contents[length]:
-            samples.append(Sample(name.as_posix(), rule.width, rule.height, *nothing))
-    if not samples:
-        raise UsageError(
-            f"The recipe's data.unlabelled is '{folder}', which has no pictures (but such as are judged on). Give "
-            "another folder, or set it to null."
-        )
-    return DataSet(judged[0].labels, tuple(samples), folder, f"{folder.name}/unlabelled")
-
-
-def _bytes(path: Path) -> int:
-    """How long a file is; -1 for one that is not there."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
 
 
 class UnlabelledStore(PictureStore):
@@ -134,16 +89,18 @@ class UnlabelledLessons:
 
     Args:
         job: of the training; it has distillation and unlabelled pictures.
+        out: the training's folder, where the list of them is kept.
         detector: the student.
         distiller: its teacher and losses.
         normalisation: of the pictures.
         judged: pictures that results are judged on, which are left out.
-        warn: is told a sentence about every picture that cannot be read.
+        warn: is told a sentence about every picture that cannot be read, and one about those that are gone.
     """
 
     def __init__(
         self,
         job: TrainingJob,
+        out: Path,
         detector: Detector,
         distiller: Distiller,
         normalisation: Normalisation,
@@ -155,7 +112,7 @@ class UnlabelledLessons:
             raise ValueError("a job without distillation has no use for unlabelled pictures")
         rule = job.input.rule()
         self.detector, self.distiller, self.warn = detector, distiller, warn
-        data = unlabelled_pictures(job.unlabelled, judged, rule)
+        data = kept_pictures(out, job.unlabelled, judged, rule, warn)
         self.store = UnlabelledStore(data, rule, job.input.channels, CACHE_BYTES // ranks.size())
         wanted = min(len(data), round(job.training.batch_size * job.distillation.unlabelled_ratio))
         self.loader = UnlabelledLoader(

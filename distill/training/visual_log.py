@@ -15,6 +15,7 @@ from ...core.files import explain_os_errors, remove_tree
 from ...detection.dataset import DataSet, Sample
 from ...detection.draw import draw_boxes
 from ...detection.examples import detections_of
+from ...detection.figure_names import FIGURE_TITLES
 from ...detection.images import read_image
 from .. import ranks
 from .job import TrainingJob
@@ -83,8 +84,7 @@ class _VisualLog:
         elif entry["kind"] == "held_out":
             self._scalars("accuracy", {"mAP on pictures set aside": entry["ap"]}, step)
         elif entry["kind"] == "evaluated":
-            figures = {name.replace("ap", "AP", 1): value for name, value in entry.items() if name.startswith("ap")}
-            self._scalars("accuracy", {"mAP": figures.pop("AP"), **figures}, step)
+            self._scalars("accuracy", {title: entry[name] for name, title in FIGURE_TITLES.items()}, step)
             self._scalars("mAP of class", entry["per_class"], step)
         elif entry["kind"] == "examples" and self._is_time_to_draw(int(entry["epoch"])):
             for number, picture in enumerate(entry["pictures"], start=1):

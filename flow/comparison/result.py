@@ -9,18 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ...core.files import write_json, write_text
+from ...detection.figure_names import FIGURE_TITLES
 from ...distill.recipe import Recipe
 from ..progress import duration, titles_of
 
 PAGE_NAME, FIGURES_NAME = "result.md", "result.json"
-FIGURES = {
-    "ap": "mAP",
-    "ap50": "AP50",
-    "ap75": "AP75",
-    "ap_small": "AP small",
-    "ap_medium": "AP medium",
-    "ap_large": "AP large",
-}
 
 
 @dataclass(frozen=True)
@@ -40,7 +33,7 @@ class Training:
     def figure(self, name: str) -> float | None:
         """One of COCO's figures, or a class's AP, in points; None where it is not defined."""
         accuracy = self.record["accuracy"]
-        value = accuracy["per_class"].get(name) if name not in FIGURES else accuracy[name]
+        value = accuracy["per_class"].get(name) if name not in FIGURE_TITLES else accuracy[name]
         return None if value is None else float(value)
 
 
@@ -122,7 +115,7 @@ def page(recipe: Recipe, seeds: Sequence[int], trainings: Sequence[Training]) ->
         "",
         *verdicts(names, trainings),
         "",
-        *_table(["", *FIGURES.values(), "Above the student alone", "Took"], main_rows(names, trainings)),
+        *_table(["", *FIGURE_TITLES.values(), "Above the student alone", "Took"], main_rows(names, trainings)),
         "",
         "AP of each class:",
         "",
@@ -142,7 +135,7 @@ def main_rows(names: Mapping[str, str], trainings: Sequence[Training]) -> list[l
     for model, title in names.items():
         seconds = statistics.fmean(one.record["seconds"] for one in trainings if one.model == model)
         lead = "" if model in ("teacher", "student") else _lead(differences(trainings, model, "student"))
-        rows.append([title, *(_cell(trainings, model, figure) for figure in FIGURES), lead, duration(seconds)])
+        rows.append([title, *(_cell(trainings, model, figure) for figure in FIGURE_TITLES), lead, duration(seconds)])
     return rows
 
 

@@ -9,18 +9,16 @@ from typing import Any
 
 from ...core.errors import TemperError, UsageError
 from ...core.events import Event, Reporter
-from ...core.files import remove_tree
 from ...distill.recipe import Recipe
 from ..folder import RECIPE_NAME, RunFolder, StageRecord
 from ..keys import Sources, identity, read_sources, stage_key
 from ..run import require_device, run_recipe
+from ..shared_features import remove_shared_features, share_features
 from ..stages import training_job
 from .result import Training, write_results
 
 #: Inside the folder of a seed's run: the students taught in other ways.
 WAYS_NAME = "ways"
-#: Inside the comparison's folder while it is at work: the teachers' features, for all that learn from them.
-FEATURES_NAME = "features"
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def run_comparison(comparison: Comparison, runs: Path, report: Reporter) -> Comp
         trainings += _train_seed(comparison, seeded, folder, report)
         write_results(folder, comparison.recipe, comparison.seeds, trainings)
         if not comparison.one_teacher or place == len(comparison.seeds) - 1:
-            remove_tree(folder / FEATURES_NAME)
+            remove_shared_features(folder)
     return ComparisonOutcome(folder, trainings)
 
 
@@ -96,7 +94,8 @@ def _train_seed(comparison: Comparison, recipe: Recipe, folder: Path, report: Re
         sources = read_sources(recipe)
         made = {stage: identity(stage, _finished(run, stage)) for stage in ("data", "teacher")}
         for name, way in comparison.ways.items():
-            taught = recipe.model_copy(update={"distillation": _with_cache(way, folder), "data": way.data})
+            distillation = share_features(way, folder).distillation
+            taught = recipe.model_copy(update={"distillation": distillation, "data": way.data})
             key = stage_key(taught, "distilled", sources, made)
             done.append(Training(name, seed, _teach(taught, run, name, key, report)))
     return done
@@ -133,7 +132,7 @@ def _for_seed(comparison: Comparison, seed: int, folder: Path) -> Recipe:
     changes: dict[str, Any] = {
         "name": f"seed-{seed}",
         "seed": seed,
-        "distillation": _with_cache(recipe, folder),
+        "distillation": share_features(recipe, folder).distillation,
     }
     if comparison.one_teacher and seed != comparison.seeds[0]:
         from ...distill.training.job import WEIGHTS_NAME
@@ -143,12 +142,6 @@ def _for_seed(comparison: Comparison, seed: int, folder: Path) -> Recipe:
         taken = {"weights": str(weights), "weights_sha256": None, "training": training}
         changes["teacher"] = recipe.teacher.model_copy(update=taken)
     return recipe.model_copy(update=changes)
-
-
-def _with_cache(recipe: Recipe, folder: Path) -> Any:
-    """A recipe's distillation, with the teacher's features where all trainings of the comparison find them."""
-    section = recipe.distillation
-    return section if section.cache is not None else section.model_copy(update={"cache": str(folder / FEATURES_NAME)})
 
 
 def _require_only_teaching(recipe: Recipe, name: str, way: Recipe, sources: Sources) -> None:

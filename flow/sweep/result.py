@@ -8,6 +8,7 @@ from typing import Any
 
 from ...core.files import write_json, write_text
 from ...core.models import in_sentence
+from ...detection.figure_names import FIGURE_TITLES
 from ...distill.recipe import Recipe
 from ...distill.recipe_template import write_recipe
 from ..progress import duration, titles_of
@@ -15,14 +16,6 @@ from .space import SweptField, show_value
 from .study import TrialResult
 
 PAGE_NAME, FIGURES_NAME, BEST_NAME = "result.md", "result.json", "best.yml"
-METRICS = {
-    "ap": "mAP",
-    "ap50": "AP50",
-    "ap75": "AP75",
-    "ap_small": "AP small",
-    "ap_medium": "AP medium",
-    "ap_large": "AP large",
-}
 
 
 def best_of(results: Sequence[TrialResult]) -> TrialResult | None:
@@ -40,7 +33,7 @@ def ranked(results: Sequence[TrialResult]) -> list[TrialResult]:
 def table_heads(space: Sequence[SweptField], metric: str) -> list[str]:
     """The heads of the columns of :func:`table_rows`."""
     fields = short_names([field.name for field in space])
-    return ["Trial", *fields, *dict.fromkeys([METRICS[metric], "mAP", "AP50"]), "Took", ""]
+    return ["Trial", *fields, *dict.fromkeys([FIGURE_TITLES[metric], "mAP", "AP50"]), "Took", ""]
 
 
 def short_names(names: Sequence[str]) -> list[str]:
@@ -102,8 +95,8 @@ def _page(
     lines = [
         f"# {recipe.name}: sweep of the {model}",
         "",
-        f"{len(results)} of {about['trials']} trials, judged by {METRICS[metric]} on {judged}; points from 0 to 100. "
-        f"Seed {about['seed']}, pruning: {about['pruner']}.",
+        f"{len(results)} of {about['trials']} trials, judged by {FIGURE_TITLES[metric]} on {judged}; points from 0 to "
+        f"100. Seed {about['seed']}, pruning: {about['pruner']}.",
         "",
         *(f"- `{field.name}`: {field}" for field in space),
         "",
@@ -123,7 +116,7 @@ def _verdict(folder: Path, results: Sequence[TrialResult], metric: str, own: int
     if best is None:
         return ["No trial is done yet."]
     values = ", ".join(f"`{name}` {show_value(value)}" for name, value in best.values.items())
-    words = f"Best: trial {best.place} with {values}: **{best.score:.1f} {METRICS[metric]}**"
+    words = f"Best: trial {best.place} with {values}: **{best.score:.1f} {FIGURE_TITLES[metric]}**"
     first = next((one for one in results if one.place == own and one.outcome == "done"), None)
     if first is best:
         words += ", the recipe's own values"
@@ -151,6 +144,6 @@ def _points(result: TrialResult, key: str) -> str:
 
 def _outcome(result: TrialResult, metric: str) -> str:
     if result.outcome == "pruned":
-        reached = "" if result.score is None else f" at {result.score:.1f} {METRICS[metric]}"
+        reached = "" if result.score is None else f" at {result.score:.1f} {FIGURE_TITLES[metric]}"
         return f"stopped after epoch {result.epoch}{reached}"
     return f"failed: {result.why}" if result.outcome == "failed" else ""

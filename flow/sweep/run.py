@@ -17,6 +17,7 @@ from ..folder import RECIPE_NAME, RunFolder
 from ..keys import NEEDS, Sources, identity, read_sources, stage_key
 from ..requirements import require_packages
 from ..run import run_recipe
+from ..shared_features import remove_shared_features, share_features
 from ..stages import training_job
 from .result import best_of, write_results
 from .space import SweptField, check_space, show_value, with_values
@@ -109,6 +110,7 @@ def run_sweep(
         if again:
             for name in (TRIALS_NAME, SETTINGS_NAME):
                 remove_tree(folder.path / name)
+            remove_shared_features(folder.path)
             for path in folder.path.glob("study.sqlite3*"):
                 path.unlink()
         records = {stage: run.record(stage) for stage in needs}
@@ -215,6 +217,8 @@ class _Sweeping:
             self._write(results)
             self._tidy(results)
             self.report(Event("stage_done", stage, {"seconds": result.seconds}))
+        self._tidy(results)
+        remove_shared_features(self.folder.path)
         return SweepOutcome(self.folder.path, results)
 
     def _try(self, trial: OpenTrial) -> TrialResult:
@@ -241,7 +245,7 @@ class _Sweeping:
         try:
             if trial.falls_behind():
                 raise _Pruned
-            record = self.train(self._job(recipe), out, watch)
+            record = self.train(self._job(share_features(recipe, self.folder.path)), out, watch)
         except _Pruned:
             self._say("note", "It falls behind the trials before it, so it is stopped.")
             return ended("pruned")
@@ -301,12 +305,13 @@ class _Sweeping:
 
     def _tidy(self, results: list[TrialResult]) -> None:
         """Keep the weights of the best trial alone: a sweep of large models would fill the disk."""
-        from ...distill.training.job import CHECKPOINTS_NAME, WEIGHTS_NAME
+        from ...distill.training.job import CHECKPOINTS_NAME, FEATURES_NAME, WEIGHTS_NAME
 
         best = best_of(results)
         for result in results:
             folder = self.folder.path / TRIALS_NAME / result.folder
-            remove_tree(folder / CHECKPOINTS_NAME)
+            for name in (CHECKPOINTS_NAME, FEATURES_NAME):
+                remove_tree(folder / name)
             if result is not best:
                 remove_tree(folder / WEIGHTS_NAME)
 

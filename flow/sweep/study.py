@@ -6,17 +6,22 @@ trials told so far alone, so an interrupted sweep ends as an undisturbed one.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import functools
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import numpy as np
 
 from ...core.errors import MissingDependencyError, TemperError
+from ...core.files import explain_os_errors
 from ...distill.recipe_fields import FieldPath
 from ..requirements import is_installed, training_install_hint
 from .space import SweptField
@@ -32,6 +37,53 @@ Outcome = Literal["done", "pruned", "failed"]
 _RESULT, _REPEATED, _RETRIES, _EVALUATIONS = "result", "repeated", "retries", "evaluations"
 #: Combinations that are looked through for one that was not tried; among more, the sampler seldom comes back to one.
 _MOST_LISTED = 100_000
+#: With less left, what SQLite calls an error of the disk is a full one.
+_FULL_BYTES = 1 << 20
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+@contextlib.contextmanager
+def _explain_storage_errors(storage: Path) -> Iterator[None]:
+    """Turn what Optuna, SQLAlchemy and SQLite say of a storage into one sentence."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    with explain_os_errors(storage):
+        try:
+            yield
+        except (SQLAlchemyError, StorageInternalError) as error:
+            # Optuna's own words say "during the commit"; the reason is in what it caught
+            said = " ".join(str(error.__cause__ or error).split()[:30])
+            if "disk is full" in said or ("disk I/O error" in said and _is_full(storage)):
+                raise OSError(errno.ENOSPC, said) from error
+            if "readonly" in said or "unable to open" in said:
+                raise OSError(errno.EACCES, said) from error
+            if "locked" in said:
+                message = f"{storage} is locked by another program. Close it, and give the same command again."
+                raise TemperError(message) from error
+            raise TemperError(_unreadable(storage, said)) from error
+
+
+def _unreadable(storage: Path, said: str) -> str:
+    return f"The trials in {storage} cannot be read ({said}). Begin the sweep anew with --again."
+
+
+def _is_full(storage: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(storage.parent).free < _FULL_BYTES
+    return False
+
+
+def _explained(method: _Method) -> _Method:
+    """A method of something with a ``storage``, under :func:`_explain_storage_errors`."""
+
+    @functools.wraps(method)
+    def explained(self: Any, *args: Any, **options: Any) -> Any:
+        with _explain_storage_errors(self.storage):
+            return method(self, *args, **options)
+
+    return cast(_Method, explained)
 
 
 @dataclass(frozen=True)
@@ -73,13 +125,22 @@ class OpenTrial:
         place: of the trial in the sweep, counted from 1.
         values: of the swept fields, by path.
         evaluations: the score after each epoch that was evaluated.
+        storage: the file that it is kept in.
     """
 
-    def __init__(self, raw: optuna.Trial, place: int, values: dict[FieldPath, Any], evaluations: Mapping[int, float]):
-        self.raw = raw
+    def __init__(
+        self,
+        raw: optuna.Trial,
+        place: int,
+        values: dict[FieldPath, Any],
+        evaluations: Mapping[int, float],
+        storage: Path,
+    ):
+        self.raw, self.storage = raw, storage
         self.place, self.values = place, values
         self.evaluations = dict(evaluations)
 
+    @_explained
     def falls_behind(self, epoch: int | None = None, score: float | None = None) -> bool:
         """Whether the trial should stop, given its score after an epoch, or what is known from before an interruption.
 
@@ -119,35 +180,36 @@ class Study:
 
         Raises:
             MissingDependencyError: if Optuna is not installed.
-            TemperError: if the storage cannot be read.
+            TemperError: if the storage cannot be read, or the disk is full; the same goes for all methods.
         """
         require_optuna()
         import optuna
-        from optuna.exceptions import StorageInternalError
-        from sqlalchemy.exc import SQLAlchemyError
+        from sqlalchemy.engine import URL
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._optuna, self.space, self.seed = optuna, tuple(space), seed
-        path = folder / STORAGE_NAME
+        self.storage = folder / STORAGE_NAME
+        # escaped, so that no folder's name is taken for a part of an address
+        address = URL.create("sqlite", database=str(self.storage.absolute())).render_as_string()
         try:
-            self._study = optuna.create_study(
-                storage=optuna.storages.RDBStorage(f"sqlite:///{path.absolute()}"),
-                study_name=name,
-                direction="maximize",
-                pruner=_pruner(pruner, epochs),
-                load_if_exists=True,
-            )
-        except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
-            reason = " ".join(str(error).split()[:30])
-            raise TemperError(
-                f"The trials in {path} cannot be read ({reason}). Begin the sweep anew with --again."
-            ) from error
+            with _explain_storage_errors(self.storage):
+                self._study = optuna.create_study(
+                    storage=optuna.storages.RDBStorage(address),
+                    study_name=name,
+                    direction="maximize",
+                    pruner=_pruner(pruner, epochs),
+                    load_if_exists=True,
+                )
+        except RuntimeError as error:  # of another version of Optuna
+            raise TemperError(_unreadable(self.storage, " ".join(str(error).split()[:30]))) from error
 
+    @_explained
     def results(self) -> list[TrialResult]:
         """The trials that are over, in the order they were made."""
         kept = (trial.user_attrs.get(_RESULT) for trial in self._study.get_trials(deepcopy=False))
         return [TrialResult(**json.loads(result)) for result in kept if result is not None]
 
+    @_explained
     def begin(self, first: Mapping[FieldPath, Any], trials: int) -> None:
         """Line up what is not left to the sampler: the recipe's own values, and every combination if they are few.
 
@@ -173,6 +235,7 @@ class Study:
         for row in itertools.product(*(one.parameters() for one in self.space)):
             yield dict(zip((one.name for one in self.space), row, strict=True))
 
+    @_explained
     def retry_interrupted(self) -> int:
         """Line up again what was at work when the sweep was killed; returns how many trials that are."""
         state = self._optuna.trial.TrialState
@@ -194,6 +257,7 @@ class Study:
             retried += 1
         return retried
 
+    @_explained
     def next(self) -> OpenTrial:
         """The next trial; suggestions that were tried before are passed over."""
         while True:
@@ -215,7 +279,7 @@ class Study:
         known = {int(epoch): score for epoch, score in trial.user_attrs.get(_EVALUATIONS, {}).items()}
         for epoch, score in sorted(known.items()):
             trial.report(score, epoch)
-        return OpenTrial(trial, len(finished) + 1, values, known)
+        return OpenTrial(trial, len(finished) + 1, values, known, self.storage)
 
     def _line_up_another(self, finished: Sequence[optuna.trial.FrozenTrial], seed: int) -> None:
         """The sampler is sure of the best: a combination at random is worth more than the same one again."""
@@ -224,6 +288,7 @@ class Study:
             raise TemperError(f"All {len(finished)} combinations that the sweep can reach have been tried.")
         self._study.enqueue_trial(left[seed % len(left)])
 
+    @_explained
     def tell(self, trial: OpenTrial, result: TrialResult) -> None:
         """Keep what came of a trial."""
         trial.raw.set_user_attr(_RESULT, json.dumps(result.to_dict()))

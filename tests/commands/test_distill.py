@@ -32,7 +32,7 @@ def test_figures_in_a_table(run: FinishedRun, capsys: pytest.CaptureFixture[str]
     assert "synthetic steel/train, 16 pictures; points from 0 to 100" in told
     assert told.count("Student alone") == 1
     assert "Teacher" not in told
-    for row in ("AP", "AP50", "AP small", "crazing", "scratches"):
+    for row in ("mAP", "AP50", "AP small", "crazing", "scratches"):
         assert row in told
 
 

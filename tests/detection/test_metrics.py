@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from temper.detection.dataset import DataSet, Sample, to_coco
 from temper.detection.detections import Detections, Status
+from temper.detection.figure_names import FIGURE_TITLES
 from temper.detection.metrics import AccuracyFigures, evaluate
 
 LABELS = ("crazing", "patches", "scratches")
@@ -184,6 +186,11 @@ def test_unequal_lengths_are_refused() -> None:
 def test_a_detection_that_cannot_be_judged_is_refused(found: Detections, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         evaluate(a_data_set([a_sample([[0, 0, 9, 9]], [0])]), [found])
+
+
+def test_every_figure_has_a_title() -> None:
+    names = {field.name for field in dataclasses.fields(AccuracyFigures)}
+    assert set(FIGURE_TITLES) == names - {"images", "per_class"}
 
 
 def test_figures_survive_json() -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import http.server
 import io
 import pickle
+import ssl
 import threading
+import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +31,7 @@ class Server:
         self.etag: str | None = '"one"'
         self.cut_after: int | None = None  # bytes, for the next answer alone
         self.status, self.location = 200, ""
+        self.busy: list[int] = []  # what it answers first, each once
         self.length: int | None = None
         self.content_range: str | None = None  # another than the true one
         self.ranges: list[str | None] = []
@@ -47,6 +51,10 @@ class Server:
     def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         wanted = handler.headers.get("Range")
         self.ranges.append(wanted)
+        if self.busy:
+            handler.send_response(self.busy.pop(0))
+            handler.end_headers()
+            return
         if self.status != 200:
             handler.send_response(self.status)
             handler.send_header("Location", self.location)
@@ -188,11 +196,70 @@ def test_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         fetch_weights(url, SHA256, silent)
 
 
-@pytest.mark.parametrize("status", [403, 404, 500])
-def test_the_server_refuses(server: Server, status: int) -> None:
+@pytest.mark.parametrize(("status", "asked"), [(403, 1), (404, 1), (501, 1), (500, 4), (503, 4)])
+def test_the_server_refuses(server: Server, status: int, asked: int) -> None:
     server.status = status
     with pytest.raises(TemperError, match=f"the server answers {status}"):
         fetch_weights(server.url, SHA256, silent)
+    assert len(server.ranges) == asked
+
+
+def test_a_server_that_is_busy_for_a_moment_is_asked_again(server: Server) -> None:
+    server.cut_after = 70_000
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(remote_weights, "_ATTEMPTS", 1)
+        with pytest.raises(TemperError, match="the same command goes on from there"):
+            fetch_weights(server.url, SHA256, silent)
+    server.busy = [503, 429, 502]
+    assert fetch_weights(server.url, SHA256, silent).read_bytes() == CONTENT
+    assert server.ranges[1:] == ["bytes=70000-"] * 4, "what had come is kept over the busy answers"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ssl.SSLEOFError(8, "EOF occurred in violation of protocol"),
+        ssl.SSLError(1, "[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC]"),  # 1 is also the number of "not permitted"
+    ],
+)
+def test_goes_on_after_encryption_that_broke(server: Server, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    read, broken = http.client.HTTPResponse.read, []
+
+    def breaks_once(response: http.client.HTTPResponse, amount: int | None = None) -> bytes:
+        if not broken:
+            broken.append(read(response, 70_000))
+            return broken[0]
+        if len(broken) == 1:
+            broken.append(b"")
+            raise error
+        return read(response, amount)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", breaks_once)
+    assert fetch_weights(server.url, SHA256, silent).read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=70000-"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "asked"),
+    [
+        (ssl.SSLCertVerificationError(1, "certificate verify failed"), 1),
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), 4),
+    ],
+)
+def test_a_server_that_is_not_trusted_is_not_asked_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch, reason: ssl.SSLError, asked: int
+) -> None:
+    class Opener:
+        calls = 0
+
+        def open(self, *_: object, **__: object) -> object:
+            Opener.calls += 1
+            raise urllib.error.URLError(reason)
+
+    monkeypatch.setattr(remote_weights, "_opener", Opener)
+    with pytest.raises(TemperError, match="cannot be fetched: .*(certificate verify failed|EOF occurred)"):
+        fetch_weights(server.url, SHA256, silent)
+    assert Opener.calls == asked
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from temper.core.errors import TemperError
+from temper.distill import weights
+from temper.distill.remote_weights import require_sha256
 from temper.distill.weights import load_weights, save_weights
 
 
@@ -82,6 +84,23 @@ def test_mutated_files_give_a_sentence_or_weights(tmp_path_factory, position, by
     except TemperError:
         return
     assert all(isinstance(v, np.ndarray) for v in weights.values())
+
+
+def test_a_device_is_not_read_until_memory_is_full(tmp_path):
+    for ending in ("pdparams", "safetensors"):
+        link = tmp_path / f"w.{ending}"
+        link.symlink_to("/dev/zero")
+        with pytest.raises(TemperError, match=f"w.{ending} are no file. Give a .safetensors or .pdparams file"):
+            load_weights(link)
+        with pytest.raises(TemperError, match=f"w.{ending} cannot be read: it is no regular file"):
+            require_sha256(link, "0" * 64)
+
+
+def test_a_file_longer_than_any_detector_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "MAX_BYTES", 99)
+    (tmp_path / "w.safetensors").write_bytes(b"x" * 100)
+    with pytest.raises(TemperError, match="w.safetensors has more than 99 bytes"):
+        load_weights(tmp_path / "w.safetensors")
 
 
 def test_other_endings_and_missing_files(tmp_path):

@@ -164,6 +164,25 @@ def test_unlabelled_pictures_are_looked_for_before_any_work(tmp_path: Path) -> N
     assert read_sources(make_recipe(data__unlabelled=str(tmp_path))).unlabelled
 
 
+def test_an_archive_that_grows_is_distilled_on_again_when_asked(tmp_path: Path) -> None:
+    archive, runs = tmp_path / "line-3", tmp_path / "runs"
+    archive.mkdir()
+    (archive / "a.png").write_bytes(b"x")
+    recipe = make_recipe(data__unlabelled=str(archive))
+    assert redone(runs, recipe, recipe) == []
+    (archive / "b.png").write_bytes(b"y")
+    assert redone(runs, recipe, recipe) == []
+    stages = FakeStages()
+    run_recipe(recipe, runs, silent, again=["distilled"], runner=stages)
+    assert stages.done[0] == "distilled"
+    other = tmp_path / "line-4"
+    archive.rename(other)
+    assert redone(runs, make_recipe(data__unlabelled=str(other)), make_recipe(data__unlabelled=str(other))) == []
+    archive.mkdir()
+    (archive / "a.png").write_bytes(b"x")
+    assert redone(runs, make_recipe(data__unlabelled=str(other)), recipe)[0] == "distilled"
+
+
 def test_weights_count_by_their_content(tmp_path: Path) -> None:
     weights = tmp_path / "w.safetensors"
     weights.write_bytes(b"one")

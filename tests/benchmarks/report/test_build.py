@@ -12,7 +12,7 @@ import pytest
 from bench_rows import write_benchmark
 from temper.benchmarks.measurement import MEASUREMENTS_NAME
 from temper.benchmarks.report.build import ReportInput, build_report
-from temper.benchmarks.report.training import TrainingFiles
+from temper.benchmarks.report.training import TrainingFiles, training_part
 from temper.core.errors import TemperError
 from temper.detection.dataset import DataSet
 from temper.detection.detections import Detections
@@ -82,6 +82,21 @@ def whole(tmp_path_factory: pytest.TempPathFactory, data: DataSet) -> tuple[Path
     )
     page = build_report(source, folder / "out")
     return page, Page(page.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("stopping", "epoch"), [({}, 3), ({"best_epoch": None}, 3), ({"best_epoch": 2}, 2)])
+def test_the_epoch_beside_map_is_that_of_the_weights_kept(
+    tmp_path: Path, data: DataSet, stopping: dict[str, int | None], epoch: int
+) -> None:
+    files = training(tmp_path, "student", data)
+    # an earlier epoch was better on the validation pictures, by which nothing is chosen
+    text = files.metrics.read_text().replace('"ap": 10.0', '"ap": 90.0')
+    files.metrics.write_text(text)
+    files.record.write_text(json.dumps({**json.loads(files.record.read_text()), **stopping}))
+    part = training_part({"student": files}, data, {"student": "Student alone"})
+    assert part is not None and '"ap": 90.0' in text
+    (facts,) = part.facts
+    assert (facts.weights_epoch, facts.accuracy) == (epoch, 30.0)
 
 
 def test_the_files_stand_side_by_side(whole: tuple[Path, Page]) -> None:

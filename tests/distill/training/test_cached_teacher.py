@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import signal
 import subprocess
@@ -19,7 +21,7 @@ from temper.distill.weights import load_weights, save_weights
 paddle = pytest.importorskip("paddle", reason="features are computed by PaddlePaddle")
 
 from temper.distill.detectors.normalise import GREY  # noqa: E402
-from temper.distill.training import feature_choice  # noqa: E402
+from temper.distill.training import feature_choice, feature_store  # noqa: E402
 from temper.distill.training.augment import flips_of  # noqa: E402
 from temper.distill.training.cached_teacher import Viewpoint  # noqa: E402
 from temper.distill.training.feature_choice import features_key  # noqa: E402
@@ -252,6 +254,56 @@ def test_disk_too_small_is_one_sentence_or_a_live_teacher(make, tmp_path, monkey
     assert "its features would need 1 MB" in told(events) and source_of(tmp_path / "auto") == "live"
     live = train_model(make(section={"features": "live"}), tmp_path / "live", silent)
     assert sha256_file(tmp_path / "auto/weights.safetensors") == live.weights_sha256
+
+
+@pytest.mark.parametrize("features", ["auto", "cached"])
+def test_features_that_are_there_need_no_room(make, tmp_path, monkeypatch, features):
+    whole = train_model(make(), tmp_path / "whole", silent)
+    out, job = tmp_path / "broken", make(section={"features": features})
+    with pytest.raises(Interrupted):
+        train_model(job, out, stop_at("steps", 3))
+    with_free(monkeypatch, 0)
+    events: list[Event] = []
+    assert train_model(job, out, events.append).weights_sha256 == whole.weights_sha256
+    assert "its features take 1 MB in" in told(events) and ", which are set aside already." in told(events)
+    assert not told(events, "warning")
+
+
+def test_only_what_is_not_there_yet_needs_room(make, tmp_path, monkeypatch):
+    def no_promise(*_):
+        raise OSError(errno.EOPNOTSUPP, "this file system promises no blocks")
+
+    monkeypatch.setattr(feature_store.os, "posix_fallocate", no_promise)
+    whole = train_model(make(), tmp_path / "whole", silent)
+    out, job = tmp_path / "broken", make()
+    with pytest.raises(Interrupted):
+        train_model(job, out, stop_at("pictures", 10))
+    # 2 of 24 pictures are missing: 48 entries of 24 channels x 84 positions x 2 bytes, 4 of them to come
+    entry = 24 * (64 + 16 + 4) * 2 + 8
+    with monkeypatch.context() as small:
+        with_free(small, feature_choice.SPARE_BYTES + 8 * entry)
+        monkeypatch.setattr(feature_choice, "MODEST_SHARE", 1.0)
+        events: list[Event] = []
+        assert train_model(job, out, events.append).weights_sha256 == whole.weights_sha256
+    assert "of which 1 MB are not there yet" in told(events)
+
+
+def test_a_store_says_what_it_still_needs(tmp_path):
+    layout = feature_store.FeatureLayout(((8, 16, 16),), 40)
+    key = {"teacher": "t"}
+    folder = feature_store.store_folder(tmp_path, key)
+    assert feature_store.bytes_missing(folder, layout) == layout.total_bytes
+    store = feature_store.FeatureStore(tmp_path, key, layout)
+    assert feature_store.bytes_missing(folder, layout) == 0, "its blocks are taken"
+    for name in ("features.f16", "checks.u64"):  # as on a file system that promises none
+        size = (folder / name).stat().st_size
+        os.truncate(folder / name, 0)
+        os.truncate(folder / name, size)
+    store.write(0, np.ones((10, layout.values), np.float16))
+    assert layout.total_bytes * 0.7 < feature_store.bytes_missing(folder, layout) <= layout.total_bytes * 0.75
+    os.truncate(folder / "features.f16", 10)
+    assert feature_store.bytes_missing(folder, layout) > layout.total_bytes * 0.9, "what was cut off is not there"
+    store.close()
 
 
 def test_what_was_decided_stands_when_the_disk_changes(make, tmp_path, monkeypatch):

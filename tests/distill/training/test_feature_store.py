@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from temper.core.errors import TemperError
 from temper.distill.training import feature_store
-from temper.distill.training.feature_store import FeatureLayout, FeatureStore, bytes_on_disk, store_folder
+from temper.distill.training.feature_store import FeatureLayout, FeatureStore, bytes_missing, store_folder
 
 LAYOUT = FeatureLayout(((2, 3, 4), (2, 2, 2)), entries=6)
 KEY = {"teacher": "a", "flips": [0, 1]}
@@ -47,8 +47,8 @@ def test_what_was_written_comes_back_in_another_process_too(tmp_path):
 def test_disk_space_is_taken_at_once(tmp_path):
     large = FeatureLayout(((64, 32, 32),), entries=8)
     store = FeatureStore(tmp_path, KEY, large)
-    assert bytes_on_disk(store.folder) >= 8 * large.entry_bytes
-    assert bytes_on_disk(tmp_path / "nothing") == 0
+    assert bytes_missing(store.folder, large) == 0
+    assert bytes_missing(tmp_path / "nothing", large) == large.total_bytes
 
 
 def test_another_key_is_another_folder(tmp_path):

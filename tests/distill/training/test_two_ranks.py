@@ -114,6 +114,8 @@ def test_two_processes_are_one_with_the_same_batch(together, tmp_path, case):
 
 @pytest.mark.parametrize(("name", "everything"), [("distilled", False), ("everything", True)])
 def test_two_processes_distil_as_one_does(together, tmp_path, name, everything):
+    listing = "everything/unlabelled.json"
+    assert (together / "together" / listing).is_file() and not (together / "other" / listing).exists()
     teacher = together / "together/momentum/weights.safetensors"
     job = tiny_job(together / "data", "distilled", teacher=teacher, everything=everything)
     train_model(job, tmp_path / "alone", silent)

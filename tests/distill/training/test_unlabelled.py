@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,8 @@ paddle = pytest.importorskip("paddle", reason="training needs PaddlePaddle")
 
 from temper.distill.training.log import read_metrics  # noqa: E402
 from temper.distill.training.train import train_model  # noqa: E402
-from temper.distill.training.unlabelled import UnlabelledStore, unlabelled_pictures  # noqa: E402
+from temper.distill.training.unlabelled import UnlabelledStore  # noqa: E402
+from temper.distill.training.unlabelled_listing import kept_pictures, unlabelled_pictures  # noqa: E402
 
 RULE = ResizeRule(64, 64)
 
@@ -137,7 +139,86 @@ def test_training_with_them_resumes_to_the_byte_and_tells_what_it_passed_over(jo
     assert all(first[0]["distillation"][name] != first[1]["distillation"][name] for name in ("mgd", "response"))
 
 
-def test_losses_are_the_mean_over_all_pictures_of_a_step(jobs):
+def stop_at_step(count: int):
+    seen = 0
+
+    def stop(event: Event) -> None:
+        nonlocal seen
+        seen += event.kind == "step"
+        if seen == count:
+            raise Interrupted
+
+    return stop
+
+
+def test_an_archive_that_grew_changes_nothing_of_what_was_begun(jobs, tmp_path, folder):
+    job = jobs[1]
+    whole = train_model(job, tmp_path / "whole", silent)
+    with pytest.raises(Interrupted):
+        train_model(job, tmp_path / "broken", stop_at_step(5))
+    for name in ("day0/0000.png", "day1/9.png", "day2/new.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes((folder / "day1/1.png").read_bytes())
+    told: list[Event] = []
+    assert train_model(job, tmp_path / "broken", told.append).weights_sha256 == whole.weights_sha256
+    assert not [event for event in told if event.kind == "warning"]
+    train_model(job, tmp_path / "anew", told.append)
+    assert any("Distilling on 13 unlabelled pictures" in e.data["message"] for e in told if e.kind == "note")
+
+
+def test_pictures_that_are_gone_are_told_in_one_sentence(jobs, tmp_path, folder):
+    job = jobs[1]
+    with pytest.raises(Interrupted):
+        train_model(job, tmp_path / "broken", stop_at_step(5))
+    for path in (folder / "day0").iterdir():
+        path.unlink()
+    told: list[Event] = []
+    train_model(job, tmp_path / "broken", told.append)
+    (warning,) = [event.data["message"] for event in told if event.kind == "warning"]
+    assert "5 of the 10 unlabelled pictures that this distillation began with are no longer in" in warning
+    assert "(the first was day0/0.jpg)" in warning
+
+
+def test_those_that_are_left_keep_their_places(folder, toy_sets, tmp_path):
+    def names() -> list[str]:
+        return [one.file_name for one in kept_pictures(tmp_path, folder, toy_sets[1:], RULE, told.append).samples]
+
+    told: list[str] = []
+    first = names()
+    gone = {"day0/2.png", "day1/7.png"}
+    for name in gone:
+        (folder / name).unlink()
+    after = names()
+    assert [a for a, b in zip(first, after, strict=True) if a != b] == sorted(gone)
+    assert not gone & set(after) and len(told) == 1
+    for name in set(after):
+        (folder / name).unlink()
+    with pytest.raises(UsageError, match=r"None of the 10 unlabelled pictures .* \(the first was day0/0.jpg\)"):
+        names()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"pictures": []}', '{"pictures": [1]}', '{"pictures": "a"}'])
+def test_a_damaged_list_is_one_sentence(folder, toy_sets, tmp_path, content):
+    (tmp_path / "unlabelled.json").write_text(content)
+    with pytest.raises(TemperError, match=r"unlabelled.json, .* is damaged. Remove the folder .* to begin"):
+        kept_pictures(tmp_path, folder, toy_sets[1:], RULE, print)
+
+
+def test_a_name_that_is_no_utf8_is_kept(folder, toy_sets, tmp_path):
+    strange = os.fsencode(folder) + b"/day0/\xff.png"
+    try:
+        with open(strange, "wb") as file:
+            file.write((folder / "day1/1.png").read_bytes())
+    except OSError:
+        pytest.skip("the file system takes UTF-8 alone")
+    first = kept_pictures(tmp_path, folder, toy_sets[1:], RULE, print)
+    again = kept_pictures(tmp_path, folder, toy_sets[1:], RULE, print)
+    names = [sample.file_name for sample in again.samples]
+    assert names == [sample.file_name for sample in first.samples] and "day0/\udcff.png" in names
+    assert UnlabelledStore(again, RULE, "grey").image(names.index("day0/\udcff.png")).shape == (64, 64)
+
+
+def test_losses_are_the_mean_over_all_pictures_of_a_step(jobs, tmp_path):
     from temper.distill.detectors.build import build_detector
     from temper.distill.detectors.normalise import GREY
     from temper.distill.training.distiller import Distiller
@@ -148,7 +229,7 @@ def test_losses_are_the_mean_over_all_pictures_of_a_step(jobs):
     student = build_detector(job.detector, job.train.labels, 0)
     student.eval()
     distiller = Distiller(student, job.distillation, Teacher(job.teacher, job.teacher_weights, job.train.labels, 0), 0)
-    lessons = UnlabelledLessons(job, student, distiller, GREY, judged=[job.val], warn=print)
+    lessons = UnlabelledLessons(job, tmp_path, student, distiller, GREY, judged=[job.val], warn=print)
     lessons.start(3, 5)
     given = {"mgd": paddle.to_tensor(3.0), "response": paddle.to_tensor(0.0)}
     joined = lessons.join(given, 4, 0.5)
@@ -182,7 +263,9 @@ def test_only_the_distilled_student_depends_on_them(folder):
     before, after = keys(without, read_sources(without)), keys(given, sources)
     assert {stage for stage in before if before[stage] != after[stage]} == {"distilled"}
     (folder / "day0/new.png").write_bytes(b"something")
-    again = keys(given, read_sources(given))
+    assert keys(given, read_sources(given)) == after, "an archive that grows is no reason to do it again"
+    moved = recipe(unlabelled=str(folder / "day0"))
+    again = keys(moved, read_sources(moved))
     assert {stage for stage in after if again[stage] != after[stage]} == {"distilled"}
 
 

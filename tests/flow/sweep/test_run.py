@@ -203,6 +203,54 @@ def test_another_failure_ends_the_sweep_and_its_trial_is_tried_again(recipe: Rec
     assert seen[1] == seen[2] == outcome.results[1].values["distillation.mgd.alpha"]
 
 
+def three_epochs_in_place(recipe: Recipe, **distillation: Any) -> Recipe:
+    """More epochs than flips (one, without any), so that 'auto' keeps the teacher's features on disk."""
+    values = recipe.model_dump(mode="json")
+    values["training"]["augment"].update(flip_horizontal=False, flip_vertical=False)
+    values["student"]["training"]["epochs"] = 3
+    values["distillation"].update(distillation)
+    return Recipe.model_validate(values)
+
+
+def filled(events: list[Event]) -> int:
+    """How often the teacher was run over all pictures."""
+    unit = "pictures seen by the teacher"
+    return sum(e.kind == "step" and e.data["unit"] == unit and e.data["done"] == e.data["total"] for e in events)
+
+
+def test_the_teacher_sees_the_pictures_once_for_all_trials_and_nothing_of_it_is_left(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    from temper.distill.training.train import train_model
+
+    events: list[Event] = []
+    stores: list[int] = []
+
+    def train(job: Any, out: Path, report: Any) -> Any:
+        record = train_model(job, out, report)
+        stores.append(len(list((tmp_path / "tiny-sweep/features").glob("features-*"))))
+        if len(stores) == 2:
+            (out / "features/features-of-an-older-temper").mkdir(parents=True)
+            raise DivergedError("The loss is not a finite number.")
+        return record
+
+    sweep = Sweep(three_epochs_in_place(recipe), SPACE, 3)
+    outcome = run_sweep(sweep, tmp_path, events.append, train=train)
+    assert [one.outcome for one in outcome.results] == ["done", "failed", "done"]
+    assert (filled(events), stores) == (1, [1, 1, 1])
+    assert not [path for path in outcome.folder.rglob("*features*") if path.is_dir()]
+
+
+def test_a_place_of_the_recipes_own_is_used_and_left(recipe: Recipe, tmp_path: Path) -> None:
+    events: list[Event] = []
+    place = tmp_path / "place"
+    own = three_epochs_in_place(recipe, cache=str(place))
+    run_sweep(Sweep(own, SPACE, 2), tmp_path / "runs", events.append)
+    assert filled(events) == 1
+    assert len(list(place.glob("features-*/features.f16"))) == 1
+    assert not (tmp_path / "runs/tiny-sweep/features").exists()
+
+
 def test_a_run_that_lies_where_the_sweep_would_is_left_alone(recipe: Recipe, tmp_path: Path) -> None:
     run = tmp_path / f"{recipe.name}-sweep"
     run.mkdir()

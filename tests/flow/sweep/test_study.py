@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from temper.core.errors import TemperError
 from temper.flow.sweep.space import parse_space
 
@@ -155,6 +158,70 @@ def test_the_sampler_does_not_try_the_same_again(tmp_path: Path) -> None:
         value = trial.values[epochs]
         study.tell(trial, TrialResult(trial.place, "f", {"student.training.epochs": value}, "done", value, 1, 1.0))
     assert sorted(one.values["student.training.epochs"] for one in study.results()) == [1, 2, 3, 4, 5, 6, 7]
+
+
+@contextlib.contextmanager
+def no_page_more(study: Study) -> Iterator[None]:
+    """SQLite's own "database or disk is full", as soon as the file would grow; every connection is begun anew."""
+    engine = study._study._storage._backend.engine  # type: ignore[attr-defined]
+
+    def limit(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA max_page_count = 1")  # as many as there are, then
+
+    sqlalchemy.event.listen(engine, "connect", limit)
+    engine.dispose()
+    try:
+        yield
+    finally:
+        sqlalchemy.event.remove(engine, "connect", limit)
+        engine.dispose()
+
+
+FULL = r"No space left on the disk while writing .*study\.sqlite3.*what is finished is kept"
+
+
+def test_a_full_disk_is_told_wherever_it_shows_and_the_sweep_goes_on_afterwards(tmp_path: Path) -> None:
+    study = open_study(tmp_path)
+    trial = study.next()
+
+    def report_many() -> None:
+        for epoch in range(1, 2000):
+            trial.falls_behind(epoch, 0.5)
+
+    def ask_many() -> None:
+        for _ in range(200):
+            study.next()
+
+    values = {".".join(path): "x" * 2000 for path in trial.values}
+    told = TrialResult(1, "f", values, "done", 1.0, EPOCHS, 1.0)
+    with no_page_more(study):
+        for work in (report_many, ask_many, lambda: study.tell(trial, told)):
+            with pytest.raises(TemperError, match=FULL):
+                work()
+    study = open_study(tmp_path)
+    study.begin(OWN, 20)
+    carry_out(study, study.next())
+    assert [one.place for one in study.results()] == [1]
+
+
+def test_a_full_disk_is_told_on_the_first_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.dbapi2.connect
+
+    def limited(*args: object, **options: object) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*args, **options)  # type: ignore[arg-type]
+        connection.execute("PRAGMA max_page_count = 20")
+        return connection
+
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", limited)
+    with pytest.raises(TemperError, match=FULL):
+        open_study(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%41b", "a#b", "a{SCHEMA_VERSION}b", "a b", "ä"])
+def test_the_trials_lie_in_their_folder_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    open_study(tmp_path / name)
+    assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*.sqlite3")] == [Path(name, "study.sqlite3")]
 
 
 def test_a_storage_that_is_none_is_told(tmp_path: Path) -> None:
