@@ -31,6 +31,7 @@ from .manifest import (
     Manifest,
     Target,
     Variant,
+    with_checksum,
 )
 
 if TYPE_CHECKING:
@@ -177,6 +178,13 @@ def parse_manifest(content: bytes, source: Path) -> Manifest:
         raise TemperError(f"The manifest of {source} does not fit: {_first_fault(error)}.") from error
 
 
+def _is_as_written(manifest: Manifest, content: bytes) -> bool:
+    try:
+        return manifest.checksum == with_checksum(json.loads(content))["checksum"]
+    except ValueError:  # texts that are no UTF-8, numbers without end
+        return False
+
+
 def _read_keys(public_key: Path | None) -> Sequence[Ed25519PublicKey]:
     if public_key is None:
         return ()
@@ -196,6 +204,13 @@ def _checked_content(folder: Path, source: Path, keys: Sequence[Ed25519PublicKey
     content = _read(manifest_path, source)
     signature = _checked_signature(folder, content, source, keys)
     manifest = parse_manifest(content, source)
+    if not _is_as_written(manifest, content):
+        raise TemperError(
+            f"The manifest of {source} is not as it was written: it was damaged or changed. Copy or export the bundle "
+            "again; for other thresholds make a new one with 'temper bench thresholds'."
+        )
+    # it is of the file; what is read of it may be written again, changed
+    manifest = manifest.model_copy(update={"checksum": None})
     _require_bounded(manifest, source)
     for file in manifest.files():
         _check_file(folder, file, source)

@@ -6,9 +6,12 @@ A bundle is a folder ``NAME.temper/`` (or one zip of it) that holds ``manifest.j
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from ..core.files import sha256_json
 
 SCHEMA_VERSION: Literal[1] = 1
 MANIFEST_NAME = "manifest.json"
@@ -222,6 +225,15 @@ class ThresholdsChosen(_Model):
     manifest_sha256: Sha256 = Field(description="of the bundle whose graphs these are")
 
 
+def with_checksum(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest's plain values with the checksum over them, by which a slip or a damage is noticed.
+
+    It stops nobody who means harm, as anybody can compute it: that is what a signature is for.
+    """
+    others = {name: value for name, value in values.items() if name != "checksum"}
+    return {**others, "checksum": sha256_json(others)}
+
+
 class Manifest(_Model):
     """Everything a device needs to know; unknown fields are refused."""
 
@@ -239,6 +251,9 @@ class Manifest(_Model):
     made_by: MadeBy
     golden: Golden | None = None
     card: BundleFile | None = Field(None, description="what people should read before they use it, in Markdown")
+    checksum: Sha256 | None = Field(
+        None, description="SHA-256 of all other fields as JSON with sorted keys and no white space; always in a bundle"
+    )
 
     def files(self) -> list[BundleFile]:
         """Every file of the bundle but the manifest itself and its signature."""

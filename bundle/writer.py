@@ -9,7 +9,7 @@ from pathlib import Path
 from ..core.errors import TemperError, UsageError
 from ..core.files import atomic_folder, explain_os_errors, sha256_file, write_bytes, write_json
 from .loader import open_bundle
-from .manifest import BUNDLE_SUFFIX, MANIFEST_NAME, Manifest
+from .manifest import BUNDLE_SUFFIX, MANIFEST_NAME, Manifest, with_checksum
 
 
 def write_bundle(
@@ -41,7 +41,7 @@ def write_bundle(
                 raise ValueError(f"the graph of variant '{variant.name}' is not the one its manifest describes")
         for name, content in (contents or {}).items():
             write_bytes(folder / name, content)
-        write_json(folder / MANIFEST_NAME, manifest.model_dump(mode="json"))
+        write_json(folder / MANIFEST_NAME, with_checksum(manifest.model_dump(mode="json")))
         open_bundle(folder)  # what the loader refuses is never written
 
 

@@ -150,7 +150,7 @@ class Target:
             if one["file"] == name:
                 one["sha256"], one["bytes"] = hashlib.sha256(content).hexdigest(), len(content)
         self.put(name, content)
-        self.put("manifest.json", json.dumps(manifest).encode())
+        self.put("manifest.json", sealed(manifest))
         self.unsign()
 
     def zip(self, mutator: Mutator) -> None:
@@ -180,6 +180,16 @@ class Target:
         self.file.write_bytes(content)
 
 
+def sealed(manifest: Any) -> bytes:
+    """A manifest with a checksum that fits, as a forger would write it, so that what comes after it is reached."""
+    from temper.bundle.manifest import with_checksum
+
+    try:
+        return json.dumps(with_checksum(manifest)).encode()
+    except (AttributeError, TypeError, ValueError):
+        return json.dumps(manifest).encode()
+
+
 def make_case(target: Target, seed: int, number: int) -> str:
     """Change the bundle for a case; gives its kind."""
     mutator = Mutator(seed, number)
@@ -189,7 +199,7 @@ def make_case(target: Target, seed: int, number: int) -> str:
         if mutator.random.random() < 0.3:
             target.put("manifest.json", mutator.damage(target.content["manifest.json"]))
         else:
-            target.put("manifest.json", json.dumps(mutator.change_json(target.manifest())).encode())
+            target.put("manifest.json", sealed(mutator.change_json(target.manifest())))
     elif kind == "zip":
         target.zip(mutator)
     elif kind == "signature":

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from temper.benchmarks.candidate import Candidate, list_candidates, open_candidates
+from temper.bundle.manifest import with_checksum
 from temper.core.errors import TemperError, UsageError
 from temper.core.files import read_json, write_json
 from temper.detection.dataset import DataSet
@@ -31,8 +33,10 @@ def test_a_runtime_takes_the_variants_made_for_it(tmp_path: Path) -> None:
     manifest = read_json(path / "manifest.json")
     (variant,) = manifest["variants"]
     for name, target in (("int8", "cpu"), ("int8-trt", "tensorrt")):
-        manifest["variants"].append({**variant, "name": name, "precision": "int8", "target": target})
-    write_json(path / "manifest.json", manifest)
+        file = f"graphs/{name}.onnx"
+        shutil.copy(path / variant["file"], path / file)
+        manifest["variants"].append({**variant, "name": name, "precision": "int8", "target": target, "file": file})
+    write_json(path / "manifest.json", with_checksum(manifest))
     listed = list_candidates([path], runtimes=("onnxruntime", "openvino", "onnxruntime-tensorrt", "tensorrt"))
     assert [(c.runtime, c.variant) for c in listed] == [
         ("onnxruntime", "fp32"),

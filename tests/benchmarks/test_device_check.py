@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 from standin import use_tensorrt
 from temper.benchmarks import device_check
 from temper.benchmarks.device_check import (
@@ -200,10 +201,21 @@ def test_what_cannot_be_checked_is_one_sentence(bundle: Bundle, data: DataSet) -
 
 
 def test_a_graph_that_does_not_load_is_a_result(bundle: Bundle) -> None:
-    (bundle.folder / "graphs" / "fp32.onnx").write_bytes(b"nothing that runs")
+    put_unknown_operator(bundle.folder / "graphs" / "fp32.onnx")
     done = check_on_device(bundle, "openvino", None, silent)
     assert not done.passed
     assert "cannot load" in done.results[0].faults[0]
+    (bundle.folder / "graphs" / "fp32.onnx").write_bytes(b"nothing that runs")
+    done = check_on_device(bundle, "openvino", None, silent)
+    assert "is no ONNX file that can be read" in done.results[0].faults[0]
+
+
+def put_unknown_operator(path: Path) -> None:
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["B", 64, 64])
+    boxes = helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["B", 100, 4])
+    graph = helper.make_graph([helper.make_node("NoSuchOperator", ["image"], ["boxes"])], "none", [image], [boxes])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    path.write_bytes(model.SerializeToString())
 
 
 def test_a_graph_that_does_not_load_is_told_of_without_folders(
@@ -214,12 +226,12 @@ def test_a_graph_that_does_not_load_is_told_of_without_folders(
     linked = Bundle(tmp_path / "link" / bundle.path.name, tmp_path / "link" / bundle.path.name, bundle.manifest)
     monkeypatch.chdir(tmp_path)
     relative = Bundle(Path(bundle.path.name), Path(bundle.path.name), bundle.manifest)
-    (bundle.folder / "graphs" / "fp32.onnx").write_bytes(b"nothing that runs")
+    put_unknown_operator(bundle.folder / "graphs" / "fp32.onnx")
     for one in (bundle, linked, relative):
         for runtime in ("openvino", "onnxruntime"):
             done = check_on_device(one, runtime, None, silent)
             text = done.path.read_text(encoding="utf-8")
-            assert "tiny.temper/graphs/fp32.onnx" in text
+            assert "tiny.temper/graphs/fp32.onnx" in text or "tiny.temper:graphs/fp32.onnx" in text
             assert str(tmp_path) not in text and str(tmp_path.resolve()) not in text
 
 

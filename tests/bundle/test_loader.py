@@ -14,7 +14,7 @@ from plain_bundle import make_plain_bundle
 from temper.bundle import loader
 from temper.bundle.archive import MAX_ENTRIES
 from temper.bundle.loader import Bundle, open_bundle
-from temper.bundle.manifest import Manifest
+from temper.bundle.manifest import Manifest, with_checksum
 from temper.core.errors import TemperError, UsageError
 from temper.core.files import sha256_file
 
@@ -248,3 +248,14 @@ def test_a_damaged_zip_never_crashes(tmp_path: Path, data: st.DataObject) -> Non
 def test_the_manifest_is_the_models_own(bundle_path: Path) -> None:
     on_disk = json.loads((bundle_path / "manifest.json").read_text())
     assert Manifest.model_validate(on_disk) == open_bundle(bundle_path).manifest
+    assert with_checksum(on_disk) == on_disk
+
+
+@pytest.mark.parametrize("field", ["thresholds", "nms_iou", "checksum"])
+def test_a_manifest_that_somebody_edited_is_refused(bundle_path: Path, field: str) -> None:
+    path = bundle_path / "manifest.json"
+    values = json.loads(path.read_text())
+    changes = {"thresholds": dict.fromkeys(values["labels"], 1.0), "nms_iou": 0.9, "checksum": None}
+    path.write_text(json.dumps({**values, field: changes[field]}))
+    with pytest.raises(TemperError, match="is not as it was written: it was damaged or changed"):
+        open_bundle(bundle_path)

@@ -53,6 +53,7 @@ VALID: dict[str, Any] = {
     },
     "golden": None,
     "card": None,
+    "checksum": None,
 }
 
 

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from plain_bundle import make_plain_bundle
 from temper.bundle.keys import PassphraseNeededError, generate_key_files, read_private_key, read_public_keys
 from temper.bundle.loader import open_bundle
+from temper.bundle.manifest import with_checksum
 from temper.bundle.pack import pack_bundle, sign_bundle
 from temper.core.errors import TemperError, UsageError
+from temper.core.files import read_json, write_json
 
 
 @pytest.fixture
@@ -84,6 +86,9 @@ def test_unsigned_foreign_and_changed_are_refused(signed: tuple[Path, Path], tmp
     for key in (public, None):
         with pytest.raises(TemperError, match="changed after it was signed"):
             open_bundle(bundle, key)
+    with pytest.raises(TemperError, match="is not as it was written"):
+        sign_bundle(bundle, read_private_key(other.private), replace=True)
+    write_json(manifest, with_checksum(read_json(manifest)))
     sign_bundle(bundle, read_private_key(other.private), replace=True)
     open_bundle(bundle, other.public)
     (bundle / "signature.json").unlink()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from temper.bundle.manifest import Accuracy, Manifest, Parity
+from temper.bundle.manifest import Accuracy, Manifest, Parity, with_checksum
 from temper.commands.bundle import bundle, describe
 from temper.core.errors import TemperError
 from temper.core.files import read_json, sha256_file, write_json
@@ -26,7 +26,7 @@ def invoke(*arguments: object) -> Result:
 
 def change(tiny: Path, **fields: object) -> None:
     manifest = read_json(tiny / "manifest.json")
-    write_json(tiny / "manifest.json", {**manifest, **fields})
+    write_json(tiny / "manifest.json", with_checksum({**manifest, **fields}))
 
 
 def test_inspect_shows_what_the_bundle_is(tiny: Path) -> None:
@@ -42,7 +42,7 @@ def test_inspect_shows_what_the_bundle_is(tiny: Path) -> None:
         images=60, ap=41.25, ap50=71.5, ap75=None, ap_small=None, ap_medium=None, ap_large=None, per_class={}
     )
     manifest["variants"][0] |= {"parity": parity.model_dump(), "accuracy": accuracy.model_dump()}
-    write_json(tiny / "manifest.json", manifest)
+    write_json(tiny / "manifest.json", with_checksum(manifest))
     result = invoke("inspect", tiny)
     assert result.exit_code == 0, result.exception
     for text in (
@@ -62,7 +62,8 @@ def test_inspect_shows_what_the_bundle_is(tiny: Path) -> None:
 def test_inspect_gives_the_manifest_as_json(tiny: Path) -> None:
     result = invoke("inspect", tiny, "--json")
     told = json.loads(result.output)
-    assert told == {"manifest": read_json(tiny / "manifest.json"), "signature": None, "trusted": False}
+    values = {**read_json(tiny / "manifest.json"), "checksum": None}
+    assert told == {"manifest": values, "signature": None, "trusted": False}
 
 
 def test_labels_are_shown_as_they_are(tiny: Path) -> None:

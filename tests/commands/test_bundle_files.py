@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from temper.bundle.manifest import with_checksum
 from temper.commands.bench import bench
 from temper.commands.bundle import bundle
 from temper.commands.deploy import deploy
@@ -73,7 +74,7 @@ def test_diff_exits_as_diff_does(keyed: Path, tmp_path: Path) -> None:
     other = make_tiny_bundle(tmp_path / "other", golden=True)
     manifest = read_json(other / "manifest.json")
     manifest["thresholds"]["dark"] = 0.5
-    write_json(other / "manifest.json", manifest)
+    write_json(other / "manifest.json", with_checksum(manifest))
     different = invoke("diff", keyed, other)
     assert (different.exit_code, different.output) == (1, "thresholds.dark: 0.3 -> 0.5 (+0.2)\n")
     as_json = invoke("diff", keyed, other, "--json")

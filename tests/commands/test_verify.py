@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+from temper.bundle.manifest import with_checksum
 from temper.cli import main
 from temper.core.files import read_json, sha256_file, write_json
 from tiny_run import FinishedRun
@@ -30,7 +31,7 @@ def spoil(folder: Path, layer: int) -> str:
     wrong = convolutions(graph)[layer]
     corrupted(graph, wrong, graph, 3)
     manifest["variants"][0] |= {"sha256": sha256_file(graph), "bytes": graph.stat().st_size}
-    write_json(folder / "manifest.json", manifest)
+    write_json(folder / "manifest.json", with_checksum(manifest))
     return wrong
 
 
@@ -132,6 +133,6 @@ def test_a_graph_that_says_nothing_of_its_decoding_is_not_ours(
     del model.metadata_props[:]
     onnx.save(model, str(graph))
     manifest["variants"][0] |= {"sha256": sha256_file(graph), "bytes": graph.stat().st_size}
-    write_json(folder / "manifest.json", manifest)
+    write_json(folder / "manifest.json", with_checksum(manifest))
     assert main(["verify", "tiny", "--model", "student"]) == 1
     assert "fp32.onnx does not say how it decodes, so it is not a graph of Temper's." in capsys.readouterr().err

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from temper.bundle.golden import golden_answers, read_golden_answers
 from temper.bundle.loader import open_bundle
+from temper.bundle.manifest import with_checksum
 from temper.core.errors import TemperError
 from temper.core.files import read_json, sha256_file, write_json
 from temper.deploy.check import check_bundle
@@ -25,7 +26,7 @@ def put_answers(bundle: Path, content: bytes) -> None:
     path.write_bytes(content)
     manifest = read_json(bundle / "manifest.json")
     manifest["golden"]["answers"] |= {"sha256": sha256_file(path), "bytes": len(content)}
-    write_json(bundle / "manifest.json", manifest)
+    write_json(bundle / "manifest.json", with_checksum(manifest))
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
