@@ -17,6 +17,7 @@ import numpy as np
 from ..core.errors import TemperError
 from ..core.events import Event, Reporter, silent
 from ..detection.detections import Detections, Status
+from ..detection.figure_names import USEFUL_AP
 from .detector import BundleDetector, Outcome, StageTimes
 from .pictures import PictureWriter
 from .read_ahead import ReadAhead
@@ -176,9 +177,20 @@ class _Loop:
     def labels(self) -> list[str]:
         return self.detector.bundle.manifest.labels
 
+    @property
+    def doubts(self) -> list[str]:
+        """Why the verdicts are worth little, as far as the bundle says so."""
+        variant = self.detector.variant
+        if variant.accuracy is None or variant.accuracy.ap is None or variant.accuracy.ap >= USEFUL_AP:
+            return []
+        return [
+            f"The {variant.name} graph of this bundle reached {variant.accuracy.ap:.1f} mAP of 100 when it was "
+            "exported, so its verdicts mean nothing. Train it for longer."
+        ]
+
     def run(self, stop: threading.Event) -> RunSummary:
         known = len(self.source.warnings)
-        self._warn(self.source.warnings)
+        self._warn([*self.doubts, *self.source.warnings])
         self.started = time.perf_counter()
         try:
             ended_by = self._inspect(stop)
@@ -303,6 +315,6 @@ class _Loop:
             p50_ms=float(np.median(inspected)) if len(inspected) else None,
             p99_ms=float(np.percentile(inspected, 99)) if len(inspected) >= P99_FRAMES else None,
             ended_by=ended_by,
-            warnings=list(self.source.warnings),
+            warnings=[*self.doubts, *self.source.warnings],
             store=self.store.path,
         )

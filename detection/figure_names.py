@@ -1,4 +1,7 @@
-"""The accuracy figures by name; imports nothing, so that a help text can list them at once."""
+"""The accuracy figures by name, and from where on they mean something.
+
+It imports nothing, so that a help text can list them at once.
+"""
 
 from __future__ import annotations
 
@@ -11,3 +14,6 @@ FIGURE_TITLES = {
     "ap_medium": "AP medium",
     "ap_large": "AP large",
 }
+
+#: A detector below it, in points of mAP, finds nothing that anybody could use.
+USEFUL_AP = 1.0

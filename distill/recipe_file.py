@@ -147,6 +147,8 @@ def _read(path: Path) -> str:
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise UsageError(f"There is no recipe {path}.{_where_to_get_one(path)}") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path} is {_kind_of_folder(path)}, and a recipe is a YAML file.") from None
     except OSError as error:
         raise UsageError(f"The recipe {path} cannot be read: {error.strerror}.") from error
     if len(content) > MAX_BYTES:
@@ -155,6 +157,14 @@ def _read(path: Path) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not a text in UTF-8 (see byte {error.start}), so it is not a recipe.") from error
+
+
+def _kind_of_folder(path: Path) -> str:
+    if (path / "manifest.json").is_file():
+        return "a bundle (see 'temper bundle inspect' and 'temper bench run')"
+    if (path / "annotations").is_dir() or (path / "ANNOTATIONS").is_dir():
+        return "a data set (give it to a recipe with --set data.path=FOLDER)"
+    return "a folder"
 
 
 def _where_to_get_one(path: Path) -> str:

@@ -68,7 +68,7 @@ def export_model(job: ExportJob, target: Path, report: Reporter) -> Manifest:
             own.mkdir()
             judge = Judge(job, size, report)
             fp32 = _export_fp32(judge, detector, own)
-            thresholds = thresholds or judge.operating_points(fp32.graph)
+            thresholds = thresholds or judge.operating_points()
             for outcome in _other_precisions(judge, fp32, own):
                 if isinstance(outcome, Exported):
                     made.append(judge.prove_elsewhere(outcome))

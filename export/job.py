@@ -30,8 +30,8 @@ class ExportJob:
         labels: class names in the order of their index.
         input: size, channels and resize rule of the network's input.
         export: precisions, sizes, decoding, how many pictures.
-        calibration: training pictures; they set int8's ranges and the operating points.
-        validation: pictures that parity and accuracy are measured on.
+        calibration: training pictures; they set int8's ranges.
+        validation: pictures that parity and accuracy are measured on, and the operating points chosen.
         recipe: the run's recipe as plain values.
         data_sha256: of the data the model was trained on.
         test: pictures nothing is chosen on; None where the data has none.

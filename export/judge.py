@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..bundle.manifest import Precision, Target
 from ..core.events import Event, Reporter
 from ..deploy.runtimes.load import DEFAULT_RUNTIME, open_graph
+from ..detection.detections import Detections
 from ..detection.images import ResizeRule
 from ..detection.metrics import evaluate
 from ..distill.detectors.normalise import normalisation_for
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from ..distill.detectors.base import Detector
 
 STAGE = "export"
-#: At least so many training pictures choose the operating points, if there are as many.
-THRESHOLD_IMAGES = 256
 
 
 class Judge:
@@ -50,6 +49,7 @@ class Judge:
         self.calibration: PictureStore = PictureStore(job.calibration, rule, job.input.channels)
         self.parity_rows = evenly_spaced(len(job.validation), job.export.parity_images)
         self.traced: Path | None = None
+        self.found: list[Detections] = []
 
     def title(self, kind: str) -> str:
         """How messages call a graph of this size."""
@@ -84,6 +84,7 @@ class Judge:
         finally:
             runtime.close()
         moved = in_picture_pixels(found, self.validation, range(len(found)))
+        self.found = self.found or moved
         return Exported(kind, precision, target, self.size, graph, proof, evaluate(self.job.validation, moved))
 
     def prove_elsewhere(self, exported: Exported) -> Exported:
@@ -127,12 +128,12 @@ class Judge:
         moved = in_picture_pixels(found, self.calibration, rows)
         return evaluate(self.job.calibration.subset(rows), moved).ap
 
-    def operating_points(self, graph: Path) -> dict[str, float]:
-        """The threshold of every class, learnt on training pictures."""
-        wanted = max(THRESHOLD_IMAGES, self.job.export.calibration_images)
-        rows = evenly_spaced(len(self.job.calibration), wanted)
-        found = graph_detections(graph, self.calibration, rows, self.progress("operating points"))
-        return best_thresholds(self.job.calibration.subset(rows), in_picture_pixels(found, self.calibration, rows))
+    def operating_points(self) -> dict[str, float]:
+        """The threshold of every class, by what the first graph found on the validation pictures.
+
+        Not by the training pictures: on what it was trained on a model is surer than it will ever be on the line.
+        """
+        return best_thresholds(self.job.validation, self.found)
 
     def over_budget(self, exported: Exported, fp32: Exported) -> str | None:
         """What of the accuracy budget a graph exceeds, in words; None if it holds."""

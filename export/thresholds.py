@@ -25,7 +25,7 @@ def best_thresholds(data: DataSet, detections: Sequence[Detections]) -> dict[str
     of the scores, int8's for example, move nothing across.
 
     Args:
-        data: the truth. Not the pictures a model is judged on.
+        data: the truth, of pictures that the model was not trained on.
         detections: one per sample in order, boxes in pixels of the pictures, down to the score floor.
 
     Returns:

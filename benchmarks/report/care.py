@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...core.models import in_sentence
+from ...detection.figure_names import USEFUL_AP
 from ..measurement import BenchmarkRow
 from .curves import read_entries
 from .results import Result
 from .training import TrainingFiles
 
-#: A detector below it, in points of mAP, finds nothing that anybody could use.
-USEFUL_AP = 1.0
 #: Share of the trained model's detections that a graph of lower precision should give, too.
 FEW_MATCHED = 0.5
 

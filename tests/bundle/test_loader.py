@@ -247,7 +247,7 @@ def test_a_damaged_zip_never_crashes(tmp_path: Path, data: st.DataObject) -> Non
 
 def test_the_manifest_is_the_models_own(bundle_path: Path) -> None:
     on_disk = json.loads((bundle_path / "manifest.json").read_text())
-    assert Manifest.model_validate(on_disk) == open_bundle(bundle_path).manifest
+    assert Manifest.model_validate({**on_disk, "checksum": None}) == open_bundle(bundle_path).manifest
     assert with_checksum(on_disk) == on_disk
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from steel_pictures import steel
+from temper.bundle.manifest import Accuracy
 from temper.core.errors import TemperError
 from temper.core.events import Event
 from temper.deploy.detector import BundleDetector, Outcome
@@ -194,3 +195,14 @@ def test_the_summary_is_plain_data(detector: BundleDetector, tmp_path: Path) -> 
     assert plain["store"] == str(tmp_path / "results.sqlite")
     assert replace(summary, **{**plain, "store": summary.store}) == summary
     assert Outcome("ok") is Outcome.OK
+
+
+def test_a_bundle_that_finds_nothing_is_warned_of(
+    detector: BundleDetector, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = Accuracy(
+        images=9, ap=0.12, ap50=1, ap75=0, ap_small=None, ap_medium=0, ap_large=0, per_class={"dark": 0.12, "bright": 0}
+    )
+    monkeypatch.setattr(detector, "variant", detector.variant.model_copy(update={"accuracy": figures}))
+    summary = run_detector(detector, open_source(pictures, "grey"), RunSettings(tmp_path / "out", "none"))
+    assert summary.warnings[0].startswith("The fp32 graph of this bundle reached 0.1 mAP of 100 when it was exported")

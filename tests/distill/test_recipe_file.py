@@ -199,7 +199,13 @@ def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
         read_recipe(tmp_path / "mine.yml")
     with pytest.raises(UsageError, match=r"'temper init --from demo' writes the one that comes with Temper"):
         read_recipe(tmp_path / "demo.yml")
-    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
+    with pytest.raises(UsageError, match="is a folder, and a recipe is a YAML file"):
+        read_recipe(tmp_path)
+    (tmp_path / "annotations").mkdir()
+    with pytest.raises(UsageError, match=r"is a data set \(give it to a recipe with --set data.path=FOLDER\), and"):
+        read_recipe(tmp_path)
+    (tmp_path / "manifest.json").touch()
+    with pytest.raises(UsageError, match=r"is a bundle \(see 'temper bundle inspect'"):
         read_recipe(tmp_path)
 
 
