@@ -59,7 +59,7 @@ def test_events_in_words(event: Event, words: str) -> None:
 
 
 def test_every_stage_has_a_title() -> None:
-    assert set(TITLES) == {*STAGES, "engine"}
+    assert set(TITLES) == {*STAGES, "engine", "verify"}
 
 
 def test_the_distilled_student_is_called_after_its_loss() -> None:

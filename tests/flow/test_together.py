@@ -17,7 +17,7 @@ from temper.flow.together import EVENTS_NAME, Devices, _Events, _failure, failur
 
 _DETECTOR = (
     "{depth: 18, width: 0.125, backbone_norm: frozen, neck_channels: 32, head_convs: 1, head_norm: group,"
-    " strides: [8, 16, 32]}"
+    " strides: [8, 16, 32], weights: start.safetensors}"
 )
 
 
@@ -30,6 +30,19 @@ student: {_DETECTOR}
 training: {{epochs: 40, batch_size: 8, optimizer: momentum, learning_rate: 1e-3, weight_decay: 1e-4,
   checkpoint_seconds: 0, evaluate_every: 0, visualdl: false}}
 """
+
+
+def write_start(path: Path) -> None:
+    """Weights to start from: frozen norms need some, and what they are does not matter here."""
+    from temper.distill.detectors.build import build_detector
+    from temper.distill.recipe_detectors import RetinaNetSection
+    from temper.distill.synthetic.generator import LABELS
+    from temper.distill.weights import save_weights
+
+    own = {"width": 0.125, "neck_channels": 32, "head_convs": 1, "head_norm": "group", "strides": (8, 16, 32)}
+    section = RetinaNetSection.model_validate({"depth": 18, **own})
+    detector = build_detector(section, LABELS, seed=1)
+    save_weights(path, {name: value.numpy() for name, value in detector.state_dict().items()})
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
@@ -62,9 +75,11 @@ def wait_for_checkpoint(process: subprocess.Popen[str], teacher: Path, after: st
 
 
 @pytest.mark.slow
-def test_a_rank_dies_and_the_run_dies_and_the_same_command_goes_on(tmp_path):
+def test_a_rank_dies_and_the_run_dies_and_the_same_command_goes_on(tmp_path, monkeypatch):
     pytest.importorskip("paddle", reason="training needs PaddlePaddle")
     (tmp_path / "tiny.yml").write_text(_RECIPE)
+    write_start(tmp_path / "start.safetensors")
+    monkeypatch.chdir(tmp_path)  # for the recipe's path, read by this process in the end
     teacher = tmp_path / "runs/tiny/teacher"
 
     run = start(tmp_path)

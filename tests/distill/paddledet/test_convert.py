@@ -259,6 +259,7 @@ student:
   config: ${{CONFIGS}}/retinanet/r50.yml
   weights: null
   freeze_stages: 0
+  backbone_norm: train
 distillation:
   config: {configs}/slim/mgd.yml
   inherit: false
@@ -267,7 +268,7 @@ distillation:
     )
     recipe = read_recipe(path, environment={"CONFIGS": str(configs)})
     assert recipe.teacher.depth == 101 and recipe.teacher.training.epochs == 0
-    assert recipe.student == RetinaNetSection(depth=50, backbone_norm="frozen"), "what stands beside the file wins"
+    assert recipe.student == RetinaNetSection(depth=50), "what stands beside the file wins"
     assert recipe.distillation.mgd is not None and not recipe.distillation.inherit
     assert (recipe.distillation.mgd.alpha, recipe.distillation.mgd.mask_ratio) == (1e-5, 0.65)
     assert recipe.student.config is None and recipe.distillation.config is None, "the recipe stands on its own"
