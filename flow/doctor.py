@@ -296,7 +296,7 @@ def _aravis() -> Finding:
     if "error" not in said:
         return Finding("Cameras (Aravis)", True, str(said["version"]))
     advice = (
-        "For GenICam cameras: sudo apt install gir1.2-aravis-0.8 python3-gi, in an environment made with "
+        "For GenICam cameras, which a later version reads: sudo apt install gir1.2-aravis-0.8 python3-gi, in an environment made with "
         "python3 -m venv --system-site-packages .venv"
     )
     missing = "No module named 'gi'" in said["error"] or "not available" in said["error"]
@@ -307,8 +307,13 @@ def _camera_packages() -> list[Finding]:
     """What reads streams (PyAV) and what reads GenTL producers (Harvesters)."""
     findings = []
     for name, module, package, purpose in (
-        ("Cameras (PyAV)", "av", "av>=12", "For network streams and video files of every kind"),
-        ("Cameras (Harvesters)", "harvesters.core", "harvesters>=1.4", "For cameras that bring a GenTL producer"),
+        ("Cameras (PyAV)", "av", "av>=12", "For network streams, which a later version reads"),
+        (
+            "Cameras (Harvesters)",
+            "harvesters.core",
+            "harvesters>=1.4",
+            "For cameras with a GenTL producer, which a later version reads",
+        ),
     ):
         said = probe(f"import json, {module}; print(json.dumps({{}}))")
         version = version_of(module.partition(".")[0])
