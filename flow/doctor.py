@@ -296,8 +296,8 @@ def _aravis() -> Finding:
     if "error" not in said:
         return Finding("Cameras (Aravis)", True, str(said["version"]))
     advice = (
-        "For GenICam cameras, which a later version reads: sudo apt install gir1.2-aravis-0.8 python3-gi, in an environment made with "
-        "python3 -m venv --system-site-packages .venv"
+        "For GenICam cameras, which a later version reads: sudo apt install gir1.2-aravis-0.8 python3-gi, in an "
+        "environment made with python3 -m venv --system-site-packages .venv"
     )
     missing = "No module named 'gi'" in said["error"] or "not available" in said["error"]
     return Finding("Cameras (Aravis)", False, "not installed" if missing else said["error"], advice)
