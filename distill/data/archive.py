@@ -70,17 +70,34 @@ class _TarInfo(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _TarInfo:
         """Read one header block; see the base class."""
-        if len(buf) < tarfile.BLOCKSIZE:
-            raise tarfile.ReadError("it is cut short")
+        with _told_headers(buf):
+            return _of_sound_length(super().frombuf(buf, encoding, errors))
+
+    @classmethod
+    def _frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str, **options: Any) -> _TarInfo:
+        # what Python's patch releases since late 2025 read a header by
+        with _told_headers(buf):
+            header: _TarInfo = super()._frombuf(buf, encoding, errors, **options)  # type: ignore[misc]
+        return _of_sound_length(header)
+
+
+@contextmanager
+def _told_headers(buf: bytes | bytearray) -> Iterator[None]:
+    """Tell of a header that is cut short or broken; an empty one is the end mark."""
+    if len(buf) < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("it is cut short")
+    try:
+        yield
+    except tarfile.HeaderError as error:
         if not any(buf):
-            return super().frombuf(buf, encoding, errors)  # the end mark
-        try:
-            info = super().frombuf(buf, encoding, errors)
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError(f"one of its headers is broken ({error})") from error
-        if info.type in _HEADER_TYPES and not 0 <= info.size <= _MAX_HEADER_BYTES:
-            raise _HugeHeaderError(f"one of its headers has {info.size:,} bytes")
-        return info
+            raise
+        raise tarfile.ReadError(f"one of its headers is broken ({error})") from error
+
+
+def _of_sound_length(header: _TarInfo) -> _TarInfo:
+    if header.type in _HEADER_TYPES and not 0 <= header.size <= _MAX_HEADER_BYTES:
+        raise _HugeHeaderError(f"one of its headers has {header.size:,} bytes")
+    return header
 
 
 def is_archive(path: Path) -> bool:
