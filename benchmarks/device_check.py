@@ -25,7 +25,7 @@ from ..bundle.loader import Bundle
 from ..bundle.manifest import BUNDLE_SUFFIX, Variant
 from ..core.errors import MissingDependencyError, TemperError, UsageError
 from ..core.events import Event, Reporter
-from ..core.files import sha256_json, write_json
+from ..core.files import write_json
 from ..deploy.check import answer_faults, check_pictures
 from ..deploy.compare import TOLERANCES, Comparison, Tolerance, different_in_batch, tolerance_dict
 from ..deploy.detector import BundleDetector
@@ -134,7 +134,7 @@ def check_on_device(
             "reference": DEFAULT_RUNTIME,
             "bundle": {
                 "name": bundle.manifest.name,
-                "manifest_sha256": sha256_json(bundle.manifest.model_dump(mode="json")),
+                "manifest_sha256": bundle.manifest_sha256,
             },
             "data_sha256": None if data is None else data.content_hash(),
             "machine": asdict(machine),

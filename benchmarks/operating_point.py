@@ -17,7 +17,6 @@ from ..bundle.manifest import BundleFile, JudgedPart, Manifest, ThresholdsChosen
 from ..bundle.writer import write_bundle
 from ..core.errors import TemperError, UsageError
 from ..core.events import Event, Reporter
-from ..core.files import sha256_json
 from ..deploy.runtimes.load import load_runtime, prepare_runtime
 from ..detection.dataset import DataSet
 from ..detection.inspection import FOUND_IOU, Inspected, at_thresholds, escape, inspect_pictures
@@ -217,6 +216,8 @@ def write_operating_point(bundle: Bundle, point: OperatingPoint, target: Path) -
     """
     if target.resolve() == bundle.path.resolve():
         raise UsageError(f"New thresholds make a new bundle; {target} is the one they are for. Choose another name.")
+    if target.exists():
+        raise UsageError(f"{target} is there already. Choose another name, or remove it first.")
     old = bundle.manifest
     content = old.model_dump(mode="json")
     content["name"] = target.stem
@@ -228,7 +229,7 @@ def write_operating_point(bundle: Bundle, point: OperatingPoint, target: Path) -
         runtime=point.wanted.runtime,
         chosen_on=point.chosen_on.of_bundle(),
         judged_on=point.judged_on.of_bundle(),
-        manifest_sha256=sha256_json(old.model_dump(mode="json")),
+        manifest_sha256=bundle.manifest_sha256,
     ).model_dump(mode="json")
     content["card"] = None
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from .. import __version__
 from ..core.errors import TemperError, UsageError
 from ..core.events import Event, Reporter
-from ..core.files import PARTIAL_SUFFIX, atomic_folder, read_json, remove_tree, sha256_json, write_json
+from ..core.files import PARTIAL_SUFFIX, atomic_folder, read_json, remove_tree, write_json
 from ..deploy.runtimes.load import load_runtime, prepare_runtime
 from ..detection.dataset import DataSet, from_coco, to_coco
 from .accuracy import Readable, detect_pictures, leave_out_unread, save_detections, unread_warning
@@ -175,7 +175,7 @@ def _bundle_entries(entrants: Sequence[Entrant]) -> list[BundleEntry]:
         manifest = entrant.bundle.manifest
         entries[manifest.name] = BundleEntry(
             path=str(entrant.candidate.bundle.resolve()),
-            manifest_sha256=sha256_json(manifest.model_dump(mode="json")),
+            manifest_sha256=entrant.bundle.manifest_sha256,
             manifest=manifest,
         )
     return list(entries.values())

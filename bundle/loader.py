@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ..core.errors import TemperError, UsageError, nearest
-from ..core.files import sha256_file
+from ..core.files import partial_folder, sha256_file
 from .archive import extract_bundle, require_packed_form
 from .manifest import (
     MANIFEST_NAME,
@@ -73,6 +73,11 @@ class Bundle:
 
     def __repr__(self) -> str:
         return f"Bundle({str(self.path)!r}, variants={[v.name for v in self.manifest.variants]})"
+
+    @property
+    def manifest_sha256(self) -> str:
+        """SHA-256 of the bytes of its manifest, by which records of a bundle are told to be of the same one."""
+        return sha256_file(self.folder / MANIFEST_NAME)
 
     def close(self) -> None:
         """Remove the temporary folder of a zipped bundle; a folder is left as it is."""
@@ -135,7 +140,7 @@ def open_bundle(path: Path, public_key: Path | None = None) -> Bundle:
         return Bundle(path, path, *_checked_content(path, path, keys))
     if not path.is_file():
         raise TemperError(f"There is no bundle {path}. Make one with 'temper export'.")
-    folder = Path(tempfile.mkdtemp(prefix="temper-bundle-"))
+    folder = partial_folder(Path(tempfile.gettempdir()), "temper-bundle.")
     try:
         extract_bundle(path, folder, _referenced_files)
         manifest, signature = _checked_content(folder, path, keys)
@@ -145,6 +150,15 @@ def open_bundle(path: Path, public_key: Path | None = None) -> Bundle:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return Bundle(path, folder, manifest, signature)
+
+
+def open_unsigned(path: Path) -> Bundle:
+    """Open a bundle's folder as if it were not signed: to put another signature in the place of one that does not fit.
+
+    Raises:
+        TemperError: as :func:`open_bundle`.
+    """
+    return Bundle(path, path, _checked_files(path, path, _read_manifest(path, path)))
 
 
 def parse_manifest(content: bytes, source: Path) -> Manifest:
@@ -195,15 +209,25 @@ def _read_keys(public_key: Path | None) -> Sequence[Ed25519PublicKey]:
 
 def _checked_content(folder: Path, source: Path, keys: Sequence[Ed25519PublicKey]) -> tuple[Manifest, Signature | None]:
     """The manifest in ``folder`` and its signature, once every file it names has been found as it says."""
+    content = _read_manifest(folder, source)
+    signature = _checked_signature(folder, content, source, keys)
+    return _checked_files(folder, source, content), signature
+
+
+def _read_manifest(folder: Path, source: Path) -> bytes:
     manifest_path = folder / MANIFEST_NAME
     if not manifest_path.exists() and not manifest_path.is_symlink():
         raise TemperError(f"{source} is not a Temper bundle: it has no {MANIFEST_NAME}.")
     size = _regular_size(folder, MANIFEST_NAME, source)
     if size > MAX_MANIFEST_BYTES:
         raise TemperError(f"The manifest of {source} has {size:,} bytes; at most {MAX_MANIFEST_BYTES:,} are read.")
-    content = _read(manifest_path, source)
-    signature = _checked_signature(folder, content, source, keys)
+    return _read(manifest_path, source)
+
+
+def _checked_files(folder: Path, source: Path, content: bytes) -> Manifest:
     manifest = parse_manifest(content, source)
+    if manifest.checksum is None:
+        raise TemperError(f"The manifest of {source} has no checksum, as those of older versions. Export it again.")
     if not _is_as_written(manifest, content):
         raise TemperError(
             f"The manifest of {source} is not as it was written: it was damaged or changed. Copy or export the bundle "
@@ -214,7 +238,7 @@ def _checked_content(folder: Path, source: Path, keys: Sequence[Ed25519PublicKey
     _require_bounded(manifest, source)
     for file in manifest.files():
         _check_file(folder, file, source)
-    return manifest, signature
+    return manifest
 
 
 def _checked_signature(

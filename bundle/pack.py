@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, cast
 from ..core.errors import TemperError, UsageError
 from ..core.files import atomic_writer, write_bytes
 from .archive import write_archive
-from .loader import Bundle, open_bundle
+from .loader import Bundle, open_bundle, open_unsigned
 from .manifest import MANIFEST_NAME, SIGNATURE_NAME
 from .signature import Signature, sign_manifest
 
@@ -83,13 +83,8 @@ def _opened_to_sign(path: Path, replace: bool) -> contextlib.AbstractContextMana
         old = path / SIGNATURE_NAME
         if not replace or not old.is_file() or old.is_symlink():
             raise
-        content = old.read_bytes()
-        old.unlink()
-        try:
-            return open_bundle(path)
-        except BaseException:
-            write_bytes(old, content)
-            raise
+        # it stays where it is until the new one takes its place
+        return open_unsigned(path)
 
 
 def _write_archive(bundle: Bundle, target: Path) -> None:

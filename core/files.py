@@ -115,7 +115,7 @@ def walk_folder(
         onerror: is told of a folder that cannot be read; None passes over it.
     """
     for folder, below, names in os.walk(root, followlinks=True, onerror=onerror):
-        inside = [folder, *(str(parent) for parent in Path(folder).parents)]
+        inside = [folder, *(str(parent) for parent in Path(folder).absolute().parents)]
         above = {os.path.realpath(path) for path in inside}
         below[:] = [
             name

@@ -104,7 +104,9 @@ def same_answer(first: RawOutput, second: RawOutput, score_floor: float, closene
     ones_found: NDArray[np.bool_] = np.any(same, axis=0)
     others_due = other.scores > one.lowest(most, score_floor) + closeness.score
     ones_due = one.scores > other.lowest(most, score_floor) + closeness.score
-    return bool(others_found[others_due].all() and ones_found[ones_due].all())
+    # nor may one row stand for several
+    enough = others_due.sum() <= len(one.scores) and ones_due.sum() <= len(other.scores)
+    return bool(enough and others_found[others_due].all() and ones_found[ones_due].all())
 
 
 def different_in_batch(

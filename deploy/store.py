@@ -16,9 +16,8 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from ..bundle.manifest import MANIFEST_NAME
 from ..core.errors import TemperError
-from ..core.files import explain_os_errors, sha256_file
+from ..core.files import explain_os_errors
 from .detector import BundleDetector, StageTimes, Verdict
 
 #: The file's name in the folder of results.
@@ -157,7 +156,7 @@ class Store:
         """
         row = {
             "bundle": detector.bundle.manifest.name,
-            "manifest_sha256": sha256_file(detector.bundle.folder / MANIFEST_NAME),
+            "manifest_sha256": detector.bundle.manifest_sha256,
             "variant": detector.variant.name,
             "runtime": detector.runtime.name,
             "runtime_version": detector.runtime.version,

@@ -1,6 +1,6 @@
 """Which detections are right by COCO's rules, found once per picture, so that resampling pictures only has to count.
 
-The same greedy rule as in faster-coco-eval, which gives sums only: ``tests/detection/test_matching.py`` holds the two
+The same greedy rule as in faster-coco-eval, which gives sums only: ``tests/detection/test_bootstrap.py`` holds the two
 together.
 """
 

@@ -58,19 +58,26 @@ def choose_thresholds(
         weakest = float(found_at[max(allowed, unseen)])
         scores = inspected.score[inspected.label == number].astype(np.float64)
         below = float(scores[scores < weakest].max(initial=-1))
-        threshold = threshold_between(below if below >= 0 else weakest, weakest)
+        threshold = threshold_between(below if below >= 0 else None, weakest)
         missed = int((found_at < np.float32(threshold)).sum())
         choices[label] = ThresholdChoice(threshold, len(found_at), missed, reached=missed <= allowed)
     return choices
 
 
-def threshold_between(below: float, reached: float) -> float:
+#: Below the weakest score that counts, where no lower one tells how far down a threshold may lie: more than a score
+#: moves from one runtime or precision to another.
+MARGIN = 0.02
+
+
+def threshold_between(below: float | None, reached: float) -> float:
     """A threshold that lets through the score ``reached`` and not the score ``below``, to four places if it can.
 
     Args:
-        below: the next lower score, or ``reached`` where there is none.
+        below: the next lower score; None where there is none.
         reached: the lowest score that is to count.
     """
+    if below is None:
+        below = max(0.0, reached - 2 * MARGIN)
     middle = (reached + below) / 2
     rounded = round(middle, 4)
     return rounded if below < rounded <= reached else middle

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +16,7 @@ from ..bundle.manifest import InputRule, LeftOut, MadeBy, Manifest
 from ..bundle.writer import require_bundle_target
 from ..core.errors import TemperError
 from ..core.events import Reporter
-from ..core.files import PARTIAL_SUFFIX, explain_os_errors, sha256_file, write_bytes
+from ..core.files import explain_os_errors, partial_folder, sha256_file, write_bytes
 from ..distill.recipe_sizes import GraphSize, parse_sizes
 from .finish import finish_bundle
 from .int8 import KINDS, Measured, export_int8, measure
@@ -71,7 +70,9 @@ def export_model(job: ExportJob, target: Path, report: Reporter) -> Manifest:
             thresholds = thresholds or judge.operating_points()
             for outcome in _other_precisions(judge, fp32, own):
                 if isinstance(outcome, Exported):
-                    made.append(judge.prove_elsewhere(outcome))
+                    outcome = _proven(judge, outcome)
+                if isinstance(outcome, Exported):
+                    made.append(outcome)
                 else:
                     judge.warn(f"{judge.title(outcome.name)} is left out: {outcome.reason}.")
                     left_out.append(_named(outcome, size, sizes[0]))
@@ -132,6 +133,20 @@ def _export_fp16(judge: Judge, fp32: Exported, folder: Path) -> Exported | LeftO
     exported = judge.judge("fp16", "fp16", "any", graph).with_record(tuple(kept))
     fault = judge.over_budget(exported, fp32)
     return exported if fault is None else LeftOut(name="fp16", reason=fault)
+
+
+def _proven(judge: Judge, exported: Exported) -> Exported | LeftOut:
+    """The graph with its proofs on the other runtimes; one of coarser numbers is left out where they fail.
+
+    Raises:
+        TemperError: if the fp32 graph is not what was trained.
+    """
+    try:
+        return judge.prove_elsewhere(exported)
+    except TemperError as error:
+        if exported.precision == "fp32":
+            raise
+        return LeftOut(name=exported.kind, reason=str(error).rstrip(".")[:1000], quantization=exported.quantization)
 
 
 def _named(left_out: LeftOut, size: GraphSize, first: GraphSize) -> LeftOut:
@@ -195,7 +210,7 @@ def _working_folder(target: Path) -> Iterator[Path]:
     """A folder beside the bundle for graphs in the making; after a crash it is known for rubbish by its name."""
     with explain_os_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=PARTIAL_SUFFIX))
+        folder = partial_folder(target.parent, f".{target.name}.")
         try:
             yield folder
         finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..bundle.manifest import Precision, Target
+from ..core.errors import TemperError
 from ..core.events import Event, Reporter
 from ..deploy.runtimes.load import DEFAULT_RUNTIME, open_graph
 from ..detection.detections import Detections
@@ -65,6 +66,7 @@ class Judge:
             self.settings,
             self.parity_rows,
             self.progress("Paddle's detections"),
+            self.job.export.max_map_drop,
         )
         if not any(len(one.detections) for one in self.paddle.answers):
             self.warn(
@@ -97,6 +99,7 @@ class Judge:
         others = [name for name in runtimes_for(file) if name != DEFAULT_RUNTIME]
         assert self.traced is not None
         traced = self.traced
+        others = [name for name in others if self._loads(name, file)]
         proofs = prove_on(
             self.paddle,
             file,
@@ -108,6 +111,15 @@ class Judge:
         elsewhere = tuple(proofs)
         self.require([exported.proof, *elsewhere])
         return replace(exported, elsewhere=elsewhere)
+
+    def _loads(self, name: str, file: GraphFile) -> bool:
+        """Whether a runtime nobody asked for takes the graph; one that is there and does not work is no fault of it."""
+        try:
+            open_graph(name, file.path, file.precision).close()
+        except TemperError as error:
+            self.warn(f"{self.title(file.name)} was not tried on {name}: {error}")
+            return False
+        return True
 
     def require(self, proofs: Sequence[Proof]) -> None:
         """Refuse what differs from Paddle, with where the difference begins.

@@ -53,6 +53,7 @@ class PaddleReference:
         rows: which of its pictures.
         answers: one per row.
         ap: mAP on these pictures, in points; None where they have no true box.
+        map_budget: points of mAP that a graph of coarser numbers was allowed to lose when it was exported.
     """
 
     detector: Detector
@@ -62,6 +63,7 @@ class PaddleReference:
     rows: tuple[int, ...]
     answers: tuple[PaddleAnswer, ...]
     ap: float | None
+    map_budget: float = 0.0
 
     def judge(self, found: Sequence[Detections]) -> float | None:
         """mAP of detections on the same pictures, boxes in pixels of the network's input."""
@@ -80,6 +82,7 @@ def ask_paddle(
     settings: DecodeSettings,
     rows: Iterable[int],
     progress: Progress = no_progress,
+    map_budget: float = 0.0,
 ) -> PaddleReference:
     """Run a detector in Paddle on pictures of a store and decode by the reference.
 
@@ -90,6 +93,7 @@ def ask_paddle(
         settings: thresholds and limits.
         rows: which pictures, at least one.
         progress: called after every picture.
+        map_budget: see :class:`PaddleReference`.
 
     Raises:
         ValueError: if there are no rows.
@@ -100,7 +104,7 @@ def ask_paddle(
     answers = tuple(paddle_answers(detector, store, normalisation, settings, chosen, progress))
     found = in_picture_pixels([one.detections for one in answers], store, chosen)
     ap = evaluate(store.data.subset(chosen), found).ap
-    return PaddleReference(detector, normalisation, settings, store, chosen, answers, ap)
+    return PaddleReference(detector, normalisation, settings, store, chosen, answers, ap, map_budget)
 
 
 def paddle_answers(

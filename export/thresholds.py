@@ -82,5 +82,5 @@ def threshold_of_best_f1(scores: NDArray[np.float32], correct: NDArray[np.bool_]
     # a threshold cannot part equal scores
     last_of_equals = np.append(ranked[1:] < ranked[:-1], True)
     best = int(np.argmax(np.where(last_of_equals, f1, -1)))
-    below = ranked[best + 1] if best + 1 < len(ranked) else ranked[best]
-    return threshold_between(float(below), float(ranked[best]))
+    below = float(ranked[best + 1]) if best + 1 < len(ranked) else None
+    return threshold_between(below, float(ranked[best]))

@@ -6,6 +6,8 @@ import importlib.util
 import platform
 import sys
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
 
 from ..core.errors import MissingDependencyError
 from ..core.models import MODELS
@@ -54,6 +56,22 @@ def require_runtimes(names: Iterable[str]) -> None:
                 f"The recipe's benchmark.runtimes has '{name}'. {absence} Or leave it out with --set "
                 "'benchmark.runtimes=[onnxruntime]'."
             )
+
+
+def require_golden(folder: str | None, channels: Literal["grey", "rgb"]) -> None:
+    """Refuse golden pictures that no bundle could take, before the models are trained that would carry them.
+
+    Raises:
+        UsageError: if the folder has no pictures, or too many.
+        TemperError: if one cannot be read.
+    """
+    if folder is None:
+        return
+    from ..detection.images import decode_image
+    from ..export.finish import given_pictures
+
+    for name, content in given_pictures(Path(folder)).items():
+        decode_image(content, channels, f"The golden picture {name} of {folder}")
 
 
 def is_installed(name: str) -> bool:

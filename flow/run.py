@@ -15,7 +15,7 @@ from ..core.models import MODELS
 from ..distill.recipe import Recipe, to_plain
 from .folder import RECIPE_NAME, RunFolder, StageRecord
 from .keys import Sources, identity, read_sources, stage_key, stages_for
-from .requirements import require_packages, require_runtimes
+from .requirements import require_golden, require_packages, require_runtimes
 from .stages import model_section, run_stage
 from .weights import fetch_unpinned, require_weights
 
@@ -65,6 +65,8 @@ def run_recipe(
     require_packages(open_stages)
     if "benchmark" in open_stages:
         require_runtimes(recipe.benchmark.runtimes)
+    if any(stage.startswith("export-") for stage in open_stages):
+        require_golden(recipe.export.golden_images, recipe.input.channels)
     require_weights(recipe, open_stages, tell)
     if processes == 1:  # else every process looks at its own
         require_device(recipe, open_stages)

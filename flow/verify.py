@@ -11,7 +11,7 @@ from .. import __version__
 from ..bundle.loader import Bundle, open_bundle
 from ..core.errors import TemperError
 from ..core.events import Reporter
-from ..core.files import sha256_json, write_json, write_text
+from ..core.files import write_json, write_text
 from ..core.models import MODELS
 from .folder import RunFolder
 from .requirements import require_packages
@@ -134,7 +134,7 @@ def _record(bundle: Bundle, model: str, data: DataSet, proofs: Sequence[Proof]) 
         "verified_at": now(),
         "model": model,
         "passed": not any(proof.faults for proof in proofs),
-        "bundle": {"name": manifest.name, "manifest_sha256": sha256_json(manifest.model_dump(mode="json"))},
+        "bundle": {"name": manifest.name, "manifest_sha256": bundle.manifest_sha256},
         "weights_sha256": manifest.made_by.weights_sha256,
         "data": {"name": data.name, "sha256": data.content_hash(), "pictures": len(data)},
         "machine": asdict(machine_state(sample_seconds=0)),

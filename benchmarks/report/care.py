@@ -33,6 +33,7 @@ def sentences_of_care(
         *benchmark.warnings,
         *_useless_models(results),
         *_weak_teacher(results),
+        *_own_validation(results, benchmark),
         *_unlike_graphs(results, benchmark),
         *_left_out_graphs(results, benchmark),
         *_training_warnings(trainings, titles),
@@ -60,6 +61,15 @@ def _weak_teacher(results: Sequence[Result]) -> list[str]:
     return [
         f"The teacher ({best['teacher']:.1f} mAP) is not better than the student alone ({best['student']:.1f} mAP), so "
         "there was little to learn from it. Train it longer, or choose a larger one."
+    ]
+
+
+def _own_validation(results: Sequence[Result], benchmark: BenchmarkRow) -> list[str]:
+    if not benchmark.data.endswith("/val") or not any(result.line for result in results):
+        return []
+    return [
+        "The export chose its thresholds on validation pictures. If these are they, what escapes and what is flagged "
+        "on new steel is likely more: judge on pictures that nothing was chosen on."
     ]
 
 

@@ -9,9 +9,9 @@ from temper.benchmarks.accuracy import load_detections
 from temper.benchmarks.candidate import Candidate
 from temper.benchmarks.measurement import MEASUREMENTS_NAME, BenchmarkSettings, Measurements
 from temper.benchmarks.run import load_truth, run_benchmark
+from temper.bundle.loader import open_bundle
 from temper.core.errors import TemperError, UsageError
 from temper.core.events import Event, silent
-from temper.core.files import sha256_json
 from temper.detection.dataset import DataSet
 from temper.detection.detections import Status
 from temper.detection.metrics import evaluate
@@ -51,7 +51,7 @@ def test_the_first_row_says_what_the_others_rest_on(
     first = rows.benchmark
     assert (first.images, first.data_sha256) == (len(data), data.content_hash())
     assert [entry.manifest.name for entry in first.bundles] == ["big", "small"]
-    assert first.bundles[0].manifest_sha256 == sha256_json(first.bundles[0].manifest.model_dump(mode="json"))
+    assert first.bundles[0].manifest_sha256 == open_bundle(Path(first.bundles[0].path)).manifest_sha256
     assert first.settings == QUICK
 
 

@@ -33,7 +33,7 @@ def zipped(folder: Path, target: Path, *, top: str = "") -> Path:
 
 
 def temporary_bundles(folder: Path) -> list[Path]:
-    return sorted(folder.glob("temper-bundle-*"))
+    return sorted(folder.glob("temper-bundle.*"))
 
 
 @pytest.fixture
@@ -255,7 +255,16 @@ def test_the_manifest_is_the_models_own(bundle_path: Path) -> None:
 def test_a_manifest_that_somebody_edited_is_refused(bundle_path: Path, field: str) -> None:
     path = bundle_path / "manifest.json"
     values = json.loads(path.read_text())
-    changes = {"thresholds": dict.fromkeys(values["labels"], 1.0), "nms_iou": 0.9, "checksum": None}
+    changes = {"thresholds": dict.fromkeys(values["labels"], 1.0), "nms_iou": 0.9, "checksum": "0" * 64}
     path.write_text(json.dumps({**values, field: changes[field]}))
     with pytest.raises(TemperError, match="is not as it was written: it was damaged or changed"):
+        open_bundle(bundle_path)
+
+
+def test_a_manifest_of_an_older_version_says_so(bundle_path: Path) -> None:
+    path = bundle_path / "manifest.json"
+    values = json.loads(path.read_text())
+    del values["checksum"]
+    path.write_text(json.dumps(values))
+    with pytest.raises(TemperError, match="has no checksum, as those of older versions. Export it again"):
         open_bundle(bundle_path)

@@ -150,3 +150,17 @@ def test_a_byte_anywhere_in_the_signed_folder_is_found(signed: tuple[Path, Path]
     finally:
         path.write_bytes(content)
     open_bundle(bundle, public)
+
+
+def test_a_signature_stays_until_another_takes_its_place(signed: tuple[Path, Path], tmp_path: Path) -> None:
+    bundle, _ = signed
+    other = generate_key_files(tmp_path / "third")
+    path = bundle / "manifest.json"
+    values = read_json(path)
+    write_json(path, with_checksum({**values, "nms_iou": 0.9}))
+    before = (bundle / "signature.json").read_bytes()
+    with pytest.raises(TemperError, match="A signer's name has 1 to 100 characters"):
+        sign_bundle(bundle, read_private_key(other.private), "x" * 1000, replace=True)
+    assert (bundle / "signature.json").read_bytes() == before
+    with pytest.raises(TemperError, match="changed after it was signed"):
+        open_bundle(bundle)

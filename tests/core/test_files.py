@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 from temper.core import files
 from temper.core.errors import TemperError
-from temper.core.files import PARTIAL_SUFFIX, TooLongError, atomic_folder, read_bytes, read_json, remove_partial
+from temper.core.files import (
+    PARTIAL_SUFFIX,
+    TooLongError,
+    atomic_folder,
+    read_bytes,
+    read_json,
+    remove_partial,
+    walk_folder,
+)
 
 
 def fill(path: Path, text: str) -> None:
@@ -131,3 +139,11 @@ def test_what_a_killed_process_left_is_taken_away_and_a_living_ones_is_not(tmp_p
         assert not left.exists()
         with atomic_folder(tmp_path / "set"):
             assert mine.is_dir(), "somebody is still at work in it"
+
+
+def test_a_relative_folder_is_walked_like_an_absolute_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here" / "data").mkdir(parents=True)
+    (tmp_path / "here" / "data" / "up").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path / "here")
+    assert [folder for folder, _, _ in walk_folder(Path("data"))] == ["data"]
+    assert len(list(walk_folder(tmp_path / "here" / "data"))) == 1

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from temper.deploy.compare import PADDLE_TOLERANCES, TOLERANCES, Comparison, tolerance_dict
+from temper.deploy.compare import PADDLE_TOLERANCES, TOLERANCES, Comparison, same_answer, tolerance_dict
 from temper.deploy.runtimes.base import RawOutput
 
 K = 6
@@ -102,3 +102,33 @@ def test_coarser_numbers_may_be_further_apart() -> None:
         assert all(json.dumps(tolerance_dict(one), allow_nan=False) for one in table.values())
     errors = [PADDLE_TOLERANCES[precision].relative_error for precision in ("fp32", "fp16", "int8")]
     assert errors == sorted(errors)
+
+
+def full(*scores: float) -> RawOutput:
+    """An answer with all its places taken."""
+    return answer(*((score, 100.0 * place, 0) for place, score in enumerate(scores)))
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        (answer(*((1.0, 100.0 * place, 0) for place in range(K))), True),
+        (answer(), False),  # however alike the lost ones were
+    ],
+)
+def test_a_picture_in_a_batch_has_its_own_rows(other: RawOutput, same: bool) -> None:
+    assert same_answer(full(*[1.0] * K), other, FLOOR, TOLERANCES["fp32"].batch) is same
+
+
+def test_one_row_does_not_stand_for_several() -> None:
+    once, thrice = answer((0.9, 0, 0)), answer(*[(0.9, 0, 0)] * 3)
+    assert not same_answer(once, thrice, FLOOR, TOLERANCES["fp32"].batch)
+    assert not same_answer(thrice, once, FLOOR, TOLERANCES["fp32"].batch)
+
+
+def test_rows_on_the_edge_of_a_full_answer_may_change_places() -> None:
+    one = full(0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
+    other = answer(*((0.9 - 0.1 * place, 100.0 * place, 0) for place in range(5)), (0.40001, 900.0, 0))
+    assert same_answer(one, other, FLOOR, TOLERANCES["fp32"].batch)
+    other = answer(*((0.9 - 0.1 * place, 100.0 * place, 0) for place in range(5)), (0.45, 900.0, 0))
+    assert not same_answer(one, other, FLOOR, TOLERANCES["fp32"].batch)

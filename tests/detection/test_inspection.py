@@ -204,5 +204,7 @@ def test_the_highest_threshold_that_reaches_the_rate_is_chosen(seed: int, wanted
 
 def test_a_threshold_lies_in_the_middle_and_is_short() -> None:
     assert threshold_between(0.3, 0.4) == 0.35
+    assert threshold_between(None, 0.9) == 0.88, "a margin where no lower score tells"
+    assert 0 < threshold_between(None, 0.01) < 0.01
     assert threshold_between(0.40001, 0.40002) == pytest.approx(0.400015)
     assert threshold_between(0.4, 0.4) == 0.4
