@@ -168,7 +168,7 @@ class _PaddleSide:
         store = PictureStore(self.job.data, rule, self.rule.channels)
         tell = self._progress("Paddle's detections")
         detector, normalisation = at_size(self.detector, self.normalisation, self.size)
-        return ask_paddle(detector, store, normalisation, self.settings, rows, tell)
+        return ask_paddle(detector, store, normalisation, self.settings, rows, tell, _map_budget(self.job.bundle))
 
     @cached_property
     def settings(self) -> DecodeSettings:
@@ -203,3 +203,10 @@ class _PaddleSide:
                 self.report(Event("step", STAGE, {"done": done, "total": total, "unit": unit}))
 
         return tell
+
+
+def _map_budget(bundle: Bundle) -> float:
+    """The points of mAP that its export allowed graphs of coarser numbers to lose; 0 where it does not say."""
+    export = bundle.manifest.made_by.recipe.get("export")
+    budget = export.get("max_map_drop") if isinstance(export, dict) else None
+    return float(budget) if isinstance(budget, int | float) else 0.0

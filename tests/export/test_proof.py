@@ -19,11 +19,12 @@ from temper.detection.agreement import Agreement, MatchRule
 from temper.detection.detections import Detections
 from temper.distill.recipe_sizes import GraphSize
 from temper.export import probe as probe_module
+from temper.export import proof as proof_module
 from temper.export.parity import PaddleReference, ask_paddle
 from temper.export.probe import GraphFile, GraphOn, open_probe
 from temper.export.proof import Proof, prove, prove_on, require_proof, runtimes_for
 from temper.export.unmatched import unmatched_page
-from traced_graphs import KINDS, Traced, convolutions, corrupted
+from traced_graphs import KINDS, SIZE, Traced, convolutions, corrupted
 
 Give = Callable[..., Traced]
 
@@ -312,3 +313,24 @@ def test_one_channel_gives_what_three_equal_ones_give_at_the_borders_too(
     assert both.matched > 100
     # of boxes that overlap at the limit, NMS may keep the other one
     assert both.matched_share > 0.98
+
+
+@pytest.mark.parametrize(
+    ("precision", "budget", "fails"), [("int8", 0.0, True), ("int8", 5.0, False), ("fp32", 5.0, True)]
+)
+def test_what_the_accuracy_budget_let_through_is_no_fault(
+    retinanet: Traced,
+    paddle: PaddleReference,
+    precision: Any,
+    budget: float,
+    fails: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(proof_module, "MAP_PICTURES", 1)
+    rows = range(len(paddle.rows))
+    nothing = [Detections.none(SIZE) for _ in rows]
+    lost = replace(paddle, ap=3.0, map_budget=budget)
+    graph = GraphFile(precision, precision, "any", retinanet.fp32)
+    runtime = open_graph("onnxruntime", retinanet.fp32)
+    proof = prove(lost, graph, runtime, nothing)
+    assert any(fault.startswith("mAP is 0.0 where Paddle's is 3.0") for fault in proof.faults) is fails
