@@ -203,7 +203,8 @@ def _nodes(model: onnx.ModelProto, flavour: Flavour, kept_float: Collection[str]
 
 def _quantize(model: onnx.ModelProto, ranges: Ranges, flavour: Flavour, nodes: list[str]) -> onnx.ModelProto:
     try:
-        from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType, TensorsData
+        from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType
+        from onnxruntime.quantization.calibrate import TensorsData
     except ImportError as error:
         raise MissingDependencyError(
             f"ONNX Runtime's quantisation tools do not load here ({error}). "
