@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -87,7 +88,9 @@ def test_a_rank_dies_and_the_run_dies_and_the_same_command_goes_on(tmp_path, mon
     ranks_of(run)[1].kill()
     said, complaint = run.communicate(timeout=300)
     assert run.returncode == 1 and "Traceback" not in said + complaint
-    assert complaint.startswith("Error: Process 2 of the 2 that trained the teacher was killed (by the system")
+    # the launcher may have noticed the other one's complaint first, and then knows no signal
+    how = r"was killed \(by the system, if it ran out of memory\)|ended unexpectedly"
+    assert re.match(f"Error: Process 2 of the 2 that trained the teacher ({how}), and the others were", complaint)
     assert complaint.count("\n") == 1
 
     run = start(tmp_path)
