@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import numpy as np
 
-from ...core.errors import MissingDependencyError, TemperError
+from ...core.errors import MissingDependencyError, TemperError, UsageError
 from ...core.files import explain_os_errors
 from ...distill.recipe_fields import FieldPath
 from ..requirements import is_installed, training_install_hint
@@ -184,13 +184,20 @@ class Study:
         """
         require_optuna()
         import optuna
-        from sqlalchemy.engine import URL
+        import sqlalchemy
+        from sqlalchemy.engine import URL, make_url
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._optuna, self.space, self.seed = optuna, tuple(space), seed
         self.storage = folder / STORAGE_NAME
         # escaped, so that no folder's name is taken for a part of an address
         address = URL.create("sqlite", database=str(self.storage.absolute())).render_as_string()
+        # SQLAlchemy escapes from 2.1 on, which Python 3.10's pins do not have; Optuna fills in what stands in braces
+        if make_url(address).database != str(self.storage.absolute()) or "{" in address:
+            raise UsageError(
+                f"The folder {folder} has a sign in its name that SQLAlchemy {sqlalchemy.__version__} cannot keep a "
+                "sweep under. Choose another place with --runs."
+            )
         try:
             with _explain_storage_errors(self.storage):
                 self._study = optuna.create_study(
