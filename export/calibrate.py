@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 from ..bundle.manifest import CalibrationMethod
 from ..core.errors import MissingDependencyError, TemperError
 from .evaluate import Progress, no_progress
-from .quiet import last_line, one_line, quiet
+from .quiet import explained
 
 #: Names of tensors to the smallest and largest value that int8 shall tell apart.
 Ranges = dict[str, tuple[float, float]]
@@ -56,30 +56,20 @@ def measure_ranges(
     """
     if not images:
         raise TemperError("Quantising to int8 needs pictures to measure ranges on, and the training split has none.")
-    said = None
-    try:
-        with quiet() as said:
-            collector = _collector()
-            extremes: Ranges = {}
-            session = _session(model, tensors)
-            groups = _groups(model, tensors)
-            for done, image in enumerate(images, start=1):
-                picture = image()[np.newaxis]
-                for group in groups:
-                    found = dict(zip(group, session.run(group, {"image": picture}), strict=True))
-                    _widen(extremes, found)
-                    if set(methods) - {"min_max"}:
-                        collector.collect_value(found)
-                progress(done, len(images))
-            return {method: _ranges(method, extremes, collector) for method in methods}
-    except (TemperError, MemoryError):
-        raise
-    except Exception as error:  # whatever ONNX Runtime raises
-        reason = last_line(said()) if said is not None else ""
-        raise TemperError(
-            f"The ranges for int8 could not be measured: {type(error).__name__}: {one_line(error)} "
-            f"(last words: {reason}). Leave int8 out of the recipe's export.precisions to go on without it."
-        ) from error
+    with explained("The ranges for int8 could not be measured", "int8"):
+        collector = _collector()
+        extremes: Ranges = {}
+        session = _session(model, tensors)
+        groups = _groups(model, tensors)
+        for done, image in enumerate(images, start=1):
+            picture = image()[np.newaxis]
+            for group in groups:
+                found = dict(zip(group, session.run(group, {"image": picture}), strict=True))
+                _widen(extremes, found)
+                if set(methods) - {"min_max"}:
+                    collector.collect_value(found)
+            progress(done, len(images))
+        return {method: _ranges(method, extremes, collector) for method in methods}
 
 
 def _collector() -> Any:

@@ -15,10 +15,10 @@ from collections.abc import Collection
 import onnx
 from onnx import helper
 
-from ..core.errors import MissingDependencyError, TemperError
+from ..core.errors import MissingDependencyError
 from .graph import NETWORK, checked, say_precision, sort_nodes
 from .quantize import last_layers
-from .quiet import last_line, one_line, quiet
+from .quiet import explained
 
 #: Operators that stay in fp32 wherever they stand.
 FRAGILE = (
@@ -61,20 +61,10 @@ def convert_fp16(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
             f"ONNX Runtime's converter to fp16 does not load here ({error}). "
             "Install it with 'pip install onnxruntime onnx'."
         ) from error
-    said = None
-    try:
-        with quiet() as said:
-            half: onnx.ModelProto = convert_float_to_float16(
-                part, keep_io_types=True, op_block_list=[], node_block_list=fragile
-            )
-    except (TemperError, MemoryError):
-        raise
-    except Exception as error:  # whatever the converter raises
-        reason = last_line(said()) if said is not None else ""
-        raise TemperError(
-            f"The graph could not be converted to fp16: {type(error).__name__}: {one_line(error)} "
-            f"(last words: {reason}). Leave fp16 out of the recipe's export.precisions to go on without it."
-        ) from error
+    with explained("The graph could not be converted to fp16", "fp16"):
+        half: onnx.ModelProto = convert_float_to_float16(
+            part, keep_io_types=True, op_block_list=[], node_block_list=fragile
+        )
     _name_casts(half.graph)
     kept = [n.name for n in model.graph.node if n.name in {*after, *fragile} and n.name.startswith(f"{NETWORK}/")]
     return _whole(model, half, inside), kept

@@ -36,7 +36,7 @@ from ..bundle.manifest import Target
 from ..core.errors import MissingDependencyError, TemperError
 from .calibrate import Ranges
 from .graph import NETWORK, checked, say_precision, sort_nodes
-from .quiet import last_line, one_line, quiet
+from .quiet import explained
 from .tail import TAIL
 
 Flavour = Literal["cpu", "tensorrt"]
@@ -169,19 +169,8 @@ def quantize(
     """
     if set(quantisable(model, flavour)) <= set(kept_float):
         raise ValueError("everything is left in floating point")
-    said = None
-    try:
-        with quiet() as said:
-            quantised = _quantize(model, ranges, flavour, _nodes(model, flavour, kept_float))
-    except (TemperError, MemoryError):
-        raise
-    except Exception as error:  # whatever onnxruntime.quantization raises
-        reason = last_line(said()) if said is not None else ""
-        raise TemperError(
-            f"ONNX Runtime could not quantise the graph: {type(error).__name__}: {one_line(error)} "
-            f"(last words: {reason}). "
-            "Leave int8 out of the recipe's export.precisions to go on without it."
-        ) from error
+    with explained("ONNX Runtime could not quantise the graph", "int8"):
+        quantised = _quantize(model, ranges, flavour, _nodes(model, flavour, kept_float))
     if flavour == "tensorrt":
         _quantise_shortcuts(quantised)
     return _tidied(quantised, model)

@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
+from ..core.errors import TemperError
+
 #: So much of the end of a library's chatter is kept for an error message.
 _TAIL_BYTES = 4096
 
@@ -83,3 +85,28 @@ def _flush() -> None:
         if stream_flush is not None:
             with contextlib.suppress(ValueError, OSError):
                 stream_flush()
+
+
+@contextlib.contextmanager
+def explained(failure: str, precision: str) -> Iterator[None]:
+    """Let a library work in silence; whatever it raises becomes one sentence, with its last words.
+
+    Args:
+        failure: what did not succeed, as the beginning of that sentence.
+        precision: of ``export.precisions``, which may be left out to go on without it.
+
+    Raises:
+        TemperError: where the library fails; a TemperError and a lack of memory pass as they are.
+    """
+    said = None
+    try:
+        with quiet() as said:
+            yield
+    except (TemperError, MemoryError):
+        raise
+    except Exception as error:  # a library may raise anything
+        reason = last_line(said()) if said is not None else ""
+        raise TemperError(
+            f"{failure}: {type(error).__name__}: {one_line(error)} (last words: {reason}). "
+            f"Leave {precision} out of the recipe's export.precisions to go on without it."
+        ) from error
