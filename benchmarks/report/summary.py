@@ -8,6 +8,9 @@ from ...core.models import in_sentence
 from ..measurement import BenchmarkRow
 from .results import ROLE_TITLES, Result
 
+#: Latencies with a ratio in this range are called level.
+_LEVEL = (0.95, 1.05)
+
 
 def summary_sentences(results: Sequence[Result], benchmark: BenchmarkRow) -> list[str]:
     """Three sentences: how well, how fast, and what int8 changes.
@@ -55,10 +58,11 @@ def _accuracy_sentence(
     parts = []
     helped = None
     if student is not None and (alone := _ap(student)) is not None:
-        parts.append(f"{_difference(ap, alone)} the same student trained alone ({alone:.1f})")
+        gap = _difference(ap, alone)
+        parts.append(f"{gap} the same student trained alone ({alone:.1f}{_chance(distilled, student)})")
         helped = round(ap - alone, 1) > 0
     if teacher is not None and (taught := _ap(teacher)) is not None:
-        parts.append(f"{_difference(ap, taught)} its teacher ({taught:.1f})")
+        parts.append(f"{_difference(ap, taught)} its teacher ({taught:.1f}{_chance(distilled, teacher)})")
     sentence = f"{where} the {_name(distilled)} reaches {ap:.1f} mAP"
     if parts:
         sentence += ", " + " and ".join(parts)
@@ -76,7 +80,11 @@ def _latency_sentence(distilled: Result, student: Result | None, teacher: Result
         other = teacher.latency.stages["end_to_end"].p50_ms
         sentence += f", {_speed(distilled, teacher)} its teacher ({_ms(other)})"
     if student is not None:
-        sentence += f"; the student alone takes {_ms(student.latency.stages['end_to_end'].p50_ms)}"
+        other = student.latency.stages["end_to_end"].p50_ms
+        sentence += f"; the student alone takes {_ms(other)}"
+        if not _LEVEL[0] <= other / own <= _LEVEL[1]:
+            # the same layers; its NMS has other boxes to sort, and the machine drifts
+            sentence += ", and as it is the same network, the difference is no gain of distilling"
     return sentence + "."
 
 
@@ -153,6 +161,17 @@ def _difference(value: float, other: float) -> str:
     return f"{abs(gap):.1f} {unit} {'more' if gap > 0 else 'less'} than"
 
 
+def _chance(one: Result, other: Result) -> str:
+    """Said of a difference in mAP that the intervals of the two do not bear out; empty where they do."""
+    intervals = [result.line.precision[None].figures["ap"] for result in (one, other) if result.line]
+    if _ap(one) is None or round(_ap(one) or 0, 1) == round(_ap(other) or 0, 1) or len(intervals) < 2:
+        return ""
+    (low, high), (least, most) = ((interval.low, interval.high) for interval in intervals)
+    if low is None or high is None or least is None or most is None or max(low, least) > min(high, most):
+        return ""
+    return "; may be chance, the intervals overlap"
+
+
 def _speed(own: Result, other: Result) -> str:
     """How fast one is against another, up to where the other is named: "2.8 times as fast as".
 
@@ -160,10 +179,10 @@ def _speed(own: Result, other: Result) -> str:
     are apart.
     """
     factor = _median(other) / _median(own)
-    if 0.95 <= factor <= 1.05:
+    if _LEVEL[0] <= factor <= _LEVEL[1]:
         return "as fast as"
     if _rounds_overlap(own, other):
-        return "which these rounds cannot tell from"
+        return "which, with a machine so restless that the rounds overlap, cannot be told from"
     return f"{factor:.1f} times as fast as" if factor > 1 else f"{1 / factor:.1f} times as slow as"
 
 

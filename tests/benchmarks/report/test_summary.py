@@ -104,4 +104,13 @@ def test_rounds_that_overlap_tell_nothing(benchmark_of: BenchmarkRow) -> None:
     found = results(benchmark_of, ("distilled", "fp32", 50.0, 12.0, 6.2), ("distilled", "int8", 50.0, 10.0, 2.0))
     noisy = [replace(one, latency=replace(one.latency, round_p50_ms=(5.0, 11.0, 30.0))) for one in found]
     assert "1.2 times as fast as at fp32" in summary_sentences(found, benchmark_of)[2]
-    assert "which these rounds cannot tell from at fp32 (12.0 ms)" in summary_sentences(noisy, benchmark_of)[2]
+    assert (
+        "so restless that the rounds overlap, cannot be told from at fp32 (12.0 ms)"
+        in (summary_sentences(noisy, benchmark_of)[2])
+    )
+
+
+def test_a_student_that_is_faster_than_its_twin_owes_it_to_no_teacher(benchmark_of: BenchmarkRow) -> None:
+    found = results(benchmark_of, ("student", "fp32", 50.0, 12.0, 6.2), ("distilled", "fp32", 52.0, 10.0, 6.2))
+    sentence = summary_sentences(found, benchmark_of)[1]
+    assert sentence.endswith("takes 12.0 ms, and as it is the same network, the difference is no gain of distilling.")
