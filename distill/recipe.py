@@ -133,6 +133,9 @@ class BenchmarkSection(Section):
     threads: int | None = Field(None, ge=1, le=512, description="of the runtime; null: all cores")
     min_seconds: float = Field(3, gt=0, description="measured at least this long")
     min_samples: int = Field(100, ge=10, description="and at least so many calls")
+    split: Literal["val", "test"] = Field(
+        "val", description="pictures to judge on; nothing was chosen on those of 'test', where the data has some"
+    )
 
 
 class Recipe(Section):
@@ -203,6 +206,12 @@ class Recipe(Section):
     def _student_trains(self) -> Recipe:
         if self.student.training.epochs == 0:
             raise ValueError("student.training.epochs is 0, so there is nothing a teacher could do; give at least 1")
+        return self
+
+    @model_validator(mode="after")
+    def _judged_on_what_there_is(self) -> Recipe:
+        if self.data.synthetic is not None and self.benchmark.split == "test":
+            raise ValueError("benchmark.split is test, and synthetic data has no test pictures; set it to val")
         return self
 
     @model_validator(mode="after")

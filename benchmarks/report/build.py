@@ -45,6 +45,7 @@ class ReportInput:
         data: what was measured on; its pictures are the examples.
         recipe: as plain JSON values; empty if there is none.
         trainings: what the trainings left, by role (teacher, student, distilled), as far as they are there.
+        watched: the data whose pictures the trainings were watched on; None where that is ``data``.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ReportInput:
     data: DataSet
     recipe: Mapping[str, Any] = field(default_factory=dict)
     trainings: Mapping[str, TrainingFiles] = field(default_factory=dict)
+    watched: DataSet | None = None
 
 
 def build_report(source: ReportInput, target: Path) -> Path:
@@ -121,7 +123,7 @@ def _render(
     )
     benchmark = measurements.benchmark
     entries = benchmark.bundles
-    training = training_part(source.trainings, source.data, role_titles(recipe))
+    training = training_part(source.trainings, source.watched or source.data, role_titles(recipe))
     return environment.get_template("report.html.j2").render(
         name=source.name,
         summary=words.summary,
