@@ -216,6 +216,18 @@ def _part(data: DataSet, found: Inspected, old: Mapping[str, float], new: Mappin
     return Part(data, inspection_figures(found, old), inspection_figures(found, new))
 
 
+def require_new(bundle: Path, target: Path) -> None:
+    """Refuse a place for the new bundle where something stands.
+
+    Raises:
+        UsageError: if ``target`` is the bundle itself, or is there.
+    """
+    if target.resolve() == bundle.resolve():
+        raise UsageError(f"New thresholds make a new bundle; {target} is the one they are for. Choose another name.")
+    if target.exists():
+        raise UsageError(f"{target} is there already. Choose another name, or remove it first.")
+
+
 def write_operating_point(bundle: Bundle, point: OperatingPoint, target: Path) -> Manifest:
     """Write a bundle with the same graphs and the new thresholds, called after its folder. It bears no signature.
 
@@ -228,10 +240,7 @@ def write_operating_point(bundle: Bundle, point: OperatingPoint, target: Path) -
         UsageError: if ``target`` is the bundle itself, or its name is no bundle's.
         TemperError: if it cannot be written.
     """
-    if target.resolve() == bundle.path.resolve():
-        raise UsageError(f"New thresholds make a new bundle; {target} is the one they are for. Choose another name.")
-    if target.exists():
-        raise UsageError(f"{target} is there already. Choose another name, or remove it first.")
+    require_new(bundle.path, target)
     old = bundle.manifest
     content = old.model_dump(mode="json")
     content["name"] = target.stem

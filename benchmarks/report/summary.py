@@ -29,7 +29,7 @@ def summary_sentences(results: Sequence[Result], benchmark: BenchmarkRow) -> lis
     student, teacher = _by_role(reference, "student"), _by_role(reference, "teacher")
     return [
         _accuracy_sentence(distilled, student, teacher, benchmark),
-        _latency_sentence(distilled, student, teacher),
+        _latency_sentence(distilled, student, teacher, benchmark),
         _int8_sentence(distilled, results, teacher),
     ]
 
@@ -44,6 +44,18 @@ def _reference_results(results: Sequence[Result]) -> list[Result]:
     return list(chosen.values())
 
 
+def _judged_on(benchmark: BenchmarkRow) -> int:
+    """How many pictures the figures rest on."""
+    return benchmark.images - len(benchmark.unread)
+
+
+def _same_network(one: Result, other: Result, benchmark: BenchmarkRow) -> bool:
+    """Whether two students have the same layers and input, by the recipes they were made with."""
+    recipes = {entry.manifest.name: entry.manifest.made_by.recipe for entry in benchmark.bundles}
+    mine, theirs = (recipes.get(result.subject.model, {}) for result in (one, other))
+    return all(mine.get(part) == theirs.get(part) is not None for part in ("student", "input"))
+
+
 def _by_role(results: Sequence[Result], role: str) -> Result | None:
     return next((result for result in results if result.subject.role == role), None)
 
@@ -51,7 +63,7 @@ def _by_role(results: Sequence[Result], role: str) -> Result | None:
 def _accuracy_sentence(
     distilled: Result, student: Result | None, teacher: Result | None, benchmark: BenchmarkRow
 ) -> str:
-    where = f"On the {benchmark.images} pictures of {benchmark.data}"
+    where = f"On the {_judged_on(benchmark)} pictures of {benchmark.data}"
     ap = _ap(distilled)
     if ap is None:
         return f"{where} there are no true boxes, so nothing can be said about accuracy."
@@ -59,7 +71,8 @@ def _accuracy_sentence(
     helped = None
     if student is not None and (alone := _ap(student)) is not None:
         gap = _difference(ap, alone)
-        parts.append(f"{gap} the same student trained alone ({alone:.1f}{_chance(distilled, student)})")
+        twin = "same " if _same_network(distilled, student, benchmark) else ""
+        parts.append(f"{gap} the {twin}student trained alone ({alone:.1f}{_chance(distilled, student)})")
         helped = round(ap - alone, 1) > 0
     if teacher is not None and (taught := _ap(teacher)) is not None:
         parts.append(f"{_difference(ap, taught)} its teacher ({taught:.1f}{_chance(distilled, teacher)})")
@@ -70,7 +83,9 @@ def _accuracy_sentence(
     return sentence + ("; in this run, distillation did not help." if helped is False else ".")
 
 
-def _latency_sentence(distilled: Result, student: Result | None, teacher: Result | None) -> str:
+def _latency_sentence(
+    distilled: Result, student: Result | None, teacher: Result | None, benchmark: BenchmarkRow
+) -> str:
     own = distilled.latency.stages["end_to_end"].p50_ms
     call = "picture" if distilled.batch == 1 else f"call of {distilled.batch} pictures"
     sentence = (
@@ -82,7 +97,7 @@ def _latency_sentence(distilled: Result, student: Result | None, teacher: Result
     if student is not None:
         other = student.latency.stages["end_to_end"].p50_ms
         sentence += f"; the student alone takes {_ms(other)}"
-        if not _LEVEL[0] <= other / own <= _LEVEL[1]:
+        if not _LEVEL[0] <= other / own <= _LEVEL[1] and _same_network(distilled, student, benchmark):
             # the same layers; its NMS has other boxes to sort, and the machine drifts
             sentence += ", and as it is the same network, the difference is no gain of distilling"
     return sentence + "."
@@ -118,7 +133,7 @@ def _quantised_sentence(full: Result, int8: Result) -> str:
 
 
 def _without_distilled(reference: Sequence[Result], benchmark: BenchmarkRow) -> list[str]:
-    where = f"On the {benchmark.images} pictures of {benchmark.data}"
+    where = f"On the {_judged_on(benchmark)} pictures of {benchmark.data}"
     judged = [(ap, result) for result in reference if (ap := _ap(result)) is not None]
     if judged:
         ap, best = max(judged, key=lambda pair: pair[0])
