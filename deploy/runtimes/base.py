@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..stages import StageTimes
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +53,13 @@ class Runtime(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What is worth knowing of how it runs here, a sentence each."""
 
-    def infer(self, images: NDArray[np.uint8]) -> RawOutput:
+    def infer(self, images: NDArray[np.uint8], times: StageTimes | None = None) -> RawOutput:
         """Run the graph.
 
         Args:
             images: uint8 [B, H, W] (grey) or [B, H, W, 3] (RGB) at the graph's size.
+            times: is filled with the milliseconds of ``compute``, and of the copies to and from a device where the
+                runtime can tell them apart.
 
         Raises:
             TemperError: if the runtime fails, or its answer breaks the contract.
@@ -65,8 +69,20 @@ class Runtime(Protocol):
         """Free what the runtime holds; it cannot be used afterwards."""
 
 
-class Backend(Runtime, Protocol):
+class Backend(Protocol):
     """A runtime as its own file writes it: it may trust its input, and must say what its graph takes and gives."""
+
+    @property
+    def name(self) -> str:
+        """The runtime's name in the registry."""
+
+    @property
+    def version(self) -> str:
+        """The version of the library behind it."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth knowing of how it runs here, a sentence each."""
 
     @property
     def inputs(self) -> tuple[TensorInfo, ...]:
@@ -75,6 +91,20 @@ class Backend(Runtime, Protocol):
     @property
     def outputs(self) -> tuple[TensorInfo, ...]:
         """The graph's outputs."""
+
+    def infer(self, images: NDArray[np.uint8]) -> RawOutput:
+        """Run the graph; see :class:`Runtime`."""
+
+    def close(self) -> None:
+        """Free what the runtime holds; it cannot be used afterwards."""
+
+
+@runtime_checkable
+class StagedBackend(Protocol):
+    """A backend with memory of its own, which tells the copies from the computing."""
+
+    def infer_staged(self, images: NDArray[np.uint8], times: StageTimes) -> RawOutput:
+        """Run the graph, and put ``host_to_device``, ``compute`` and ``device_to_host`` into ``times``, in ms."""
 
 
 class FileBackend(Backend, Protocol):

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ...bundle.manifest import Manifest
 from ...core.errors import TemperError
-from .base import Backend, RawOutput, TensorInfo
+from ..stages import StageTimes, timed
+from .base import Backend, RawOutput, StagedBackend, TensorInfo
 
 
 class CheckedRuntime:
@@ -44,7 +45,7 @@ class CheckedRuntime:
         """What is worth knowing of how it runs here, a sentence each."""
         return self._backend.notes
 
-    def infer(self, images: NDArray[np.uint8]) -> RawOutput:
+    def infer(self, images: NDArray[np.uint8], times: StageTimes | None = None) -> RawOutput:
         """Run the graph; see :class:`~.base.Runtime`.
 
         Raises:
@@ -56,7 +57,7 @@ class CheckedRuntime:
                 f"the graph takes uint8 [B, {', '.join(map(str, self._image_shape))}]; "
                 f"it was given {images.dtype} {list(images.shape)}"
             )
-        answer = self._backend.infer(images)
+        answer = self._infer(images, {} if times is None else times)
         fault = answer_fault(answer, len(images), self._rows, self._classes)
         if fault:
             raise TemperError(
@@ -67,6 +68,12 @@ class CheckedRuntime:
     def close(self) -> None:
         """Free what the runtime holds."""
         self._backend.close()
+
+    def _infer(self, images: NDArray[np.uint8], times: StageTimes) -> RawOutput:
+        if isinstance(self._backend, StagedBackend):
+            return self._backend.infer_staged(images, times)
+        with timed(times, "compute"):
+            return self._backend.infer(images)
 
 
 def image_shape(manifest: Manifest) -> tuple[int, ...]:

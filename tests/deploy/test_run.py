@@ -18,6 +18,7 @@ from temper.deploy.detector import BundleDetector, Outcome
 from temper.deploy.run import RunSettings, run_detector
 from temper.deploy.runtimes.base import RawOutput
 from temper.deploy.sources import Frame, open_source
+from temper.deploy.stages import StageTimes
 from temper.deploy.store import FrameResult
 
 
@@ -80,7 +81,7 @@ def test_a_frame_is_stored_before_it_is_announced(detector: BundleDetector, pict
     run_detector(detector, open_source(pictures, "grey"), RunSettings(out), announce=announce)
     assert [result.index for result in announced] == list(range(7))
     assert announced[-1].cause is not None
-    assert set(announced[0].times) == {"decode", "preprocess", "infer", "postprocess", "end_to_end"}
+    assert set(announced[0].times) == {"decode", "preprocess", "compute", "postprocess", "end_to_end"}
 
 
 @pytest.mark.parametrize(("which", "indices"), [("all", [0, 1, 2, 3, 4, 5]), ("defects", [1, 4]), ("none", [])])
@@ -142,11 +143,11 @@ class FailingRuntime:
         self.name, self.version = "failing", "1"
         self._calls = 0
 
-    def infer(self, images: NDArray[np.uint8]) -> RawOutput:
+    def infer(self, images: NDArray[np.uint8], times: StageTimes | None = None) -> RawOutput:
         self._calls += 1
         if self._calls % 2 == 0:
             raise TemperError("The accelerator does not answer.")
-        return self._runtime.infer(images)
+        return self._runtime.infer(images, times)
 
     def close(self) -> None:
         self._runtime.close()
