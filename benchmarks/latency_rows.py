@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
-
-import numpy as np
 
 from ..detection.intervals import Estimate
 from .subject import STRICT, Kind, Subject
@@ -17,8 +14,8 @@ SCENARIOS: tuple[Scenario, ...] = ("single-stream", "multi-stream", "offline", "
 #: Who issues the queries: Temper's own driver, or MLPerf's LoadGen.
 Driver = Literal["temper", "loadgen"]
 
-#: Samples below which a percentile is not given: the early stopping rule of MLPerf's LoadGen (99 % confidence).
-SAMPLES_NEEDED = {50: 1, 90: 64, 99: 662}
+#: The percentiles that are given, by the name of their field.
+PERCENTILES = {"p50_ms": 50.0, "p90_ms": 90.0, "p99_ms": 99.0, "p999_ms": 99.9}
 
 
 @dataclass(frozen=True)
@@ -27,7 +24,7 @@ class Summary:
 
     Attributes:
         n: number of samples.
-        mean_ms: arithmetic mean.
+        mean_ms: arithmetic mean of what ended.
         p50_ms: median; None below 11 samples.
         p90_ms: 90th percentile; None below 64 samples.
         p99_ms: 99th percentile; None below 662 samples.
@@ -37,7 +34,7 @@ class Summary:
         min_ms: shortest.
         max_ms: longest.
         intervals: for each of these figures but the extremes its 95 % interval, as far as there is one.
-        withheld: for each percentile that is None, the reason in a sentence.
+        withheld: for each percentile that is None, the reason in a few words.
     """
 
     __pydantic_config__ = STRICT
@@ -153,31 +150,3 @@ class LatencyRow:
             start += one.samples
         return parts
 
-
-def summarise(rounds_ms: Sequence[Sequence[float]]) -> Summary:
-    """Summary of the durations of one stage, round by round, in milliseconds; at least one.
-
-    Raises:
-        ValueError: if there are no samples.
-    """
-    values = np.concatenate([np.asarray(part, np.float64) for part in rounds_ms]) if len(rounds_ms) else np.empty(0)
-    if not len(values):
-        raise ValueError("no samples to summarise")
-    percentiles: dict[int, float | None] = {}
-    withheld = {}
-    for percent, needed in SAMPLES_NEEDED.items():
-        percentiles[percent] = float(np.percentile(values, percent)) if len(values) >= needed else None
-        if len(values) < needed:
-            withheld[f"p{percent}_ms"] = f"needs {needed} samples, {len(values)} were taken"
-    return Summary(
-        n=len(values),
-        mean_ms=float(values.mean()),
-        p50_ms=float(np.median(values)),
-        p90_ms=percentiles[90],
-        p99_ms=percentiles[99],
-        p999_ms=None,
-        jitter_ms=None,
-        min_ms=float(values.min()),
-        max_ms=float(values.max()),
-        withheld=withheld,
-    )
