@@ -1,9 +1,9 @@
 """How many samples a percentile needs: the early stopping rule of MLPerf Inference's LoadGen.
 
-A query is either within the p-th percentile of the latency or beyond it, so the number beyond it in n independent queries
-is binomial. The rule (MLPerf Inference rules, "early stopping") asks for so many queries that, were the share of queries
-beyond a bound truly as large as 1 - p, one or none of them in n would be less likely than 1 - c, with the confidence
-c = 99 % and no tolerance (d = 0). One may lie beyond, so that the estimate need not be the longest of all.
+A query is either within the p-th percentile of the latency or beyond it, so the number beyond it in n independent
+queries is binomial. The rule (MLPerf Inference rules, "early stopping") asks for so many queries that, were the share
+of queries beyond a bound truly as large as 1 - p, one or none of them in n would be less likely than 1 - c, with the
+confidence c = 99 % and no tolerance (d = 0). One may lie beyond, so that the estimate need not be the longest of all.
 """
 
 from __future__ import annotations

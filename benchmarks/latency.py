@@ -230,7 +230,10 @@ def _take_turn(runner: _Runner, scenario: Scenario, bench: _Bench) -> None:
     load, driver = _load(runner, scenario, bench), driver_of(scenario, bench.settings)
     started = time.perf_counter()
     answer = runner.worker.ask(
-        "measure", load.limit_seconds + (LOADGEN_SECONDS if driver == "loadgen" else 0), load=asdict(load), driver=driver
+        "measure",
+        load.limit_seconds + (LOADGEN_SECONDS if driver == "loadgen" else 0),
+        load=asdict(load),
+        driver=driver,
     )
     runner.seconds[scenario] = runner.seconds.get(scenario, 0.0) + time.perf_counter() - started
     runner.rounds.setdefault(scenario, []).append(answer)
@@ -252,9 +255,7 @@ def _latency_row(runner: _Runner, scenario: Scenario, settings: BenchmarkSetting
         threads=candidate.threads,
         scenario=scenario,
         driver=driver_of(scenario, settings),
-        stages={
-            stage: summarise(values, dropped if stage == "end_to_end" else ()) for stage, values in timed.items()
-        },
+        stages={stage: summarise(values, dropped if stage == "end_to_end" else ()) for stage, values in timed.items()},
         images_per_second=throughput(rounds),
         warmup_calls=runner.warm["calls"],
         warmup_stable=runner.warm["stable"],

@@ -41,7 +41,7 @@ def summarise(rounds_ms: Sequence[Sequence[float]], dropped: Sequence[int] = ())
     ordered = [np.sort(np.append(part, np.full(n, np.inf))) for part, n in zip(rounds, lost, strict=True)]
     every = np.sort(np.concatenate(ordered))
     percentiles: dict[str, float | None] = {}
-    withheld = {}
+    invalid = {}
     for name, percent in PERCENTILES.items():
         reason = withheld_reason(percent, len(every))
         value = None if reason else percentile(every, percent)
@@ -49,7 +49,7 @@ def summarise(rounds_ms: Sequence[Sequence[float]], dropped: Sequence[int] = ())
             reason, value = f"{sum(lost)} of {len(every)} were dropped and never ended", None
         percentiles[name] = value
         if reason is not None:
-            withheld[name] = reason
+            invalid[name] = reason
         if value is not None:
             intervals[name] = bootstrap.of_percentile(value, percent, ordered)
     return Summary(
@@ -63,7 +63,7 @@ def summarise(rounds_ms: Sequence[Sequence[float]], dropped: Sequence[int] = ())
         min_ms=float(ended.min()),
         max_ms=float(ended.max()),
         intervals={name: interval for name, interval in intervals.items() if interval is not None},
-        withheld=withheld,
+        invalid=invalid,
     )
 
 

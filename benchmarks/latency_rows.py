@@ -34,7 +34,7 @@ class Summary:
         min_ms: shortest.
         max_ms: longest.
         intervals: for each of these figures but the extremes its 95 % interval, as far as there is one.
-        withheld: for each percentile that is None, the reason in a few words.
+        invalid: for each percentile that is None, the reason in a few words.
     """
 
     __pydantic_config__ = STRICT
@@ -49,7 +49,7 @@ class Summary:
     min_ms: float
     max_ms: float
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    withheld: dict[str, str] = field(default_factory=dict)
+    invalid: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -149,4 +149,3 @@ class LatencyRow:
             parts.append(samples[start : start + one.samples])
             start += one.samples
         return parts
-

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ..core.events import Event, Reporter
 from ..core.files import PARTIAL_SUFFIX, atomic_folder, read_json, remove_tree, write_json
 from ..deploy.runtimes.load import load_runtime, prepare_runtime
 from ..detection.dataset import DataSet, from_coco, to_coco
+from ..detection.detections import Detections
 from .accuracy import Readable, detect_pictures, leave_out_unread, save_detections, unread_warning
 from .candidate import Candidate, Entrant, open_candidates
 from .inspection import judge_detections
@@ -76,11 +78,14 @@ def run_benchmark(
         report(Event("warning", STAGE, {"message": warning}))
     kept = _Kept(out, entrants, data, settings, started_at, before)
     try:
-        kept.accuracy, kept.readable = _measure_accuracies(entrants, data, settings, out, report)
-        pictures = _pictures(kept.readable.data, settings.pictures)
+        readable = _measure_accuracies(kept, report)
+        pictures = _pictures(readable.data, settings.pictures)
         latency, footprint, outside = measure_latency(entrants, pictures, settings, report, kept.write)
     except BaseException as error:
-        raise _cut_off(error, kept, report) from error
+        told = _cut_off(error, kept, report)
+        if told is error:
+            raise
+        raise told from error
     kept.write(latency, footprint, outside)
     measured = read_rows(kept.path)
     for warning in measured.benchmark.warnings[len(machine_warnings(before)) :]:
@@ -143,7 +148,7 @@ class _Kept:
 
 def _cut_off(error: BaseException, kept: _Kept, report: Reporter) -> BaseException:
     """Keep what was measured before ``error``; gives what to raise instead of it."""
-    if not kept.latency:
+    if not (kept.accuracy or kept.latency):
         return error
     reason = str(error) if isinstance(error, TemperError) else "It was interrupted."
     kept.write(kept.latency, kept.footprint, incomplete=reason)
@@ -188,39 +193,52 @@ def _clear(out: Path) -> None:
     remove_tree(out / MEASUREMENTS_NAME)
 
 
-def _measure_accuracies(
-    entrants: Sequence[Entrant], data: DataSet, settings: BenchmarkSettings, out: Path, report: Reporter
-) -> tuple[list[Row], Readable]:
-    """The rows of every subject, as neither batch size nor threads change what is detected; and what they rest on."""
+def _measure_accuracies(kept: _Kept, report: Reporter) -> Readable:
+    """Add the rows of every subject, as neither batch size nor threads change what is detected; gives what they rest on."""
     unique: dict[Subject, Entrant] = {}
-    for entrant in entrants:
+    for entrant in kept.entrants:
         unique.setdefault(entrant.subject, entrant)
-    found, unread = {}, {}
+    data, found, unread = kept.data, {}, {}
     total = len(unique) * len(data)
-    for position, (subject, entrant) in enumerate(unique.items()):
+    try:
+        for position, (subject, entrant) in enumerate(unique.items()):
 
-        def progress(done: int, _: int, already: int = position * len(data)) -> None:
-            if done % PROGRESS_STEP == 0 or done == len(data):
-                report(Event("step", STAGE, {"done": already + done, "total": total, "unit": "pictures"}))
+            def progress(done: int, _: int, already: int = position * len(data)) -> None:
+                if done % PROGRESS_STEP == 0 or done == len(data):
+                    report(Event("step", STAGE, {"done": already + done, "total": total, "unit": "pictures"}))
 
-        runtime = load_runtime(subject.runtime, entrant.bundle, entrant.variant, threads=entrant.candidate.threads)
-        try:
-            found[subject], reasons = detect_pictures(entrant.bundle, entrant.variant, runtime, data, progress)
-        finally:
-            runtime.close()
-        unread.update(reasons)
-    # judged when all have run, so that all are judged on the same pictures, whichever of them could not read one
-    readable = leave_out_unread(data, unread)
-    rows: list[Row] = []
-    with atomic_folder(out / DETECTIONS_FOLDER) as folder:
+            runtime = load_runtime(subject.runtime, entrant.bundle, entrant.variant, threads=entrant.candidate.threads)
+            try:
+                found[subject], reasons = detect_pictures(entrant.bundle, entrant.variant, runtime, data, progress)
+            finally:
+                runtime.close()
+            unread.update(reasons)
+    except BaseException:
+        if found:
+            with contextlib.suppress(TemperError):
+                _judge(kept, unique, found, unread)
+        raise
+    return _judge(kept, unique, found, unread)
+
+
+def _judge(
+    kept: _Kept,
+    unique: Mapping[Subject, Entrant],
+    found: Mapping[Subject, Sequence[Detections]],
+    unread: Mapping[str, str],
+) -> Readable:
+    """When all have run, so that all are judged on the same pictures, whichever of them could not read one."""
+    readable = leave_out_unread(kept.data, unread)
+    with atomic_folder(kept.out / DETECTIONS_FOLDER) as folder:
         for subject, detections in found.items():
             name = f"{subject.model}-{subject.variant}-{subject.runtime}.json"
-            save_detections(folder / name, data, detections)
+            save_detections(folder / name, kept.data, detections)
             thresholds = unique[subject].bundle.manifest.thresholds
             own = [detections[row] for row in readable.rows]
-            judged = judge_detections(readable.data, own, thresholds, settings.found_iou)
-            rows += judged.rows(subject, f"{DETECTIONS_FOLDER}/{name}")
-    return rows, readable
+            judged = judge_detections(readable.data, own, thresholds, kept.settings.found_iou)
+            kept.accuracy += judged.rows(subject, f"{DETECTIONS_FOLDER}/{name}")
+    kept.readable = readable
+    return readable
 
 
 def _pictures(data: DataSet, limit: int) -> list[Path]:
