@@ -134,7 +134,8 @@ def require_driver(settings: BenchmarkSettings) -> None:
         raise UsageError("A line needs to know how many frames arrive per second: --frame-rate 30.")
     if settings.driver == "loadgen" and loadgen_version() is None:
         raise MissingDependencyError(
-            f"LoadGen is not installed. Install it with pip install '{LOADGEN_PACKAGE}', or measure with --driver temper."
+            f"LoadGen is not installed. Install it with pip install '{LOADGEN_PACKAGE}', or measure with "
+            "--driver temper."
         )
 
 
@@ -153,7 +154,7 @@ def require_query_size(entrant: Entrant, settings: BenchmarkSettings) -> None:
 
 
 def driver_of(scenario: Scenario, settings: BenchmarkSettings) -> Driver:
-    """Who issues the queries: LoadGen where it is installed and knows the scenario, unless the settings say otherwise."""
+    """Who issues the queries: LoadGen where it is installed and knows the scenario, unless the settings say who."""
     if scenario == "line" or settings.driver == "temper":
         return "temper"
     return "loadgen" if settings.driver == "loadgen" or loadgen_version() is not None else "temper"

@@ -1,4 +1,4 @@
-"""What is kept of a candidate's durations: every sample, the rounds they were taken in, and the figures made of them."""
+"""What is kept of a candidate's durations: every sample, the rounds they were taken in, and the figures of them."""
 
 from __future__ import annotations
 

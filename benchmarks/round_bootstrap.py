@@ -1,9 +1,9 @@
 """Intervals of figures of durations, by a bootstrap over rounds.
 
 Durations that follow each other are alike: what slows one down, a neighbour or a hot processor, slows the next. So not
-single durations are drawn again but whole rounds (Field and Welsh, 2007), and a machine that changes between rounds widens
-the interval. Of few rounds the bootstrap's spread is too small, by a factor that is known: the interval is taken at wider
-quantiles that make up for it (the expanded percentile interval of Hesterberg, 2015).
+single durations are drawn again but whole rounds (Field and Welsh, 2007), and a machine that changes between rounds
+widens the interval. Of few rounds the bootstrap's spread is too small, by a factor that is known: the interval is taken
+at wider quantiles that make up for it (the expanded percentile interval of Hesterberg, 2015).
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def percentile(ordered: NDArray[np.float64], percent: float) -> float:
 
 
 def expanded_tail(rounds: int) -> float:
-    """The share of resamples beyond either end of an interval at :data:`LEVEL`, for so many rounds (Hesterberg, 2015)."""
+    """The share of resamples beyond either end of an interval at ``LEVEL``, for so many rounds (Hesterberg, 2015)."""
     wide = sqrt(rounds / (rounds - 1)) * student_quantile((1 + LEVEL) / 2, rounds - 1)
     return NormalDist().cdf(-wide)
 

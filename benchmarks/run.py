@@ -194,7 +194,11 @@ def _clear(out: Path) -> None:
 
 
 def _measure_accuracies(kept: _Kept, report: Reporter) -> Readable:
-    """Add the rows of every subject, as neither batch size nor threads change what is detected; gives what they rest on."""
+    """Add the rows of every subject, as neither batch size nor threads change what is detected.
+
+    Returns:
+        The pictures that the rows rest on.
+    """
     unique: dict[Subject, Entrant] = {}
     for entrant in kept.entrants:
         unique.setdefault(entrant.subject, entrant)

@@ -117,9 +117,7 @@ def settings_of(
     elif frame_rate is None:
         raise UsageError("A line needs to know how many frames arrive per second, for example --frame-rate 30.")
     if query_pictures is not None and "multi-stream" not in chosen:
-        raise UsageError(
-            "--query-pictures is about multi-stream, and that is not measured. Add --scenario multi-stream, or leave it out."
-        )
+        raise UsageError("--query-pictures is about multi-stream, which is not measured. Add --scenario multi-stream.")
     line = None if frame_rate is None else LineSettings(frame_rate, deadline_ms or 1000 / frame_rate, queue or 4)
     return BenchmarkSettings(
         min_seconds=seconds,

@@ -1,4 +1,4 @@
-"""Where the time of a call goes: the stages, their names and what each of them is, for the line and the benchmark alike."""
+"""Where the time of a call goes: the stages, their names and what each of them is, for line and benchmark alike."""
 
 from __future__ import annotations
 

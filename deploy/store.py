@@ -105,7 +105,8 @@ class FrameResult:
         time: when the verdict was made, UTC in ISO 8601 with milliseconds.
         verdict: ok, defect or not inspected, with the defects.
         cause: why it was not inspected; None if it was.
-        times: milliseconds by stage (``stages.py`` defines them); ``end_to_end`` includes reading and decoding, not the wait in the queue.
+        times: milliseconds by stage (see ``stages.py``); ``end_to_end`` includes reading and decoding,
+            not the wait in the queue.
         timestamp_ms: position in the video; None for files.
         picture: the annotated picture, relative to the folder of results; None if there is none.
     """

@@ -47,7 +47,7 @@ def latency(
     scenario: Scenario = "single-stream",
     punctuality: Punctuality | None = None,
 ) -> LatencyRow:
-    """A candidate that takes ``ms`` per call, nearly all of it in the graph, in three rounds of which each is slower."""
+    """A candidate that takes ``ms`` per call, nearly all of it in the graph; each of three rounds is slower."""
     drift = np.linspace(0.99, 1.01, samples)
     parts = {"decode": 0.02 * ms * drift, "preprocess": 0.01 * ms * drift, "compute": 0.96 * ms * drift}
     parts["postprocess"] = 0.01 * ms * drift

@@ -13,7 +13,7 @@ from .results import Result, leading
 SCENARIO_SENTENCES = {
     "single-stream": "Single stream: the next call begins when the last has ended.",
     "multi-stream": "Multi stream: the next query of several pictures is issued when all of the last are answered.",
-    "offline": "Offline: all pictures are there at once; durations are those of single calls, and what counts is the rate.",
+    "offline": "Offline: all pictures are there at once; durations are those of calls, and what counts is the rate.",
     "line": "Line: pictures arrive at a fixed rate, and latency counts from the arrival.",
 }
 DRIVERS = {"temper": "Temper’s own driver", "loadgen": "MLPerf’s LoadGen"}

@@ -14,7 +14,7 @@ _HEAD_START_SECONDS = 0.002
 def drive_line(call: Call, load: Load, first: int = 0) -> Turn:
     """One turn: every frame has its moment of arrival beforehand, and its latency counts from there.
 
-    So a candidate that falls behind cannot put off the frames it would have been late for ("coordinated omission", Tene).
+    So a candidate that falls behind cannot put off the frames it would be late for (Tene: "coordinated omission").
     Frames that find it busy wait in a queue; when the queue is full its oldest frame is dropped. A call takes what is
     waiting, at most ``batch`` frames; it never waits for a batch to fill.
 

@@ -52,7 +52,7 @@ class Load:
 
     @property
     def offline_pictures(self) -> int:
-        """Pictures of the one query of offline: enough for the least time and samples, and no more than the limit allows."""
+        """Pictures of the one query of offline: enough for the least time and samples, within the limit."""
         calls = max(self.samples, 1000 * self.seconds / self.expected_ms)
         allowed = 1000 * self.limit_seconds / self.expected_ms
         return max(1, round(min(calls, allowed))) * self.batch

@@ -96,8 +96,8 @@ class _Answered:
                     completed[query] = max(end, completed.get(query, end))
         if len(issued) != len(self._calls):
             raise TemperError(
-                f"LoadGen's trace has {len(issued)} of the {len(self._calls)} queries that were answered, so its figures "
-                "cannot be used. Measure with --driver temper."
+                f"LoadGen's trace has {len(issued)} of the {len(self._calls)} queries that were answered, so its "
+                "figures cannot be used. Measure with --driver temper."
             )
         offline = self._load.scenario == "offline"
         samples = [

@@ -1,4 +1,4 @@
-"""Temper's own driver of single stream, multi stream and offline, as MLPerf Inference (Reddi et al., ISCA 2020) has them."""
+"""Temper's own driver of single stream, multi stream and offline, as in MLPerf Inference (Reddi et al., ISCA 2020)."""
 
 from __future__ import annotations
 

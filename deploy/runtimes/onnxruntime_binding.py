@@ -1,7 +1,7 @@
 """ONNX Runtime on a GPU with its copies told apart from its computing, by IO binding.
 
 ``InferenceSession.run`` takes arrays of the host and gives such, so its copies are somewhere inside it. Here the input
-lies in memory of the GPU that stays the same from call to call, and the outputs are left there until they are asked for.
+lies in memory of the GPU that stays the same from call to call, and the outputs are left there until they are copied.
 """
 
 from __future__ import annotations
