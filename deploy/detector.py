@@ -14,7 +14,7 @@ from ..bundle.manifest import Variant
 from ..core.events import Reporter, silent
 from ..detection.detections import Detections, Status
 from ..detection.images import ResizeRule, decode_image
-from .runtimes.base import RawOutput, Runtime
+from .runtimes.base import RawOutput, TimedRuntime
 from .runtimes.contract import image_shape
 from .runtimes.load import DEFAULT_RUNTIME, load_runtime, runtime_kind
 from .stages import StageTimes, timed
@@ -50,7 +50,7 @@ class BundleDetector:
         runtime: what runs it.
     """
 
-    def __init__(self, bundle: Bundle, variant: Variant, runtime: Runtime) -> None:
+    def __init__(self, bundle: Bundle, variant: Variant, runtime: TimedRuntime) -> None:
         manifest = bundle.manifest.at_size_of(variant)
         self.bundle = bundle
         self.variant = variant

@@ -53,13 +53,11 @@ class Runtime(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What is worth knowing of how it runs here, a sentence each."""
 
-    def infer(self, images: NDArray[np.uint8], times: StageTimes | None = None) -> RawOutput:
+    def infer(self, images: NDArray[np.uint8]) -> RawOutput:
         """Run the graph.
 
         Args:
             images: uint8 [B, H, W] (grey) or [B, H, W, 3] (RGB) at the graph's size.
-            times: is filled with the milliseconds of ``compute``, and of the copies to and from a device where the
-                runtime can tell them apart.
 
         Raises:
             TemperError: if the runtime fails, or its answer breaks the contract.
@@ -69,20 +67,24 @@ class Runtime(Protocol):
         """Free what the runtime holds; it cannot be used afterwards."""
 
 
-class Backend(Protocol):
+class TimedRuntime(Runtime, Protocol):
+    """A runtime that says how long its part of a call took."""
+
+    def infer(self, images: NDArray[np.uint8], times: StageTimes | None = None) -> RawOutput:
+        """Run the graph; see :meth:`Runtime.infer`.
+
+        Args:
+            images: as there.
+            times: is filled with the milliseconds of ``compute``, and of the copies to and from a device where the
+                runtime can tell them apart.
+
+        Raises:
+            TemperError: as there.
+        """
+
+
+class Backend(Runtime, Protocol):
     """A runtime as its own file writes it: it may trust its input, and must say what its graph takes and gives."""
-
-    @property
-    def name(self) -> str:
-        """The runtime's name in the registry."""
-
-    @property
-    def version(self) -> str:
-        """The version of the library behind it."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What is worth knowing of how it runs here, a sentence each."""
 
     @property
     def inputs(self) -> tuple[TensorInfo, ...]:
@@ -91,12 +93,6 @@ class Backend(Protocol):
     @property
     def outputs(self) -> tuple[TensorInfo, ...]:
         """The graph's outputs."""
-
-    def infer(self, images: NDArray[np.uint8]) -> RawOutput:
-        """Run the graph; see :class:`Runtime`."""
-
-    def close(self) -> None:
-        """Free what the runtime holds; it cannot be used afterwards."""
 
 
 @runtime_checkable
