@@ -14,7 +14,7 @@ from ..bundle.manifest import Variant
 from ..core.events import Reporter, silent
 from ..detection.detections import Detections, Status
 from ..detection.images import ResizeRule, decode_image
-from .runtimes.base import RawOutput, TimedRuntime
+from .runtimes.base import RawOutput, Runtime, infer_timed
 from .runtimes.contract import image_shape
 from .runtimes.load import DEFAULT_RUNTIME, load_runtime, runtime_kind
 from .stages import StageTimes, timed
@@ -50,7 +50,7 @@ class BundleDetector:
         runtime: what runs it.
     """
 
-    def __init__(self, bundle: Bundle, variant: Variant, runtime: TimedRuntime) -> None:
+    def __init__(self, bundle: Bundle, variant: Variant, runtime: Runtime) -> None:
         manifest = bundle.manifest.at_size_of(variant)
         self.bundle = bundle
         self.variant = variant
@@ -87,7 +87,7 @@ class BundleDetector:
         with timed(timer, "end_to_end"):
             with timed(timer, "preprocess"):
                 stacked = np.stack([self.to_input(image) for image in images])
-            answer = self.runtime.infer(stacked, timer)
+            answer = infer_timed(self.runtime, stacked, timer)
             with timed(timer, "postprocess"):
                 names = sources or [""] * len(images)
                 return [

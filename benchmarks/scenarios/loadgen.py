@@ -20,8 +20,9 @@ from .load import Call, Load, Turn, add_up, split
 
 MODULE, PACKAGE = "mlperf_loadgen", "mlcommons-loadgen"
 _SCENARIOS = {"single-stream": "SingleStream", "multi-stream": "MultiStream", "offline": "Offline"}
-#: A line of the trace per sample (the file is no JSON where LoadGen quotes twice).
-_SAMPLE = re.compile(r'"name":"Sample".*?"query_seq":(\d+),.*?"issue_start_ns":(\d+),"complete_ns":(\d+)')
+#: A line of the trace per sample (the file is no JSON where LoadGen quotes twice): when the query was due, in
+#: microseconds from the start of the test, its number, and from there to the answer.
+_SAMPLE = re.compile(r'"name":"Sample".*?"ts":([\d.]+),.*?"query_seq":(\d+),.*?"complete_ns":(\d+)')
 _NS_PER_MS = 1e6
 
 
@@ -85,26 +86,26 @@ class _Answered:
 
     def turn(self, trace: Path) -> Turn:
         """What LoadGen measured, query by query, with the stages of each."""
-        issued: dict[int, int] = {}
-        completed: dict[int, int] = {}
+        due_ms: dict[int, float] = {}
+        latency_ms: dict[int, float] = {}
         with trace.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 found = _SAMPLE.search(line)
                 if found:
-                    query, start, end = map(int, found.groups())
-                    issued[query] = start
-                    completed[query] = max(end, completed.get(query, end))
-        if len(issued) != len(self._calls):
+                    query, latency = int(found[2]), int(found[3]) / _NS_PER_MS
+                    due_ms[query] = float(found[1]) / 1000
+                    latency_ms[query] = max(latency, latency_ms.get(query, 0.0))
+        if len(due_ms) != len(self._calls):
             raise TemperError(
-                f"LoadGen's trace has {len(issued)} of the {len(self._calls)} queries that were answered, so its "
+                f"LoadGen's trace has {len(due_ms)} of the {len(self._calls)} queries that were answered, so its "
                 "figures cannot be used. Measure with --driver temper."
             )
         offline = self._load.scenario == "offline"
         samples = [
-            {**add_up(calls), "end_to_end": (completed[query] - issued[query]) / _NS_PER_MS}
-            for query, calls in zip(sorted(issued), self._calls, strict=True)
+            {**add_up(calls), "end_to_end": latency_ms[query]}
+            for query, calls in zip(sorted(due_ms), self._calls, strict=True)
         ]
-        seconds = (max(completed.values()) - min(issued.values())) / _NS_PER_MS / 1000
+        seconds = (max(due_ms[query] + latency_ms[query] for query in due_ms) - min(due_ms.values())) / 1000
         return Turn([call for calls in self._calls for call in calls] if offline else samples, self._images, seconds)
 
     def _split(self, samples: Sequence[Any]) -> list[Sequence[Any]]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..stages import StageTimes
+from ..stages import StageTimes, timed
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,22 +67,6 @@ class Runtime(Protocol):
         """Free what the runtime holds; it cannot be used afterwards."""
 
 
-class TimedRuntime(Runtime, Protocol):
-    """A runtime that says how long its part of a call took."""
-
-    def infer(self, images: NDArray[np.uint8], times: StageTimes | None = None) -> RawOutput:
-        """Run the graph; see :meth:`Runtime.infer`.
-
-        Args:
-            images: as there.
-            times: is filled with the milliseconds of ``compute``, and of the copies to and from a device where the
-                runtime can tell them apart.
-
-        Raises:
-            TemperError: as there.
-        """
-
-
 class Backend(Runtime, Protocol):
     """A runtime as its own file writes it: it may trust its input, and must say what its graph takes and gives."""
 
@@ -96,11 +80,28 @@ class Backend(Runtime, Protocol):
 
 
 @runtime_checkable
-class StagedBackend(Protocol):
-    """A backend with memory of its own, which tells the copies from the computing."""
+class Staged(Protocol):
+    """A runtime or backend that tells its copies to and from a device from the computing."""
 
     def infer_staged(self, images: NDArray[np.uint8], times: StageTimes) -> RawOutput:
-        """Run the graph, and put ``host_to_device``, ``compute`` and ``device_to_host`` into ``times``, in ms."""
+        """Run the graph; see :meth:`Runtime.infer`.
+
+        Args:
+            images: as there.
+            times: is filled with the milliseconds of ``compute``, and where there is a device of ``host_to_device``
+                and ``device_to_host``.
+
+        Raises:
+            TemperError: as there.
+        """
+
+
+def infer_timed(runtime: Runtime, images: NDArray[np.uint8], times: StageTimes) -> RawOutput:
+    """Run a graph and time its stages; all of it is ``compute`` where the runtime tells nothing apart."""
+    if isinstance(runtime, Staged):
+        return runtime.infer_staged(images, times)
+    with timed(times, "compute"):
+        return runtime.infer(images)
 
 
 class FileBackend(Backend, Protocol):

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ...bundle.manifest import Manifest
 from ...core.errors import TemperError
-from ..stages import StageTimes, timed
-from .base import Backend, RawOutput, StagedBackend, TensorInfo
+from ..stages import StageTimes
+from .base import Backend, RawOutput, TensorInfo, infer_timed
 
 
 class CheckedRuntime:
@@ -45,8 +45,17 @@ class CheckedRuntime:
         """What is worth knowing of how it runs here, a sentence each."""
         return self._backend.notes
 
-    def infer(self, images: NDArray[np.uint8], times: StageTimes | None = None) -> RawOutput:
+    def infer(self, images: NDArray[np.uint8]) -> RawOutput:
         """Run the graph; see :class:`~.base.Runtime`.
+
+        Raises:
+            ValueError: if the pictures are not uint8 at the graph's size.
+            TemperError: if the runtime fails, or its answer breaks the contract.
+        """
+        return self.infer_staged(images, {})
+
+    def infer_staged(self, images: NDArray[np.uint8], times: StageTimes) -> RawOutput:
+        """Run the graph, timed; see :class:`~.base.Staged`.
 
         Raises:
             ValueError: if the pictures are not uint8 at the graph's size.
@@ -57,7 +66,7 @@ class CheckedRuntime:
                 f"the graph takes uint8 [B, {', '.join(map(str, self._image_shape))}]; "
                 f"it was given {images.dtype} {list(images.shape)}"
             )
-        answer = self._infer(images, {} if times is None else times)
+        answer = infer_timed(self._backend, images, times)
         fault = answer_fault(answer, len(images), self._rows, self._classes)
         if fault:
             raise TemperError(
@@ -68,12 +77,6 @@ class CheckedRuntime:
     def close(self) -> None:
         """Free what the runtime holds."""
         self._backend.close()
-
-    def _infer(self, images: NDArray[np.uint8], times: StageTimes) -> RawOutput:
-        if isinstance(self._backend, StagedBackend):
-            return self._backend.infer_staged(images, times)
-        with timed(times, "compute"):
-            return self._backend.infer(images)
 
 
 def image_shape(manifest: Manifest) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from ..engines.build import TARGETS as TENSORRT_TARGETS
 from ..engines.build import Engine, ensure_engine
 from ..engines.gpu import current_gpu
 from ..engines.record import engines_folder, read_engine
-from .base import Backend, FileBackend, TimedRuntime
+from .base import Backend, FileBackend, Runtime
 from .contract import CheckedRuntime
 from .onnxruntime import OnnxRuntime, import_onnxruntime
 from .onnxruntime_binding import BoundOnnxRuntime
@@ -66,7 +66,7 @@ class RuntimeKind:
 
 def load_runtime(
     name: str, bundle: Bundle, variant: Variant, *, threads: int | None = None, report: Reporter = silent
-) -> TimedRuntime:
+) -> Runtime:
     """Load one graph of a bundle.
 
     Args:

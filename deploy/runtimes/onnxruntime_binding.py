@@ -44,7 +44,7 @@ class BoundOnnxRuntime(OnnxRuntime):
         self._shape: tuple[int, ...] = ()
 
     def infer_staged(self, images: NDArray[np.uint8], times: StageTimes) -> RawOutput:
-        """Run the graph; see :class:`~.base.StagedBackend`.
+        """Run the graph; see :class:`~.base.Staged`.
 
         Every stage ends when the GPU has finished it.
         """

@@ -102,7 +102,7 @@ class TensorRt:
         return self.infer_staged(images, {})
 
     def infer_staged(self, images: NDArray[np.uint8], times: StageTimes) -> RawOutput:
-        """Run the engine; see :class:`~.base.StagedBackend`.
+        """Run the engine; see :class:`~.base.Staged`.
 
         The copies' times are those of the GPU, with the host's into and out of pinned memory added.
 

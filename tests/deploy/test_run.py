@@ -18,7 +18,6 @@ from temper.deploy.detector import BundleDetector, Outcome
 from temper.deploy.run import RunSettings, run_detector
 from temper.deploy.runtimes.base import RawOutput
 from temper.deploy.sources import Frame, open_source
-from temper.deploy.stages import StageTimes
 from temper.deploy.store import FrameResult
 
 
@@ -143,11 +142,11 @@ class FailingRuntime:
         self.name, self.version = "failing", "1"
         self._calls = 0
 
-    def infer(self, images: NDArray[np.uint8], times: StageTimes | None = None) -> RawOutput:
+    def infer(self, images: NDArray[np.uint8]) -> RawOutput:
         self._calls += 1
         if self._calls % 2 == 0:
             raise TemperError("The accelerator does not answer.")
-        return self._runtime.infer(images, times)
+        return self._runtime.infer(images)
 
     def close(self) -> None:
         self._runtime.close()

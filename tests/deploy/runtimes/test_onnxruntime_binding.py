@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from temper.bundle.loader import open_bundle
 from temper.core.errors import TemperError
 from temper.deploy.detector import open_detector
-from temper.deploy.runtimes.base import RawOutput, StagedBackend
+from temper.deploy.runtimes.base import RawOutput, Staged
 from temper.deploy.runtimes.onnxruntime import OnnxRuntime
 from temper.deploy.runtimes.onnxruntime_binding import BoundOnnxRuntime
 from temper.deploy.runtimes.onnxruntime_providers import CUDA
@@ -79,8 +79,8 @@ def test_what_the_runtime_refuses_is_one_sentence(graph: Path) -> None:
 
 
 def test_only_a_gpu_has_copies(graph: Path) -> None:
-    assert not isinstance(OnnxRuntime(graph, 1), StagedBackend)
-    assert isinstance(OnTheProcessor(graph, 1, "onnxruntime"), StagedBackend)
+    assert not isinstance(OnnxRuntime(graph, 1), Staged)
+    assert isinstance(OnTheProcessor(graph, 1, "onnxruntime"), Staged)
 
 
 @needs_gpu
