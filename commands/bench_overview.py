@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from ..benchmarks.report.results import Result
 
 INVALID = "INVALID"
+#: The percentiles there is room for.
+SHOWN = ("p50_ms", "p90_ms", "p99_ms")
 
 
 def overview(measured: Measurements) -> list[str]:
@@ -24,7 +26,7 @@ def overview(measured: Measurements) -> list[str]:
     )
     lines = [head + (f" {'misses':>20}" if on_a_line else "") + "  (measured)"]
     lines += [_line(result, on_a_line) for result in results]
-    reasons = invalid_reasons(results)
+    reasons = invalid_reasons(results, SHOWN)
     return lines + ([f"{INVALID}: {'; '.join(reasons)}."] if reasons else [])
 
 
@@ -33,10 +35,8 @@ def _line(result: Result, on_a_line: bool) -> str:
     escaped = result.line.escape[None].escape.rate.value if result.line else None
     alarms = result.line.alarms[None].alarms.per_image.value if result.line else None
     whole = result.latency.stages["end_to_end"]
-    percentiles = " ".join(
-        f"{INVALID if value is None else format(value, '.2f'):>9}"
-        for value in (whole.p50_ms, whole.p90_ms, whole.p99_ms)
-    )
+    values = (getattr(whole, name) for name in SHOWN)
+    percentiles = " ".join(f"{INVALID if value is None else format(value, '.2f'):>9}" for value in values)
     rate = result.latency.images_per_second.value
     text = (
         f"{result.subject.model:<24} {result.subject.variant:<8} {result.subject.runtime:<12} "

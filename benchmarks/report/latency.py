@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...deploy.stages import STAGE_DEFINITIONS
@@ -41,14 +41,18 @@ def latency_part(results: Sequence[Result]) -> dict[str, Any]:
     }
 
 
-def invalid_reasons(results: Sequence[Result]) -> list[str]:
-    """Why percentiles cannot be given, each reason once: "p99 needs 662 samples, 100 were taken"."""
-    reasons: dict[str, str] = {}
-    for name, percent in PERCENTILES.items():
-        for result in results:
-            reason = result.latency.stages["end_to_end"].invalid.get(name)
-            if reason is not None:
-                text = f"p{percent:g} {reason}"
-                # that so many are needed is said once, whatever was taken
-                reasons.setdefault(text.split(",")[0], text)
-    return list(reasons.values())
+def invalid_reasons(results: Sequence[Result], names: Iterable[str] = PERCENTILES) -> list[str]:
+    """Why percentiles cannot be given, each reason once: "p99 needs 662 samples".
+
+    Args:
+        results: of a benchmark.
+        names: fields of the percentiles that are shown.
+    """
+    reasons = {
+        # how many there were instead differs from row to row
+        f"p{PERCENTILES[name]:g} {reason.split(', ')[0]}": None
+        for name in names
+        for result in results
+        if (reason := result.latency.stages["end_to_end"].invalid.get(name)) is not None
+    }
+    return list(reasons)

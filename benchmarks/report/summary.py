@@ -140,6 +140,7 @@ def _line_sentence(results: Sequence[Result], subject: Result) -> list[str]:
         line = result.latency.punctuality
         if line is not None and result.subject == subject.subject and result.batch == subject.batch:
             share = line.miss_share
+            who = result.title if result.title == result.subject.model else f"the {in_sentence(result.title)}"
             likely = (
                 ""
                 if share.low is None or share.high is None
@@ -147,7 +148,7 @@ def _line_sentence(results: Sequence[Result], subject: Result) -> list[str]:
             )
             return [
                 f"On a line of {line.frame_rate_hz:g} pictures a second with a deadline of {line.deadline_ms:.3g} ms, "
-                f"{in_sentence(result.title)} at {result.subject.precision} misses {line.late + line.dropped} of "
+                f"{who} at {result.subject.precision} misses {line.late + line.dropped} of "
                 f"{line.frames} pictures{likely}."
             ]
     return []
