@@ -18,13 +18,14 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from ..core.errors import TemperError
 from ..core.files import explain_os_errors
-from .detector import BundleDetector, StageTimes, Verdict
+from .detector import BundleDetector, Verdict
+from .stages import StageTimes
 
 #: The file's name in the folder of results.
 STORE_NAME = "results.sqlite"
 #: Marks the file as ours (PRAGMA application_id, "TMPR") and its tables' version (PRAGMA user_version).
 APPLICATION_ID = 0x544D5052
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 #: How long a writer waits for another one on the same file.
 BUSY_SECONDS = 5.0
 
@@ -72,7 +73,9 @@ class FrameRow(_Base):
     picture: Mapped[str | None]
     decode_ms: Mapped[float | None]
     preprocess_ms: Mapped[float | None]
-    infer_ms: Mapped[float | None]
+    host_to_device_ms: Mapped[float | None]
+    compute_ms: Mapped[float | None]
+    device_to_host_ms: Mapped[float | None]
     postprocess_ms: Mapped[float | None]
     end_to_end_ms: Mapped[float | None]
 
@@ -102,7 +105,8 @@ class FrameResult:
         time: when the verdict was made, UTC in ISO 8601 with milliseconds.
         verdict: ok, defect or not inspected, with the defects.
         cause: why it was not inspected; None if it was.
-        times: milliseconds by stage; ``end_to_end`` includes reading and decoding, not the wait in the queue.
+        times: milliseconds by stage (see ``stages.py``); ``end_to_end`` includes reading and decoding,
+            not the wait in the queue.
         timestamp_ms: position in the video; None for files.
         picture: the annotated picture, relative to the folder of results; None if there is none.
     """
