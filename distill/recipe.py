@@ -136,7 +136,7 @@ class BenchmarkSection(Section):
     )
     threads: int | None = Field(None, ge=1, le=512, description="of the runtime; null: all cores")
     min_seconds: float = Field(3, gt=0, le=36_000, description="measured at least this long")
-    min_samples: int = Field(100, ge=10, description="and at least so many calls")
+    min_samples: int = Field(100, ge=11, description="and at least so many calls")
     split: Literal["val", "test"] = Field(
         "val", description="pictures to judge on; nothing was chosen on those of 'test', where the data has some"
     )
