@@ -177,7 +177,10 @@ def _say(text: str) -> None:
 
 
 def _prepare_streams() -> None:
-    """A terminal that cannot show a sign gets a question mark in its place, not an error."""
+    """A terminal that cannot show a sign gets a question mark in its place, not an error; a closed stream takes all."""
+    # Python has none where the descriptor was closed, as some services start their programs
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

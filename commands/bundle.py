@@ -96,28 +96,35 @@ def check(
             click.echo(f"manifest and hashes  ok ({told})")
             click.echo(describe_signature(opened.signature, public_key is not None))
         if runtimes or data is not None:
-            faults = _check_on_device(opened, runtimes, data, split, limit, threads, as_json)
+            passed, failed = _check_on_device(opened, runtimes, data, split, limit, threads, as_json)
         else:
-            faults = _check_quickly(opened, threads, as_json)
-    if faults:
-        raise TemperError(f"{bundle} does not work on this machine: {faults} of its graphs failed.")
+            passed, failed = _check_quickly(opened, threads, as_json)
+    if failed and not passed:
+        raise TemperError(f"{bundle} does not work on this machine: none of its graphs passed.")
+    if failed:
+        raise TemperError(
+            f"Of {bundle}, {' and '.join(failed)} failed, as said above; what passed can be used here: "
+            f"{', '.join(passed)}."
+        )
 
 
-def _check_quickly(opened: Bundle, threads: int | None, as_json: bool) -> int:
-    """Try every graph on every runtime of this machine; gives how many failed."""
+def _check_quickly(opened: Bundle, threads: int | None, as_json: bool) -> tuple[list[str], list[str]]:
+    """Try every graph on every runtime of this machine; gives which passed and which failed."""
     from dataclasses import asdict
 
     from ..deploy.check import check_bundle
 
-    faults = 0
+    passed: list[str] = []
+    failed: list[str] = []
     for result in check_bundle(opened, threads=threads):
-        faults += result.fault is not None
+        if result.skipped is None:
+            (passed if result.fault is None else failed).append(f"{result.variant} on {result.runtime}")
         if as_json:
             click.echo(json.dumps(asdict(result), ensure_ascii=False))
         else:
             said = f"not tried: {result.skipped}" if result.skipped else result.fault or "ok"
             click.echo(f"{result.variant} on {result.runtime}  {said}")
-    return faults
+    return passed, failed
 
 
 def _check_on_device(
@@ -128,8 +135,8 @@ def _check_on_device(
     limit: int | None,
     threads: int | None,
     as_json: bool,
-) -> int:
-    """Check parity and accuracy runtime by runtime; gives how many graphs failed."""
+) -> tuple[list[str], list[str]]:
+    """Check parity and accuracy runtime by runtime; gives which graphs passed and which failed."""
     from ..benchmarks.device_check import check_on_device, limited, runtimes_to_check, summary_line
     from ..core.errors import UsageError
     from ..deploy.check import runtimes_here
@@ -137,13 +144,14 @@ def _check_on_device(
     from ..flow.progress import choose_style, progress
 
     loaded = None if data is None else limited(load_split(data, split), limit)
-    faults, tried = 0, 0
+    passed: list[str] = []
+    failed: list[str] = []
     for runtime in runtimes_to_check(named, runtimes_here()):
         with progress(choose_style(as_json)) as reporter:
             done = check_on_device(opened, runtime, loaded, reporter, threads=threads)
         for result in done.results:
-            faults += bool(result.faults)
-            tried += result.skipped is None
+            if result.skipped is None:
+                (failed if result.faults else passed).append(f"{result.variant} on {runtime}")
             if as_json:
                 said = {"variant": result.variant, "runtime": runtime, "faults": list(result.faults)}
                 click.echo(json.dumps({**said, "skipped": result.skipped, "file": str(done.path)}, ensure_ascii=False))
@@ -151,8 +159,8 @@ def _check_on_device(
                 click.echo(summary_line(result, runtime))
         if not as_json:
             click.echo(f"Written, to be passed on: {done.path}")
-    if not tried:
+    if not passed and not failed:
         raise UsageError(
             f"No graph of {opened.path.name} is made for {' or '.join(named) or 'a runtime of this machine'}."
         )
-    return faults
+    return passed, failed

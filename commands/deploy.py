@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -128,7 +130,7 @@ class _JsonDisplay(AbstractContextManager["_JsonDisplay"]):
         self._write({"kind": "summary", **summary.to_dict()})
 
     def _write(self, value: dict[str, Any]) -> None:
-        click.echo(json.dumps(value, ensure_ascii=False))
+        _say(json.dumps(value, ensure_ascii=False))
 
 
 class _PlainDisplay(AbstractContextManager["_PlainDisplay"]):
@@ -161,7 +163,7 @@ class _PlainDisplay(AbstractContextManager["_PlainDisplay"]):
             self._line(line)
 
     def _line(self, text: str) -> None:
-        click.echo(text)
+        _say(text)
 
 
 class _LiveDisplay(_PlainDisplay):
@@ -266,6 +268,14 @@ def not_inspected_text(summary: RunSummary) -> str:
         f"{summary.not_inspected} of {summary.frames} frames could not be inspected; the results name them. "
         f"{which}: {cause}"
     )
+
+
+def _say(text: str) -> None:
+    """A line for whoever listens. If nobody does any more, the inspection goes on: its results are in the store."""
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def _display(as_json: bool, labels: list[str]) -> _JsonDisplay | _PlainDisplay:

@@ -21,7 +21,7 @@ def read(bundle: Path, name: str) -> bytes:
 
 def main() -> None:
     """Print every detection that reaches its class's threshold: label, score, box in pixels of the picture."""
-    bundle = Path(sys.argv[1])
+    bundle = Path(sys.argv[1]) if len(sys.argv) == 3 else sys.exit(__doc__)
     manifest = json.loads(read(bundle, "manifest.json"))
     variant = manifest["variants"][0]
     graph = read(bundle, variant["file"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,6 +24,13 @@ def test_help_lists_every_command_with_its_line(capsys: pytest.CaptureFixture[st
     told = " ".join(capsys.readouterr().out.split())
     for name, (_, line) in COMMANDS.items():
         assert f"{name} {line}" in told
+
+
+def test_closed_streams_take_everything() -> None:
+    """Some services start their programs with none."""
+    for closed in ("1>&-", "2>&-", "1>&- 2>&-"):
+        command = " ".join([shlex.join(temper_command("--version")), closed])
+        assert subprocess.run(command, shell=True, timeout=60).returncode == 0
 
 
 def test_help_loads_click_and_nothing_of_ours_but_the_command_line() -> None:

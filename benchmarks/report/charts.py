@@ -104,12 +104,16 @@ def _draw_model(axes: Axes, results: Sequence[Result]) -> None:
 
 
 def _limit_axes(axes: Axes, results: Sequence[Result]) -> None:
+    from matplotlib.ticker import LogLocator
+
     heights = [_ap(r) for r in results]
     # whiskers included
     times = [time for r in results for time in (_p50(r), *r.latency.round_p50_ms)]
     if max(times) > 8 * min(times):
         axes.set_xscale("log")
         axes.set_xlim(min(times) / 1.4, max(times) * 1.4)
+        # powers of ten alone would be one or two numbers
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
     else:

@@ -228,7 +228,7 @@ def _speed(own: Result, other: Result) -> str:
     if _LEVEL[0] <= factor <= _LEVEL[1]:
         return "as fast as"
     if _rounds_overlap(own, other):
-        return "which, with a machine so restless that the rounds overlap, cannot be told from"
+        return "too near on so restless a machine (the rounds overlap) to be told from"
     return f"{factor:.1f} times as fast as" if factor > 1 else f"{1 / factor:.1f} times as slow as"
 
 

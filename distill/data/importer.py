@@ -71,7 +71,10 @@ class ImportSummary:
             sentences.append(f"{boxes} of another and dropped.")
         if self.boxes_cut:
             boxes = "1 box" if self.boxes_cut == 1 else f"{self.boxes_cut} boxes"
-            sentences.append(f"{boxes} reached over the picture's edge and lost what lay beyond.")
+            sentences.append(
+                f"{boxes} reached over the picture's edge and lost what lay beyond ('temper data check' of the source "
+                "names each)."
+            )
         return " ".join([*sentences, *self.notes])
 
 

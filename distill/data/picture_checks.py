@@ -88,6 +88,14 @@ def _check_edges(picture: SourcePicture, size: tuple[int, int], finding: partial
             yield finding("box-outside", "error", message=message, box=box)
             continue
         overhang = max(-box[0], -box[1], box[2] - size[0], box[3] - size[1])
+        if overhang > max(size):
+            edges = ", ".join(f"{edge:g}" for edge in box)
+            message = (
+                f"Its box of '{label}' in {picture.annotation} (x1, y1, x2, y2 = {edges}) reaches {overhang:g} pixels "
+                f"over the edge of a picture of {size[0]} x {size[1]}, so it is no box of this picture."
+            )
+            yield finding("box-outside", "error", message=message, box=box)
+            continue
         if overhang > EDGE_TOLERANCE:
             count += 1
             worst = max(worst, (overhang, box), key=lambda pair: pair[0])

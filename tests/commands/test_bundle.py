@@ -10,6 +10,7 @@ from temper.bundle.manifest import Accuracy, Manifest, Parity, with_checksum
 from temper.commands.bundle import bundle, describe
 from temper.core.errors import TemperError
 from temper.core.files import read_json, sha256_file, write_json
+from temper.deploy.check import VariantCheck
 from temper.detection.dataset import save_split
 from tiny_bundle import LABELS, make_tiny_bundle
 from toy_data import toy_data
@@ -146,8 +147,20 @@ def test_check_finds_a_graph_that_does_not_run(tiny: Path) -> None:
     change(tiny, variants=[{**variant, "sha256": sha256_file(graph), "bytes": graph.stat().st_size}])
     result = invoke("check", tiny)
     assert isinstance(result.exception, TemperError)
-    assert "does not work on this machine: 2 of its graphs failed" in str(result.exception)
+    assert "does not work on this machine: none of its graphs passed" in str(result.exception)
     assert "is no ONNX file that can be read" in result.output
+
+
+def test_check_names_what_passed_beside_what_failed(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = [
+        VariantCheck("fp32", "onnxruntime"),
+        VariantCheck("fp32", "openvino", fault="It answers otherwise."),
+        VariantCheck("fp32", "tensorrt", skipped="there is none"),
+    ]
+    monkeypatch.setattr("temper.deploy.check.check_bundle", lambda *_, **__: iter(checks))
+    result = invoke("check", tiny)
+    said = "fp32 on openvino failed, as said above; what passed can be used here: fp32 on onnxruntime."
+    assert said in str(result.exception)
 
 
 def test_check_finds_a_graph_that_breaks_the_contract(tiny: Path) -> None:

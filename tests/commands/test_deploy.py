@@ -20,6 +20,7 @@ from steel_pictures import steel
 from temper.commands.deploy import deploy
 from temper.core.errors import TemperError, UsageError
 from tiny_bundle import make_tiny_bundle
+from tiny_run import temper_command
 
 PROGRAM = "from temper.commands.deploy import deploy; deploy()"
 #: What a device does not have.
@@ -133,6 +134,18 @@ def test_help_imports_nothing_heavy() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert ended.stdout == "[]\n", ended.stderr
+
+
+def test_the_inspection_goes_on_when_its_reader_goes(bundle: Path, video: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = temper_command("deploy", "run", bundle, "--source", video, "--out", out, "--json", "--limit", 200)
+    running = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert running.stdout is not None and running.stderr is not None
+    running.stdout.readline()
+    running.stdout.close()
+    assert running.wait(60) == 0, running.stderr.read()
+    assert stored(out, "SELECT count(*) FROM frame") == [(200,)]
+    assert stored(out, "SELECT ended_by FROM run") == [("limit",)]
 
 
 def test_what_a_cut_video_does_not_give_is_not_inspected(bundle: Path, video: Path, tmp_path: Path) -> None:

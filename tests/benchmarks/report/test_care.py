@@ -11,6 +11,8 @@ from temper.benchmarks.report.training import TrainingFiles
 from temper.bundle.manifest import LeftOut
 from temper.detection.dataset import DataSet
 
+ONCE = "Each model was trained once. "
+
 
 def care(benchmark: BenchmarkRow, trainings: dict[str, TrainingFiles] | None = None, **ap: float | None) -> list[str]:
     """What is said of models with these mAP, by role."""
@@ -23,19 +25,21 @@ def care(benchmark: BenchmarkRow, trainings: dict[str, TrainingFiles] | None = N
 def test_good_models_are_passed_over(data: DataSet) -> None:
     roles = ("teacher", "student", "distilled")
     benchmark = benchmark_row(data, [manifest(role, data.labels, ["fp32", "int8"]) for role in roles])
-    assert care(benchmark, teacher=40.0, student=30.0, distilled=35.0) == []
-    assert care(benchmark, student=None, distilled=None) == []
+    (once,) = care(benchmark, teacher=40.0, student=30.0, distilled=35.0)
+    assert once.startswith(ONCE) and "'temper distill compare'" in once
+    assert care(benchmark, teacher=40.0, student=30.0) == [], "nothing is said to be gained"
+    assert care(benchmark, teacher=None, student=None) == []
 
 
 def test_warnings_of_the_measuring_come_first(data: DataSet) -> None:
     said = care(benchmark_row(data, [], ["Another program was busy."]), student=0.4, distilled=0.1)
     assert said[0] == "Another program was busy."
     assert said[1].startswith("No model detects usefully: the highest mAP is 0.4 of 100, so")
-    assert len(said) == 2
+    assert len(said) == 3 and said[2].startswith(ONCE)
 
 
 def test_a_teacher_who_knows_less_is_named(data: DataSet) -> None:
-    (said,) = care(benchmark_row(data, []), teacher=20.0, student=30.0, distilled=31.0)
+    said, _ = care(benchmark_row(data, []), teacher=20.0, student=30.0, distilled=31.0)
     assert said.startswith("The teacher (20.0 mAP) is not better than the student alone (30.0 mAP)")
     assert not care(benchmark_row(data, []), teacher=20.0, student=30.0), "nobody was taught"
 

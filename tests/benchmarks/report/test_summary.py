@@ -134,7 +134,7 @@ def test_rounds_that_overlap_tell_nothing(benchmark_of: BenchmarkRow) -> None:
     noisy = [replace(one, latency=replace(one.latency, round_p50_ms=(5.0, 11.0, 30.0))) for one in found]
     assert "1.2 times as fast as at fp32" in summary_sentences(found, benchmark_of)[2]
     assert (
-        "so restless that the rounds overlap, cannot be told from at fp32 (12.0 ms)"
+        "too near on so restless a machine (the rounds overlap) to be told from at fp32 (12.0 ms)"
         in (summary_sentences(noisy, benchmark_of)[2])
     )
 

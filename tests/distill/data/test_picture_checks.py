@@ -58,6 +58,12 @@ def test_a_box_beyond_the_picture_is_an_error(box: Box) -> None:
     assert "lies outside the picture of 200 x 100 pixels" in finding.message
 
 
+def test_a_box_that_reaches_far_over_the_edge_is_an_error() -> None:
+    (finding,) = check(picture((0, 0, 5, 5), (20, 20, 9999, 50)))
+    assert (finding.kind, finding.severity, finding.box) == ("box-outside", "error", (20, 20, 9999, 50))
+    assert "reaches 9799 pixels over the edge of a picture of 200 x 100" in finding.message
+
+
 def test_boxes_over_the_edge_are_one_warning_with_the_worst() -> None:
     (finding,) = check(picture((-1, 0, 5, 5), (190, 0, 203.5, 5), (0, 0, 200.005, 5)))
     assert (finding.kind, finding.severity, finding.count) == ("box-outside", "warning", 2)
