@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .bench_compare import compare
 from .bench_thresholds import thresholds
 from .options import RUNTIME_NAMES, Group, public_key_option
 
@@ -19,9 +20,10 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.group(cls=Group)
 def bench() -> None:
-    """Measure bundles: mAP, what escapes, latency, memory; report it; choose thresholds by it."""
+    """Measure bundles: mAP, what escapes, latency, memory; compare two; report it; choose thresholds by it."""
 
 
+bench.add_command(compare)
 bench.add_command(thresholds)
 
 
