@@ -103,10 +103,7 @@ def compare_accuracy(
     change = None
     if with_defects:
         drawn_defects = defects @ draws
-        shares = [
-            100 * np.divide(side.missed @ draws, drawn_defects, out=np.full(draws.shape[1], np.nan), where=drawn_defects > 0)
-            for side in (a, b)
-        ]  # fmt: skip
+        shares = [100 * side.missed @ draws / np.where(drawn_defects > 0, drawn_defects, np.nan) for side in (a, b)]
         rates = [float(100 * side.missed.sum() / defects.sum()) for side in (a, b)]
         least = 0.0 if alike else 100 * never_seen(with_defects, level)
         change = resampled_difference(

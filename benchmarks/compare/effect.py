@@ -148,7 +148,7 @@ def student_quantile(share: float, freedom: int) -> float:
 
     Args:
         share: from 0.5 to below 1.
-        freedom: degrees of freedom; from 10 on it is right to 1 % for shares up to 0.9995, and below too small a little.
+        freedom: degrees of freedom; from 10 on it is right to 1 % for shares up to 0.9995, with fewer a little small.
     """
     z = NormalDist().inv_cdf(share)
     terms = (

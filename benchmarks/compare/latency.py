@@ -1,10 +1,11 @@
 """The ratio of two latencies: again and again two fresh processes that take turns, and the ratio of every such pair.
 
 Two processes of one and the same program differ by a few per cent as long as they live: memory lies elsewhere, threads
-sit on other cores (Mytkowicz et al., *Producing wrong data without doing anything obviously wrong*, 2009). Rounds within
-one pair of processes never show that, so the processes are started anew and the start is what is counted (Kalibera and
-Jones, *Rigorous benchmarking in reasonable time*, 2013). Within a start the sides take turns of a fraction of a second,
-the first of a round being now one and now the other, so that a neighbour who comes or goes hits both.
+sit on other cores (Mytkowicz et al., *Producing wrong data without doing anything obviously wrong*, 2009). Rounds
+within one pair of processes never show that, so the processes are started anew and the start is what is counted
+(Kalibera and Jones, *Rigorous benchmarking in reasonable time*, 2013). Within a start the sides take turns of a
+fraction of a second, the first of a round being now one and now the other, so that a neighbour who comes or goes hits
+both.
 """
 
 from __future__ import annotations
