@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from .bench_compare import compare
+from .bench_history import history as history_command
 from .bench_thresholds import thresholds
-from .options import RUNTIME_NAMES, Group, public_key_option
+from .options import RUNTIME_NAMES, Group, history_option, public_key_option
 
 if TYPE_CHECKING:
     from ..benchmarks.measurement import Measurements
@@ -24,6 +25,7 @@ def bench() -> None:
 
 
 bench.add_command(compare)
+bench.add_command(history_command)
 bench.add_command(thresholds)
 
 
@@ -77,6 +79,7 @@ bench.add_command(thresholds)
     help="Overlap (IoU) from which a detection finds a defect.",
 )
 @click.option("--limit", type=click.IntRange(1), help="Measure on this many pictures, evenly spread over the split.")
+@history_option
 @public_key_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def run(
@@ -93,6 +96,7 @@ def run(
     time_box: float,
     found_iou: float,
     limit: int | None,
+    history: str | None,
     public_key: Path | None,
     as_json: bool,
 ) -> None:
@@ -102,6 +106,8 @@ def run(
     'temper bench report OUT' makes a page of them.
     """
     from ..benchmarks.candidate import list_candidates
+    from ..benchmarks.history.store import history_path, parse_history, remember
+    from ..benchmarks.latency import STAGE
     from ..benchmarks.measurement import MEASUREMENTS_NAME, BenchmarkSettings
     from ..benchmarks.run import run_benchmark
     from ..detection.dataset import load_split
@@ -121,6 +127,8 @@ def run(
     settings = BenchmarkSettings(min_seconds=seconds, min_samples=samples, max_seconds=time_box, found_iou=found_iou)
     with progress(choose_style(as_json)) as reporter:
         measured = run_benchmark(candidates, loaded, settings, out, reporter)
+        kept = parse_history(history) if history else history_path(Path("runs"))
+        remember(measured, kept, out, reporter, STAGE)
     path = out / MEASUREMENTS_NAME
     if as_json:
         click.echo(json.dumps({"event": "written", "path": str(path)}))
