@@ -33,10 +33,10 @@ def parse_side(text: str) -> SideText:
     Raises:
         UsageError: if a part is empty.
     """
-    if Path(text).exists():
+    if text and Path(text).exists():
         return SideText(Path(text), None, None)
     rest, runtime = _last_part(text, "@")
-    bundle, variant = (rest, None) if Path(rest).exists() else _last_part(rest, ":")
+    bundle, variant = (rest, None) if rest and Path(rest).exists() else _last_part(rest, ":")
     if not bundle or variant == "" or runtime == "":
         raise UsageError(f"'{text}' is no side to compare. Write BUNDLE, BUNDLE:VARIANT or BUNDLE:VARIANT@RUNTIME.")
     return SideText(Path(bundle), variant, runtime)

@@ -16,8 +16,8 @@ _OF_DATA = frozenset(name for name in FIGURES if name.startswith(("ap", "map", "
 class SeriesKey:
     """What does not change along a series: only then do two values stand for the same question.
 
-    ``machine`` is empty for accuracy, which does not depend on it. ``data`` is the hash of the data for accuracy, and its
-    name for the rest: larger pictures take longer, but a few more of them do not.
+    ``machine`` is empty for accuracy, which does not depend on it. ``data`` is the hash of the data for accuracy, and
+    its name for the rest: larger pictures take longer, but a few more of them do not.
     """
 
     figure: str

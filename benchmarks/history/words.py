@@ -21,7 +21,7 @@ def series_title(series: Series) -> str:
 def point_cells(series: Series) -> list[tuple[str, ...]]:
     """A row for every point: when, graph, Temper, runtime, value, interval, and what is said of it."""
     form = FIGURES[series.key.figure].form
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for point in series.points:
         said = "worse than " + " and ".join(r.against for r in series.regressions) if series.regressions else ""
         interval = "–" if point.low is None or point.high is None else f"{point.low:{form}} to {point.high:{form}}"
