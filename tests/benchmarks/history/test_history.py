@@ -22,13 +22,13 @@ def measured(tmp_path: Path, data: DataSet) -> Measurements:
     return read_rows(write_benchmark(tmp_path / "bench", data))
 
 
-def timed(data: DataSet, ms: float, day: int, graph: str = "a", spread: float = 0.01, **row: object) -> Measurements:
+def timed(on: DataSet, ms: float, day: int, graph: str = "a", spread: float = 0.01, **row: object) -> Measurements:
     """One candidate of a given median latency, measured on a given day."""
-    one, made = subject("student"), manifest("student", data.labels, ["fp32"])
+    one, made = subject("student"), manifest("student", on.labels, ["fp32"])
     variant = made.variants[0].model_copy(update={"sha256": graph * 64})
     made = made.model_copy(update={"variants": [variant]})
     rounds = tuple(ms * (1 + spread * step) for step in (-1, -0.5, 0, 0.5, 1))
-    first = replace(benchmark_row(data, [made]), started_at=f"2026-01-{day:02d}T10:00:00+00:00", **row)  # type: ignore[arg-type]
+    first = replace(benchmark_row(on, [made]), started_at=f"2026-01-{day:02d}T10:00:00+00:00", **row)  # type: ignore[arg-type]
     return Measurements(first, (replace(latency(one, ms), round_p50_ms=rounds),), (), (footprint(one, 8.0),))
 
 
