@@ -52,6 +52,6 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
         pytest.skip("training needs PaddlePaddle")
     folder = tmp_path_factory.mktemp("tiny")
     recipe = write_tiny_recipe(folder)
-    done = run_temper("run", recipe.name, "--json", cwd=folder)
+    done = run_temper("run", recipe.name, "--json", cwd=folder, environment={"TEMPER_HISTORY": ""})
     assert done.returncode == 0, done.stderr
     return FinishedRun(recipe, folder / "runs" / "tiny", done.stdout)
