@@ -317,7 +317,7 @@ def measure_case(
         say: is told of the progress.
     """
     from ..distill.synthetic.generator import write_data_set
-    from .latency import WorkerProcess
+    from .worker_process import WorkerProcess
 
     found = {side: Measured(SIDES[side]) for side in sides}
     with tempfile.TemporaryDirectory(prefix="distill-cost-") as folder, contextlib.ExitStack() as stack:

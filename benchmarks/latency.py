@@ -3,295 +3,302 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
-import os
-import select
-import signal
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-import psutil
+import numpy as np
 
-from ..core.errors import TemperError
+from ..core.errors import MissingDependencyError, UsageError
 from ..core.events import Event, Reporter
 from ..deploy.runtimes.load import runtime_kind
+from ..deploy.stages import STAGES
+from ..detection.intervals import share_interval
 from .candidate import Entrant
+from .latency_figures import summarise, throughput
+from .latency_rows import Driver, LatencyRow, Punctuality, Round, Scenario
 from .machine import LoadWatch, OutsideLoad
-from .measurement import STAGES, BenchmarkSettings, FootprintRow, LatencyRow, summarise
+from .measurement import BenchmarkSettings, FootprintRow
+from .scenarios.load import Load
+from .scenarios.loadgen import PACKAGE as LOADGEN_PACKAGE
+from .scenarios.loadgen import loadgen_version
+from .worker_process import WorkerProcess
 
 STAGE = "benchmark"
 #: The longest that a runtime may build an engine while it loads.
 BUILD_SECONDS = 3600.0
+#: What LoadGen takes around a turn: it draws queries beforehand, and writes its logs afterwards.
+LOADGEN_SECONDS = 60.0
 
+#: The rows so far are told no more often than this: they cost time, though not the candidates'.
+TELL_SECONDS = 10.0
 
-class WorkerProcess:
-    """The child that runs one candidate; use it in a ``with`` block, which never leaves it behind.
-
-    Args:
-        title: what it measures, for messages.
-        answer_seconds: how long it may be silent beyond its task.
-        module: what it runs, and with which arguments; it reads and answers as ``worker`` does.
-        environment: of the child, this process's own if None.
-    """
-
-    def __init__(
-        self,
-        title: str,
-        answer_seconds: float,
-        module: Sequence[str] = ("temper.benchmarks.worker",),
-        environment: Mapping[str, str] | None = None,
-    ) -> None:
-        self._title = title
-        self._answer_seconds = answer_seconds
-        self._module = module
-        self._environment = os.environ if environment is None else environment
-        self._buffer = b""
-
-    def __enter__(self) -> WorkerProcess:
-        self._words = tempfile.TemporaryFile()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", *self._module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._words,
-            # Ctrl-C is for the parent, which then ends its children
-            start_new_session=True,
-            # the folder one happens to stand in must not shadow installed packages
-            env={**self._environment, "PYTHONSAFEPATH": "1"},
-        )
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None:
-            self._process.kill()
-        if self._process.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
-        try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-        self._words.close()
-
-    @property
-    def pid(self) -> int:
-        """Of the child."""
-        return self._process.pid
-
-    def ask(self, command: str, task_seconds: float = 0.0, **fields: Any) -> dict[str, Any]:
-        """Send one command and wait for its answer, asleep.
-
-        Args:
-            command: see ``worker``.
-            task_seconds: how long the task itself may take.
-            **fields: of the command.
-
-        Raises:
-            TemperError: if the candidate cannot be measured, its process ends or it does not answer in time.
-        """
-        line = json.dumps({"command": command, **fields}).encode() + b"\n"
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(line)
-            self._process.stdin.flush()
-        except OSError as error:
-            raise self._ended() from error
-        answer: dict[str, Any] = json.loads(self._read_line(task_seconds + self._answer_seconds))
-        if answer["kind"] == "error":
-            raise TemperError(f"{self._title}: {answer['message']}")
-        if answer["kind"] == "crashed":
-            raise RuntimeError(f"the process that measures {self._title} crashed:\n{answer['message']}")
-        return answer
-
-    def cpu_seconds(self) -> float:
-        """Processor time that the child has used so far."""
-        try:
-            times = psutil.Process(self.pid).cpu_times()
-        except psutil.Error:
-            return 0.0
-        return float(times.user + times.system)
-
-    def _read_line(self, seconds: float) -> bytes:
-        assert self._process.stdout is not None
-        deadline = time.monotonic() + seconds
-        poller = select.poll()
-        poller.register(self._process.stdout, select.POLLIN | select.POLLHUP)
-        while b"\n" not in self._buffer:
-            left = deadline - time.monotonic()
-            if left <= 0 or not poller.poll(1000 * left):
-                raise TemperError(
-                    f"{self._title} gave no answer within {seconds:.0f} s and was ended. "
-                    "Take fewer threads or a smaller batch, or leave it out."
-                )
-            block = os.read(self._process.stdout.fileno(), 1 << 20)
-            if not block:
-                raise self._ended()
-            self._buffer += block
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line
-
-    def _ended(self) -> TemperError:
-        code = self._process.wait()
-        if code == -signal.SIGKILL:
-            return TemperError(
-                f"The process that measures {self._title} was killed, most likely because memory ran out. "
-                "Take a smaller batch, or measure fewer bundles at once."
-            )
-        self._words.seek(0)
-        words = self._words.read().decode("utf-8", errors="replace").strip().splitlines()
-        last = f" Its last words: {words[-1]}" if words else ""
-        return TemperError(f"The process that measures {self._title} ended with code {code}.{last}")
+#: Hears of the rows so far, now and then.
+Keep = Callable[[Sequence[LatencyRow], Sequence[FootprintRow]], None]
 
 
 @dataclass
-class _Turn:
-    """An entrant, its process, and what has been measured of it."""
+class _Runner:
+    """An entrant, its process, and what has been measured of it: the answers of each round, by scenario."""
 
     entrant: Entrant
     worker: WorkerProcess
     loaded: dict[str, Any]
     warm: dict[str, Any] = field(default_factory=dict)
-    rounds: list[dict[str, list[float]]] = field(default_factory=list)
-    seconds: float = 0.0
+    rounds: dict[Scenario, list[dict[str, Any]]] = field(default_factory=dict)
+    seconds: dict[Scenario, float] = field(default_factory=dict)
+    peak_memory_mib: float | None = None
+
+
+@dataclass
+class _Bench:
+    """What the groups share: settings, progress, and everything measured so far."""
+
+    pictures: Sequence[Path]
+    settings: BenchmarkSettings
+    report: Reporter
+    keep: Keep
+    total: int
+    done: int = 0
+    runners: list[_Runner] = field(default_factory=list)
+    told_at: float = field(default_factory=time.monotonic)
+
+    def step(self) -> None:
+        self.done += 1
+        self.report(Event("step", STAGE, {"done": self.done, "total": self.total, "unit": "turns"}))
+
+    def tell(self, *, now: bool) -> None:
+        """Hand on the rows there are, now or if it is time."""
+        if now or time.monotonic() - self.told_at >= TELL_SECONDS:
+            self.keep(*self.rows())
+            self.told_at = time.monotonic()
+
+    def rows(self) -> tuple[list[LatencyRow], list[FootprintRow]]:
+        latency = [
+            _latency_row(runner, scenario, self.settings) for runner in self.runners for scenario in runner.rounds
+        ]
+        return latency, [_footprint_row(runner) for runner in self.runners if runner.rounds]
 
 
 def measure_latency(
-    entrants: Sequence[Entrant], pictures: Sequence[Path], settings: BenchmarkSettings, report: Reporter
+    entrants: Sequence[Entrant],
+    pictures: Sequence[Path],
+    settings: BenchmarkSettings,
+    report: Reporter,
+    keep: Keep = lambda latency, footprint: None,
 ) -> tuple[list[LatencyRow], list[FootprintRow], OutsideLoad]:
     """Measure the entrants in turn; those with one batch size are held against each other in the same rounds.
 
     Args:
         entrants: what to measure.
         pictures: encoded picture files that every entrant cycles through, in order.
-        settings: how long and how often.
+        settings: how long and how often, and in which scenarios.
         report: hears of the progress.
+        keep: hears of the rows so far every few seconds, and when the measuring is cut off.
 
     Returns:
-        A latency row and a footprint row per entrant, in their order, and what others did to the processors meanwhile.
+        A latency row per entrant and scenario and a footprint row per entrant, in their order, and what others did to
+        the processors meanwhile.
 
     Raises:
         TemperError: if an entrant cannot be measured.
     """
-    batches = sorted({entrant.candidate.batch for entrant in entrants})
-    total = sum((settings.rounds + 2) for _ in entrants)
-    progress = _Progress(report, total)
-    watch, own_seconds, rows = LoadWatch(), time.process_time(), {}
-    children_seconds = 0.0
-    for batch in batches:
-        group = [entrant for entrant in entrants if entrant.candidate.batch == batch]
-        measured, used = _measure_group(group, pictures, settings, progress)
-        children_seconds += used
-        rows.update({id(entrant): row for entrant, row in zip(group, measured, strict=True)})
+    total = len(entrants) * (settings.rounds * len(settings.scenarios) + 2)
+    bench = _Bench(pictures, settings, report, keep, total)
+    watch, own_seconds, children_seconds = LoadWatch(), time.process_time(), 0.0
+    try:
+        for batch in sorted({entrant.candidate.batch for entrant in entrants}):
+            group = [entrant for entrant in entrants if entrant.candidate.batch == batch]
+            children_seconds += _measure_group(group, bench)
+    except BaseException:
+        bench.tell(now=True)
+        raise
     outside = watch.finish(time.process_time() - own_seconds + children_seconds)
-    ordered = [rows[id(entrant)] for entrant in entrants]
-    return [latency for latency, _ in ordered], [footprint for _, footprint in ordered], outside
+    places = {id(entrant): place for place, entrant in enumerate(entrants)}
+    bench.runners.sort(key=lambda runner: places[id(runner.entrant)])
+    return *bench.rows(), outside
 
 
-class _Progress:
-    def __init__(self, report: Reporter, total: int) -> None:
-        self._report, self._total, self._done = report, total, 0
+def require_driver(settings: BenchmarkSettings) -> None:
+    """Refuse settings that nobody can drive.
 
-    def step(self) -> None:
-        self._done += 1
-        self._report(Event("step", STAGE, {"done": self._done, "total": self._total, "unit": "turns"}))
+    Raises:
+        UsageError: if a line is asked for and not described.
+        MissingDependencyError: if LoadGen is asked for and not installed.
+    """
+    if "line" in settings.scenarios and settings.line is None:
+        raise UsageError("A line needs to know how many frames arrive per second: --frame-rate 30.")
+    if settings.driver == "loadgen" and loadgen_version() is None:
+        raise MissingDependencyError(
+            f"LoadGen is not installed. Install it with pip install '{LOADGEN_PACKAGE}', or measure with "
+            "--driver temper."
+        )
 
 
-def _measure_group(
-    entrants: Sequence[Entrant], pictures: Sequence[Path], settings: BenchmarkSettings, progress: _Progress
-) -> tuple[list[tuple[LatencyRow, FootprintRow]], float]:
+def require_query_size(entrant: Entrant, settings: BenchmarkSettings) -> None:
+    """Refuse a call that takes more pictures than a query of multi stream has.
+
+    Raises:
+        UsageError: naming both.
+    """
+    batch = entrant.candidate.batch
+    if "multi-stream" in settings.scenarios and batch > settings.query_pictures:
+        raise UsageError(
+            f"A call of {batch} pictures does not fit into a multi-stream query of {settings.query_pictures}. "
+            f"Give --query-pictures {batch}, or a smaller --batch."
+        )
+
+
+def driver_of(scenario: Scenario, settings: BenchmarkSettings) -> Driver:
+    """Who issues the queries: LoadGen where it is installed and knows the scenario, unless the settings say who."""
+    if scenario == "line" or settings.driver == "temper":
+        return "temper"
+    return "loadgen" if settings.driver == "loadgen" or loadgen_version() is not None else "temper"
+
+
+def _measure_group(entrants: Sequence[Entrant], bench: _Bench) -> float:
+    """Measure entrants that take turns; gives the processor seconds of their processes."""
+    settings = bench.settings
     with contextlib.ExitStack() as stack:
-        turns = []
+        runners = []
         for entrant in entrants:
             worker = stack.enter_context(WorkerProcess(entrant.title, settings.answer_seconds))
-            candidate = entrant.candidate
-            builds = runtime_kind(candidate.runtime).builds
-            # a zip has been unpacked already; but an engine lies beside the zip
-            path = entrant.bundle.path if builds else entrant.bundle.folder
-            loaded = worker.ask(
-                "load",
-                BUILD_SECONDS if builds else 0.0,
-                bundle=str(path.resolve()),
-                variant=candidate.variant,
-                runtime=candidate.runtime,
-                batch=candidate.batch,
-                threads=candidate.threads,
-                public_key=None if candidate.public_key is None else str(candidate.public_key.resolve()),
-                pictures=[str(path) for path in pictures],
+            runners.append(_Runner(entrant, worker, load_entrant(entrant, worker, bench.pictures)))
+            bench.step()
+        for runner in runners:
+            sizes = {size for scenario in settings.scenarios for size in _load(runner, scenario, bench).sizes}
+            runner.warm = runner.worker.ask(
+                "warm_up", settings.warmup_seconds, seconds=settings.warmup_seconds, sizes=sorted(sizes)
             )
-            turns.append(_Turn(entrant, worker, loaded))
-            progress.step()
-        for turn in turns:
-            turn.warm = turn.worker.ask("warm_up", settings.warmup_seconds, seconds=settings.warmup_seconds)
-            progress.step()
+            bench.step()
+        bench.runners += runners
         for number in range(settings.rounds):
             # each round begins with another one, so that none always runs after the same neighbour's heat
-            first = number % len(turns)
-            for turn in turns[first:] + turns[:first]:
-                _take_turn(turn, settings)
-                progress.step()
-        used = sum(turn.worker.cpu_seconds() for turn in turns)
-        finished = [turn.worker.ask("finish") for turn in turns]
-    rows = [
-        (_latency_row(turn, settings), _footprint_row(turn, last["peak_memory_mib"]))
-        for turn, last in zip(turns, finished, strict=True)
-    ]
-    return rows, used
+            first = number % len(runners)
+            for runner in runners[first:] + runners[:first]:
+                for scenario in settings.scenarios:
+                    _take_turn(runner, scenario, bench)
+                    bench.step()
+            if number < settings.rounds - 1:
+                bench.tell(now=False)
+        used = sum(runner.worker.cpu_seconds() for runner in runners)
+        for runner in runners:
+            runner.peak_memory_mib = runner.worker.ask("finish")["peak_memory_mib"]
+    return used
 
 
-def _take_turn(turn: _Turn, settings: BenchmarkSettings) -> None:
-    limit = settings.time_box_seconds / settings.rounds
-    started = time.perf_counter()
-    answer = turn.worker.ask(
-        "measure",
-        limit,
-        seconds=settings.min_seconds / settings.rounds,
-        samples=math.ceil(settings.min_samples / settings.rounds),
-        limit_seconds=limit,
-    )
-    turn.seconds += time.perf_counter() - started
-    turn.rounds.append(answer["samples_ms"])
+def load_entrant(entrant: Entrant, worker: WorkerProcess, pictures: Sequence[Path]) -> dict[str, Any]:
+    """Let a worker load an entrant and the pictures; gives its answer.
 
-
-def _latency_row(turn: _Turn, settings: BenchmarkSettings) -> LatencyRow:
-    samples = {stage: [value for part in turn.rounds for value in part[stage]] for stage in STAGES}
-    whole = samples["end_to_end"]
-    candidate = turn.entrant.candidate
-    return LatencyRow(
-        subject=turn.entrant.subject,
+    Raises:
+        TemperError: if the entrant cannot be loaded.
+    """
+    candidate = entrant.candidate
+    builds = runtime_kind(candidate.runtime).builds
+    # a zip has been unpacked already; but an engine lies beside the zip
+    path = entrant.bundle.path if builds else entrant.bundle.folder
+    return worker.ask(
+        "load",
+        BUILD_SECONDS if builds else 0.0,
+        bundle=str(path.resolve()),
+        variant=candidate.variant,
+        runtime=candidate.runtime,
         batch=candidate.batch,
         threads=candidate.threads,
-        stages={stage: summarise(values) for stage, values in samples.items()},
-        images_per_second=1000 * len(whole) * candidate.batch / sum(whole),
-        warmup_calls=turn.warm["calls"],
-        warmup_stable=turn.warm["stable"],
-        round_p50_ms=tuple(statistics.median(part["end_to_end"]) for part in turn.rounds),
-        complete=len(whole) >= settings.min_samples and turn.seconds >= settings.min_seconds,
-        samples_ms={stage: [round(value, 4) for value in values] for stage, values in samples.items()},
+        public_key=None if candidate.public_key is None else str(candidate.public_key.resolve()),
+        pictures=[str(path) for path in pictures],
     )
 
 
-def _footprint_row(turn: _Turn, peak_memory_mib: float | None) -> FootprintRow:
+def _load(runner: _Runner, scenario: Scenario, bench: _Bench) -> Load:
+    """What one turn asks of a candidate."""
+    settings, line = bench.settings, bench.settings.line
+    return Load(
+        scenario=scenario,
+        batch=runner.entrant.candidate.batch,
+        pictures=len(bench.pictures),
+        seconds=settings.min_seconds / settings.rounds,
+        samples=math.ceil(settings.min_samples / settings.rounds),
+        limit_seconds=settings.time_box_seconds / settings.rounds,
+        expected_ms=runner.warm.get("p50_ms") or runner.loaded["first_call_ms"],
+        query_pictures=settings.query_pictures,
+        frame_rate_hz=line.frame_rate_hz if line else 0.0,
+        deadline_ms=line.deadline_ms if line else 0.0,
+        queue=line.queue if line else 0,
+    )
+
+
+def _take_turn(runner: _Runner, scenario: Scenario, bench: _Bench) -> None:
+    load, driver = _load(runner, scenario, bench), driver_of(scenario, bench.settings)
+    started = time.perf_counter()
+    answer = runner.worker.ask(
+        "measure",
+        load.limit_seconds + (LOADGEN_SECONDS if driver == "loadgen" else 0),
+        load=asdict(load),
+        driver=driver,
+    )
+    runner.seconds[scenario] = runner.seconds.get(scenario, 0.0) + time.perf_counter() - started
+    runner.rounds.setdefault(scenario, []).append(answer)
+
+
+def _latency_row(runner: _Runner, scenario: Scenario, settings: BenchmarkSettings) -> LatencyRow:
+    answers, candidate = runner.rounds[scenario], runner.entrant.candidate
+    by_stage = {stage: [answer["samples_ms"].get(stage, []) for answer in answers] for stage in STAGES}
+    timed = {stage: rounds for stage, rounds in by_stage.items() if any(rounds)}
+    whole = timed["end_to_end"]
+    rounds = tuple(
+        Round(len(own), answer["images"], answer["seconds"]) for own, answer in zip(whole, answers, strict=True)
+    )
+    dropped = [answer["dropped"] for answer in answers]
+    taken = sum(map(len, whole)) + sum(dropped)
+    return LatencyRow(
+        subject=runner.entrant.subject,
+        batch=candidate.batch,
+        threads=candidate.threads,
+        scenario=scenario,
+        driver=driver_of(scenario, settings),
+        stages={stage: summarise(values, dropped if stage == "end_to_end" else ()) for stage, values in timed.items()},
+        images_per_second=throughput(rounds),
+        warmup_calls=runner.warm["calls"],
+        warmup_stable=runner.warm["stable"],
+        rounds=rounds,
+        round_p50_ms=tuple(statistics.median(own) for own in whole if own),
+        complete=taken >= settings.min_samples
+        and runner.seconds[scenario] >= settings.min_seconds
+        and len(answers) == settings.rounds,
+        samples_ms={stage: [round(value, 4) for own in values for value in own] for stage, values in timed.items()},
+        punctuality=_punctuality(answers, settings) if scenario == "line" else None,
+    )
+
+
+def _punctuality(answers: Sequence[dict[str, Any]], settings: BenchmarkSettings) -> Punctuality:
+    assert settings.line is not None
+    late, dropped = ([answer[name] for answer in answers] for name in ("late", "dropped"))
+    frames = [len(answer["samples_ms"]["end_to_end"]) + answer["dropped"] for answer in answers]
+    return Punctuality(
+        frame_rate_hz=settings.line.frame_rate_hz,
+        deadline_ms=settings.line.deadline_ms,
+        queue=settings.line.queue,
+        frames=sum(frames),
+        late=sum(late),
+        dropped=sum(dropped),
+        # frames of one round tend to be late together
+        miss_share=share_interval(np.add(late, dropped), np.asarray(frames)),
+    )
+
+
+def _footprint_row(runner: _Runner) -> FootprintRow:
     return FootprintRow(
-        subject=turn.entrant.subject,
-        batch=turn.entrant.candidate.batch,
-        file_bytes=turn.entrant.variant.bytes,
-        load_ms=turn.loaded["load_ms"],
-        first_call_ms=turn.loaded["first_call_ms"],
-        peak_memory_mib=peak_memory_mib,
-        idle_memory_mib=turn.loaded["idle_memory_mib"],
-        runtime_version=turn.loaded["runtime_version"],
+        subject=runner.entrant.subject,
+        batch=runner.entrant.candidate.batch,
+        file_bytes=runner.entrant.variant.bytes,
+        load_ms=runner.loaded["load_ms"],
+        first_call_ms=runner.loaded["first_call_ms"],
+        peak_memory_mib=runner.peak_memory_mib,
+        idle_memory_mib=runner.loaded["idle_memory_mib"],
+        runtime_version=runner.loaded["runtime_version"],
     )

@@ -42,6 +42,7 @@ PACKAGES = (
     "tensorrt",
     "cuda-python",
     "faster-coco-eval",
+    "mlcommons-loadgen",
 )
 
 #: Shares of all cores above which somebody else's work is worth a warning.

@@ -7,13 +7,12 @@ with one row per figure or group of figures of a candidate. Reports, tables and 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ..bundle.manifest import Manifest
@@ -22,75 +21,11 @@ from ..core.files import write_text
 from ..detection.inspection import FOUND_IOU
 from ..detection.metrics import AccuracyFigures
 from .inspection_rows import CurveRow, EscapeRow, FalseAlarmRow, InspectionRow, PrecisionRow, SortingRow
+from .latency_rows import Driver, LatencyRow, Scenario, Summary
 from .subject import STRICT, Kind, Subject
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MEASUREMENTS_NAME = "measurements.jsonl"
-
-#: Where the time of one call goes, in order; ``end_to_end`` is the whole call, timed on its own.
-STAGES = ("decode", "preprocess", "infer", "postprocess", "end_to_end")
-#: Samples below which a percentile is not given: the early stopping rule of MLPerf's LoadGen (99 % confidence).
-SAMPLES_NEEDED = {50: 1, 90: 64, 99: 662}
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Durations of one stage in milliseconds.
-
-    Attributes:
-        n: number of samples.
-        mean_ms: arithmetic mean.
-        p50_ms: median.
-        p90_ms: 90th percentile; None below 64 samples.
-        p99_ms: 99th percentile; None below 662 samples.
-        min_ms: shortest.
-        max_ms: longest.
-        withheld: for each percentile that is None, the reason in a sentence.
-    """
-
-    __pydantic_config__ = STRICT
-
-    n: int
-    mean_ms: float
-    p50_ms: float
-    p90_ms: float | None
-    p99_ms: float | None
-    min_ms: float
-    max_ms: float
-    withheld: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class LatencyRow:
-    """Durations of one candidate; a sample is one call with ``batch`` pictures.
-
-    Attributes:
-        subject: what ran.
-        batch: pictures per call.
-        threads: of the runtime; None means that the runtime chose.
-        stages: summary of each of :data:`STAGES`.
-        images_per_second: pictures over the sum of the end-to-end durations.
-        warmup_calls: calls made before the first sample.
-        warmup_stable: whether the durations had settled when sampling began.
-        round_p50_ms: median end-to-end duration of every round; their spread shows the machine's drift.
-        complete: whether both the least time and the least number of samples were reached within the time box.
-        samples_ms: the raw durations of each stage, in the order they were taken.
-    """
-
-    __pydantic_config__ = STRICT
-
-    subject: Subject
-    batch: int
-    threads: int | None
-    stages: dict[str, Summary]
-    images_per_second: float
-    warmup_calls: int
-    warmup_stable: bool
-    round_p50_ms: tuple[float, ...]
-    complete: bool
-    samples_ms: dict[str, list[float]]
-    row: Literal["latency"] = "latency"
-    kind: Kind = "measured"
 
 
 @dataclass(frozen=True)
@@ -164,11 +99,28 @@ class MachineState:
 
 
 @dataclass(frozen=True)
+class LineSettings:
+    """The line that candidates have to keep up with.
+
+    Attributes:
+        frame_rate_hz: frames that arrive per second.
+        deadline_ms: from the arrival of a frame to when its result is due.
+        queue: frames that may wait while the candidate is busy; of more the oldest is dropped.
+    """
+
+    __pydantic_config__ = STRICT
+
+    frame_rate_hz: float
+    deadline_ms: float
+    queue: int = 4
+
+
+@dataclass(frozen=True)
 class BenchmarkSettings:
     """How to measure.
 
     Attributes:
-        min_seconds: each candidate is sampled at least this long,
+        min_seconds: each candidate is sampled at least this long in each scenario,
         min_samples: and at least this often,
         max_seconds: but no longer than this (the time box), or than twice ``min_seconds`` where that is more.
         rounds: turns that the candidates take.
@@ -176,6 +128,10 @@ class BenchmarkSettings:
         pictures: encoded pictures kept in memory and cycled through.
         answer_seconds: a process that says nothing for this long beyond its task is given up.
         found_iou: from which IoU on a detection lies on a defect.
+        scenarios: how the work arrives; each is measured by itself.
+        driver: who issues the queries; "auto" is LoadGen where it is installed and knows the scenario.
+        query_pictures: pictures in a query of multi stream.
+        line: the line; needed where ``scenarios`` has it.
     """
 
     __pydantic_config__ = STRICT
@@ -183,11 +139,15 @@ class BenchmarkSettings:
     min_seconds: float = 3.0
     min_samples: int = 100
     max_seconds: float = 60.0
-    rounds: int = 5
+    rounds: int = 10
     warmup_seconds: float = 5.0
     pictures: int = 64
     answer_seconds: float = 120.0
     found_iou: float = FOUND_IOU
+    scenarios: tuple[Scenario, ...] = ("single-stream",)
+    driver: Driver | Literal["auto"] = "auto"
+    query_pictures: int = 8
+    line: LineSettings | None = None
 
     @property
     def time_box_seconds(self) -> float:
@@ -220,7 +180,8 @@ class UnreadPicture:
 class BenchmarkRow:
     """The first row of a file: what the others have in common.
 
-    ``images`` counts the pictures of the data set; ``unread`` are those of them that no figure rests on.
+    ``images`` counts the pictures of the data set; ``unread`` are those of them that no figure rests on. ``incomplete``
+    says what cut the benchmark off, if anything did: then rows are missing, or rest on fewer rounds.
     """
 
     __pydantic_config__ = STRICT
@@ -239,6 +200,7 @@ class BenchmarkRow:
     machine_after: MachineState
     warnings: list[str]
     unread: list[UnreadPicture] = field(default_factory=list)
+    incomplete: str | None = None
     row: Literal["benchmark"] = "benchmark"
 
 
@@ -258,33 +220,6 @@ class Measurements:
     false_alarms: tuple[FalseAlarmRow, ...] = ()
     sorting: tuple[SortingRow, ...] = ()
     curves: tuple[CurveRow, ...] = ()
-
-
-def summarise(samples_ms: Sequence[float]) -> Summary:
-    """Summary of at least one duration in milliseconds; percentiles are linearly interpolated.
-
-    Raises:
-        ValueError: if there are no samples.
-    """
-    if not len(samples_ms):
-        raise ValueError("no samples to summarise")
-    values = np.asarray(samples_ms, np.float64)
-    percentiles: dict[int, float | None] = {}
-    withheld = {}
-    for percent, needed in SAMPLES_NEEDED.items():
-        percentiles[percent] = float(np.percentile(values, percent)) if len(values) >= needed else None
-        if len(values) < needed:
-            withheld[f"p{percent}_ms"] = f"needs {needed} samples, {len(values)} were taken"
-    return Summary(
-        n=len(values),
-        mean_ms=float(values.mean()),
-        p50_ms=float(np.median(values)),
-        p90_ms=percentiles[90],
-        p99_ms=percentiles[99],
-        min_ms=float(values.min()),
-        max_ms=float(values.max()),
-        withheld=withheld,
-    )
 
 
 def to_plain(row: Row | Summary | MachineState | BenchmarkSettings) -> dict[str, Any]:

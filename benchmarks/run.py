@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import __version__
@@ -11,18 +13,21 @@ from ..core.events import Event, Reporter
 from ..core.files import PARTIAL_SUFFIX, atomic_folder, read_json, remove_tree, write_json
 from ..deploy.runtimes.load import load_runtime, prepare_runtime
 from ..detection.dataset import DataSet, from_coco, to_coco
+from ..detection.detections import Detections
 from .accuracy import Readable, detect_pictures, leave_out_unread, save_detections, unread_warning
 from .candidate import Candidate, Entrant, open_candidates
 from .inspection import judge_detections
-from .latency import STAGE, measure_latency
-from .machine import machine_state, machine_warnings, now, usable_cores
+from .latency import STAGE, measure_latency, require_driver, require_query_size
+from .latency_rows import LatencyRow
+from .machine import OutsideLoad, machine_state, machine_warnings, now, usable_cores
 from .measurement import (
     MEASUREMENTS_NAME,
     SCHEMA_VERSION,
     BenchmarkRow,
     BenchmarkSettings,
     BundleEntry,
-    LatencyRow,
+    FootprintRow,
+    MachineState,
     Measurements,
     Row,
     read_rows,
@@ -41,7 +46,9 @@ def run_benchmark(
 ) -> Measurements:
     """Measure candidates on a data set and write ``measurements.jsonl``, ``truth.json`` and ``detections/`` to ``out``.
 
-    ``measurements.jsonl`` is written last: where it stands, everything it names stands too.
+    ``measurements.jsonl`` is written after them: where it stands, everything it names stands too. While latencies are
+    measured it is written now and then, marked as incomplete, so that whatever ends the benchmark, what it measured is
+    kept.
 
     Args:
         candidates: what to measure.
@@ -57,8 +64,10 @@ def run_benchmark(
         TemperError: if a bundle, the data or a runtime does not fit, or the results cannot be written.
     """
     _require_ours(out)
+    require_driver(settings)
     entrants = open_candidates(candidates, data)
     for entrant in entrants:
+        require_query_size(entrant, settings)
         prepare_runtime(entrant.subject.runtime, entrant.bundle, entrant.variant, entrant.candidate.batch, report)
     started_at = now()
     _clear(out)
@@ -67,31 +76,87 @@ def run_benchmark(
     before = machine_state()
     for warning in machine_warnings(before):
         report(Event("warning", STAGE, {"message": warning}))
-    accuracy, readable = _measure_accuracies(entrants, data, settings, out, report)
-    pictures = _pictures(readable.data, settings.pictures)
-    latency, footprint, outside = measure_latency(entrants, pictures, settings, report)
-    unread = unread_warning(readable.unread, len(data))
-    warnings = machine_warnings(before, outside) + unread + _row_warnings(latency)
-    benchmark = BenchmarkRow(
-        schema_version=SCHEMA_VERSION,
-        temper=__version__,
-        started_at=started_at,
-        finished_at=now(),
-        data=data.name or str(data.image_folder),
-        data_sha256=data.content_hash(),
-        images=len(data),
-        image_folder=str(data.image_folder.resolve()),
-        settings=settings,
-        bundles=_bundle_entries(entrants),
-        machine_before=before,
-        machine_after=machine_state(sample_seconds=0),
-        warnings=warnings,
-        unread=readable.unread,
-    )
-    for warning in warnings[len(machine_warnings(before)) :]:
+    kept = _Kept(out, entrants, data, settings, started_at, before)
+    try:
+        readable = _measure_accuracies(kept, report)
+        pictures = _pictures(readable.data, settings.pictures)
+        latency, footprint, outside = measure_latency(entrants, pictures, settings, report, kept.write)
+    except BaseException as error:
+        told = _cut_off(error, kept, report)
+        if told is error:
+            raise
+        raise told from error
+    kept.write(latency, footprint, outside)
+    measured = read_rows(kept.path)
+    for warning in measured.benchmark.warnings[len(machine_warnings(before)) :]:
         report(Event("warning", STAGE, {"message": warning}))
-    write_rows(out / MEASUREMENTS_NAME, [benchmark, *accuracy, *latency, *footprint])
-    return read_rows(out / MEASUREMENTS_NAME)
+    return measured
+
+
+@dataclass
+class _Kept:
+    """What has been measured, and where it is written: while measuring marked as incomplete, in the end whole."""
+
+    out: Path
+    entrants: Sequence[Entrant]
+    data: DataSet
+    settings: BenchmarkSettings
+    started_at: str
+    before: MachineState
+    accuracy: list[Row] = field(default_factory=list)
+    readable: Readable | None = None
+    latency: Sequence[LatencyRow] = ()
+    footprint: Sequence[FootprintRow] = ()
+
+    @property
+    def path(self) -> Path:
+        return self.out / MEASUREMENTS_NAME
+
+    def write(
+        self,
+        latency: Sequence[LatencyRow],
+        footprint: Sequence[FootprintRow],
+        outside: OutsideLoad | None = None,
+        incomplete: str = "It was ended before it was done.",
+    ) -> None:
+        """Write all rows there are; without ``outside`` the benchmark is not done, and ``incomplete`` says why."""
+        self.latency, self.footprint = latency, footprint
+        unread = self.readable.unread if self.readable is not None else []
+        warnings = machine_warnings(self.before, outside) + unread_warning(unread, len(self.data))
+        cut_off = None if outside is not None else incomplete
+        if cut_off is not None:
+            warnings.append(f"The benchmark was cut off, so rows are missing or rest on fewer rounds. {cut_off}")
+        benchmark = BenchmarkRow(
+            schema_version=SCHEMA_VERSION,
+            temper=__version__,
+            started_at=self.started_at,
+            finished_at=now(),
+            data=self.data.name or str(self.data.image_folder),
+            data_sha256=self.data.content_hash(),
+            images=len(self.data),
+            image_folder=str(self.data.image_folder.resolve()),
+            settings=self.settings,
+            bundles=_bundle_entries(self.entrants),
+            machine_before=self.before,
+            machine_after=machine_state(sample_seconds=0),
+            warnings=warnings + _row_warnings(latency),
+            unread=unread,
+            incomplete=cut_off,
+        )
+        write_rows(self.path, [benchmark, *self.accuracy, *latency, *footprint])
+
+
+def _cut_off(error: BaseException, kept: _Kept, report: Reporter) -> BaseException:
+    """Keep what was measured before ``error``; gives what to raise instead of it."""
+    if not (kept.accuracy or kept.latency):
+        return error
+    reason = str(error) if isinstance(error, TemperError) else "It was interrupted."
+    kept.write(kept.latency, kept.footprint, incomplete=reason)
+    sentence = f"What was measured before is in {kept.path}, marked as incomplete; a new run begins anew."
+    if isinstance(error, TemperError):
+        return type(error)(f"{error} {sentence}")
+    report(Event("warning", STAGE, {"message": sentence}))
+    return error
 
 
 def load_truth(folder: Path, benchmark: BenchmarkRow) -> DataSet:
@@ -128,39 +193,56 @@ def _clear(out: Path) -> None:
     remove_tree(out / MEASUREMENTS_NAME)
 
 
-def _measure_accuracies(
-    entrants: Sequence[Entrant], data: DataSet, settings: BenchmarkSettings, out: Path, report: Reporter
-) -> tuple[list[Row], Readable]:
-    """The rows of every subject, as neither batch size nor threads change what is detected; and what they rest on."""
+def _measure_accuracies(kept: _Kept, report: Reporter) -> Readable:
+    """Add the rows of every subject, as neither batch size nor threads change what is detected.
+
+    Returns:
+        The pictures that the rows rest on.
+    """
     unique: dict[Subject, Entrant] = {}
-    for entrant in entrants:
+    for entrant in kept.entrants:
         unique.setdefault(entrant.subject, entrant)
-    found, unread = {}, {}
+    data, found, unread = kept.data, {}, {}
     total = len(unique) * len(data)
-    for position, (subject, entrant) in enumerate(unique.items()):
+    try:
+        for position, (subject, entrant) in enumerate(unique.items()):
 
-        def progress(done: int, _: int, already: int = position * len(data)) -> None:
-            if done % PROGRESS_STEP == 0 or done == len(data):
-                report(Event("step", STAGE, {"done": already + done, "total": total, "unit": "pictures"}))
+            def progress(done: int, _: int, already: int = position * len(data)) -> None:
+                if done % PROGRESS_STEP == 0 or done == len(data):
+                    report(Event("step", STAGE, {"done": already + done, "total": total, "unit": "pictures"}))
 
-        runtime = load_runtime(subject.runtime, entrant.bundle, entrant.variant, threads=entrant.candidate.threads)
-        try:
-            found[subject], reasons = detect_pictures(entrant.bundle, entrant.variant, runtime, data, progress)
-        finally:
-            runtime.close()
-        unread.update(reasons)
-    # judged when all have run, so that all are judged on the same pictures, whichever of them could not read one
-    readable = leave_out_unread(data, unread)
-    rows: list[Row] = []
-    with atomic_folder(out / DETECTIONS_FOLDER) as folder:
+            runtime = load_runtime(subject.runtime, entrant.bundle, entrant.variant, threads=entrant.candidate.threads)
+            try:
+                found[subject], reasons = detect_pictures(entrant.bundle, entrant.variant, runtime, data, progress)
+            finally:
+                runtime.close()
+            unread.update(reasons)
+    except BaseException:
+        if found:
+            with contextlib.suppress(TemperError):
+                _judge(kept, unique, found, unread)
+        raise
+    return _judge(kept, unique, found, unread)
+
+
+def _judge(
+    kept: _Kept,
+    unique: Mapping[Subject, Entrant],
+    found: Mapping[Subject, Sequence[Detections]],
+    unread: Mapping[str, str],
+) -> Readable:
+    """When all have run, so that all are judged on the same pictures, whichever of them could not read one."""
+    readable = leave_out_unread(kept.data, unread)
+    with atomic_folder(kept.out / DETECTIONS_FOLDER) as folder:
         for subject, detections in found.items():
             name = f"{subject.model}-{subject.variant}-{subject.runtime}.json"
-            save_detections(folder / name, data, detections)
+            save_detections(folder / name, kept.data, detections)
             thresholds = unique[subject].bundle.manifest.thresholds
             own = [detections[row] for row in readable.rows]
-            judged = judge_detections(readable.data, own, thresholds, settings.found_iou)
-            rows += judged.rows(subject, f"{DETECTIONS_FOLDER}/{name}")
-    return rows, readable
+            judged = judge_detections(readable.data, own, thresholds, kept.settings.found_iou)
+            kept.accuracy += judged.rows(subject, f"{DETECTIONS_FOLDER}/{name}")
+    kept.readable = readable
+    return readable
 
 
 def _pictures(data: DataSet, limit: int) -> list[Path]:
@@ -183,11 +265,14 @@ def _bundle_entries(entrants: Sequence[Entrant]) -> list[BundleEntry]:
 
 def _row_warnings(rows: Sequence[LatencyRow]) -> list[str]:
     warnings = []
+    many_scenarios = len({row.scenario for row in rows}) > 1
     for row in rows:
-        title = f"{row.subject.model} {row.subject.variant}, batch {row.batch}"
+        title = f"{row.subject.model} {row.subject.variant} on {row.subject.runtime}, batch {row.batch}"
+        if many_scenarios:
+            title += f", {row.scenario}"
         if not row.complete:
             warnings.append(
-                f"{title}: the time box closed after {row.stages['end_to_end'].n} samples; "
+                f"{title}: sampling ended after {row.stages['end_to_end'].n} samples; "
                 "'temper bench run --time-box' gives it longer."
             )
         if not row.warmup_stable:

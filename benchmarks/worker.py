@@ -7,8 +7,9 @@ command     fields                                                   answer
 =========== ======================================================== ==========================================
 ``load``    bundle, variant, runtime, batch, threads, pictures,      ``loaded``: durations, memory, versions
             public_key or null
-``warm_up`` seconds                                                  ``warm``: calls made, whether stable
-``measure`` seconds, samples, limit_seconds                          ``round``: durations of each stage in ms
+``warm_up`` seconds, sizes (pictures in a call)                      ``warm``: calls made, whether stable, median
+``measure`` load (see ``scenarios/load.py``), driver                 ``round``: durations of each stage in ms, how many
+                                                                     pictures in how long, late and dropped frames
 ``finish``                                                           ``finished``: peak memory; then it ends
 =========== ======================================================== ==========================================
 
@@ -26,7 +27,7 @@ import statistics
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -34,7 +35,11 @@ from ..bundle.loader import open_bundle
 from ..core.errors import TemperError
 from ..deploy.detector import BundleDetector
 from ..deploy.runtimes.load import load_runtime
-from .measurement import STAGES
+from ..deploy.stages import STAGES, StageTimes
+from .scenarios.line import drive_line
+from .scenarios.load import Load, Turn
+from .scenarios.loadgen import drive_loadgen
+from .scenarios.streams import drive_streams
 
 #: Calls at the start of every turn that are not counted: the others' turns have emptied the caches.
 SETTLING_CALLS = 2
@@ -67,7 +72,7 @@ class Session:
         runtime = load_runtime(command["runtime"], bundle, variant, threads=command["threads"])
         self._detector = BundleDetector(bundle, variant, runtime)
         loaded = time.perf_counter()
-        first_call = self._call()
+        first_call = self._next_call()
         return {
             "kind": "loaded",
             "load_ms": 1000 * (loaded - started),
@@ -78,46 +83,64 @@ class Session:
 
     def warm_up(self, command: dict[str, Any]) -> Answer:
         """Call until two windows in a row are equally fast, at most ``seconds`` long."""
+        for size in command["sizes"]:  # some runtimes compile for every size they meet
+            self._call(range(size))
         deadline = time.perf_counter() + command["seconds"]
-        calls, previous, stable = 0, 0.0, False
+        calls, previous, current, stable = len(command["sizes"]), 0.0, 0.0, False
         while not stable and time.perf_counter() < deadline:
-            window = self._repeat(WINDOW_SECONDS, WINDOW_CALLS, deadline)
+            window = self._window(deadline)
             calls += len(window)
-            current = statistics.median(call["end_to_end"] for call in window)
+            current = statistics.median(window)
             stable = abs(current - previous) <= WINDOW_TOLERANCE * current
             previous = current
-        return {"kind": "warm", "calls": calls, "stable": stable}
+        return {"kind": "warm", "calls": calls, "stable": stable, "p50_ms": current}
 
     def measure(self, command: dict[str, Any]) -> Answer:
-        """One turn: at least ``seconds`` and ``samples``, at most ``limit_seconds``."""
+        """One turn of a scenario."""
         for _ in range(SETTLING_CALLS):
-            self._call()
-        deadline = time.perf_counter() + command["limit_seconds"]
-        calls = self._repeat(command["seconds"], command["samples"], deadline)
-        return {"kind": "round", "samples_ms": {stage: [call[stage] for call in calls] for stage in STAGES}}
+            self._next_call()
+        load = Load(**command["load"])
+        turn = self._drive(load, command["driver"])
+        self._next = (self._next + turn.images) % len(self._pictures)
+        stages = [stage for stage in STAGES if stage in turn.samples[0]]
+        return {
+            "kind": "round",
+            "samples_ms": {stage: [sample[stage] for sample in turn.samples] for stage in stages},
+            **{name: getattr(turn, name) for name in ("images", "seconds", "late", "dropped")},
+        }
 
     def finish(self, command: dict[str, Any]) -> Answer:
         """The most memory that was in use."""
         return {"kind": "finished", "peak_memory_mib": peak_memory_mib()}
 
-    def _repeat(self, seconds: float, samples: int, deadline: float) -> list[dict[str, float]]:
-        enough = time.perf_counter() + seconds
-        calls: list[dict[str, float]] = []
-        while (now := time.perf_counter()) < enough or len(calls) < samples:
-            if calls and now >= deadline:
-                break
-            calls.append(self._call())
-        return calls
+    def _drive(self, load: Load, driver: str) -> Turn:
+        if load.scenario == "line":
+            return drive_line(self._call, load, self._next)
+        return (drive_loadgen if driver == "loadgen" else drive_streams)(self._call, load, self._next)
 
-    def _call(self) -> dict[str, float]:
-        """Durations in ms of one call with the next pictures, by stage."""
+    def _window(self, deadline: float) -> list[float]:
+        """End-to-end milliseconds of one window of the warm-up; at least one."""
+        enough = time.perf_counter() + WINDOW_SECONDS
+        window: list[float] = []
+        while (now := time.perf_counter()) < enough or len(window) < WINDOW_CALLS:
+            if window and now >= deadline:
+                break
+            window.append(self._next_call()["end_to_end"])
+        return window
+
+    def _next_call(self) -> StageTimes:
+        """A call with the next pictures."""
+        numbers = range(self._next, self._next + self._batch)
+        self._next = (self._next + self._batch) % max(1, len(self._pictures))
+        return self._call(numbers)
+
+    def _call(self, numbers: Sequence[int]) -> StageTimes:
+        """Milliseconds by stage of one call with these pictures, counted on from the first after the last."""
         if self._detector is None:
             raise RuntimeError("measured before 'load'")
-        batch = [self._pictures[(self._next + i) % len(self._pictures)] for i in range(self._batch)]
-        self._next = (self._next + self._batch) % len(self._pictures)
-        timer: dict[str, float] = {}
-        self._detector.detect_encoded(batch, timer)
-        return timer
+        times: StageTimes = {}
+        self._detector.detect_encoded([self._pictures[i % len(self._pictures)] for i in numbers], times)
+        return times
 
 
 def main() -> None:

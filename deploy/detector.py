@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -16,13 +14,10 @@ from ..bundle.manifest import Variant
 from ..core.events import Reporter, silent
 from ..detection.detections import Detections, Status
 from ..detection.images import ResizeRule, decode_image
-from .runtimes.base import RawOutput, Runtime
+from .runtimes.base import RawOutput, Runtime, infer_timed
 from .runtimes.contract import image_shape
 from .runtimes.load import DEFAULT_RUNTIME, load_runtime, runtime_kind
-
-#: Where the time of a call went: milliseconds by stage (``decode``, ``preprocess``, ``infer``, ``postprocess``, and
-#: ``end_to_end``, which is the whole call, timed on its own).
-StageTimes = dict[str, float]
+from .stages import StageTimes, timed
 
 
 class Outcome(str, Enum):
@@ -89,12 +84,11 @@ class BundleDetector:
             TemperError: if the runtime fails.
         """
         timer = {} if timer is None else timer
-        with _timed(timer, "end_to_end"):
-            with _timed(timer, "preprocess"):
+        with timed(timer, "end_to_end"):
+            with timed(timer, "preprocess"):
                 stacked = np.stack([self.to_input(image) for image in images])
-            with _timed(timer, "infer"):
-                answer = self.runtime.infer(stacked)
-            with _timed(timer, "postprocess"):
+            answer = infer_timed(self.runtime, stacked, timer)
+            with timed(timer, "postprocess"):
                 names = sources or [""] * len(images)
                 return [
                     self.to_detections(answer, row, image, source)
@@ -112,8 +106,8 @@ class BundleDetector:
         timer = {} if timer is None else timer
         names = sources or [f"picture {i}" for i in range(len(contents))]
         whole: StageTimes = {}
-        with _timed(whole, "end_to_end"):
-            with _timed(timer, "decode"):
+        with timed(whole, "end_to_end"):
+            with timed(timer, "decode"):
                 images = [decode_image(c, self.channels, name) for c, name in zip(contents, names, strict=True)]
             found = self.detect_batch(images, sources, timer)
         timer["end_to_end"] = whole["end_to_end"]
@@ -181,12 +175,3 @@ def open_detector(
     else:
         chosen = bundle.variant(variant, targets)
     return BundleDetector(bundle, chosen, load_runtime(runtime, bundle, chosen, threads=threads, report=report))
-
-
-@contextlib.contextmanager
-def _timed(timer: StageTimes, stage: str) -> Iterator[None]:
-    started = time.perf_counter()
-    try:
-        yield
-    finally:
-        timer[stage] = 1000 * (time.perf_counter() - started)

@@ -18,10 +18,11 @@ from ..core.errors import TemperError
 from ..core.events import Event, Reporter, silent
 from ..detection.detections import Detections, Status
 from ..detection.figure_names import USEFUL_AP
-from .detector import BundleDetector, Outcome, StageTimes
+from .detector import BundleDetector, Outcome
 from .pictures import PictureWriter
 from .read_ahead import ReadAhead
 from .sources import Frame, Source
+from .stages import StageTimes
 from .store import STORE_NAME, FrameResult, Store, now
 
 Pictures = Literal["all", "defects", "none"]

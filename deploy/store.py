@@ -12,13 +12,14 @@ from sqlalchemy import ForeignKey, Index, UniqueConstraint, insert, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from ..core.database import Database, DatabaseKind
-from .detector import BundleDetector, StageTimes, Verdict
+from .detector import BundleDetector, Verdict
+from .stages import StageTimes
 
 #: The file's name in the folder of results.
 STORE_NAME = "results.sqlite"
 #: Marks the file as ours (PRAGMA application_id, "TMPR") and its tables' version (PRAGMA user_version).
 APPLICATION_ID = 0x544D5052
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class _Base(DeclarativeBase):
@@ -64,7 +65,9 @@ class FrameRow(_Base):
     picture: Mapped[str | None]
     decode_ms: Mapped[float | None]
     preprocess_ms: Mapped[float | None]
-    infer_ms: Mapped[float | None]
+    host_to_device_ms: Mapped[float | None]
+    compute_ms: Mapped[float | None]
+    device_to_host_ms: Mapped[float | None]
     postprocess_ms: Mapped[float | None]
     end_to_end_ms: Mapped[float | None]
 
@@ -97,7 +100,8 @@ class FrameResult:
         time: when the verdict was made, UTC in ISO 8601 with milliseconds.
         verdict: ok, defect or not inspected, with the defects.
         cause: why it was not inspected; None if it was.
-        times: milliseconds by stage; ``end_to_end`` includes reading and decoding, not the wait in the queue.
+        times: milliseconds by stage (see ``stages.py``); ``end_to_end`` includes reading and decoding,
+            not the wait in the queue.
         timestamp_ms: position in the video; None for files.
         picture: the annotated picture, relative to the folder of results; None if there is none.
     """

@@ -22,7 +22,7 @@ from temper.benchmarks.compare.effect import LEVEL, Effect
 from temper.benchmarks.compare.latency import LatencySettings, MakeWorker
 from temper.benchmarks.compare.run import SMALLEST, ComparisonSettings, run_comparison
 from temper.benchmarks.compare.side import Defaults, open_side, parse_side
-from temper.benchmarks.latency import WorkerProcess
+from temper.benchmarks.worker_process import WorkerProcess
 from temper.core.events import silent
 from temper.detection.dataset import DataSet, load_split
 

@@ -8,18 +8,17 @@ from pathlib import Path
 import numpy as np
 from temper.benchmarks.accuracy import save_detections
 from temper.benchmarks.inspection import judge_detections
+from temper.benchmarks.latency_figures import summarise, throughput
+from temper.benchmarks.latency_rows import LatencyRow, Punctuality, Round, Scenario
 from temper.benchmarks.machine import machine_state
 from temper.benchmarks.measurement import (
     SCHEMA_VERSION,
-    STAGES,
     AccuracyRow,
     BenchmarkRow,
     BenchmarkSettings,
     BundleEntry,
     FootprintRow,
-    LatencyRow,
     Row,
-    summarise,
     write_rows,
 )
 from temper.benchmarks.subject import Role, Subject
@@ -39,23 +38,37 @@ def figures(ap: float | None, labels: Sequence[str] = ("dark", "bright")) -> Acc
     return AccuracyFigures(8, ap, ap, ap, ap, ap, ap, dict.fromkeys(labels, ap))
 
 
-def latency(of: Subject, ms: float, *, batch: int = 1, samples: int = 100) -> LatencyRow:
-    """A candidate that takes ``ms`` per call, nearly all of it in the graph."""
+def latency(
+    of: Subject,
+    ms: float,
+    *,
+    batch: int = 1,
+    samples: int = 99,
+    scenario: Scenario = "single-stream",
+    punctuality: Punctuality | None = None,
+) -> LatencyRow:
+    """A candidate that takes ``ms`` per call, nearly all of it in the graph; each of three rounds is slower."""
     drift = np.linspace(0.99, 1.01, samples)
-    parts = {"decode": 0.02 * ms * drift, "preprocess": 0.01 * ms * drift, "infer": 0.96 * ms * drift}
+    parts = {"decode": 0.02 * ms * drift, "preprocess": 0.01 * ms * drift, "compute": 0.96 * ms * drift}
     parts["postprocess"] = 0.01 * ms * drift
     parts["end_to_end"] = ms * drift
+    by_round = {stage: np.array_split(values, 3) for stage, values in parts.items()}
+    rounds = tuple(Round(len(part), batch * len(part), part.sum() / 1000) for part in by_round["end_to_end"])
     return LatencyRow(
         subject=of,
         batch=batch,
         threads=None,
-        stages={stage: summarise(parts[stage]) for stage in STAGES},
-        images_per_second=1000 * batch / ms,
+        scenario=scenario,
+        driver="temper",
+        stages={stage: summarise(values) for stage, values in by_round.items()},
+        images_per_second=throughput(rounds),
         warmup_calls=10,
         warmup_stable=True,
+        rounds=rounds,
         round_p50_ms=(0.99 * ms, ms, 1.01 * ms),
         complete=True,
-        samples_ms={stage: parts[stage].tolist() for stage in STAGES},
+        samples_ms={stage: values.tolist() for stage, values in parts.items()},
+        punctuality=punctuality,
     )
 
 

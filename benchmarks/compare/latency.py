@@ -14,14 +14,15 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ...core.events import Event, Reporter
-from ...deploy.runtimes.load import runtime_kind
 from ..candidate import Entrant
-from ..latency import BUILD_SECONDS, WorkerProcess
+from ..latency import load_entrant
 from ..machine import LoadWatch, OutsideLoad
+from ..scenarios.load import Load
+from ..worker_process import WorkerProcess
 from .effect import LEVEL, Effect, judge_ratio, median_ratio, starts_needed
 
 STAGE = "benchmark"
@@ -157,34 +158,26 @@ class _Side:
         self.samples = 0
 
     def load(self, pictures: Sequence[Path]) -> None:
-        entrant, candidate = self._entrant, self._entrant.candidate
-        builds = runtime_kind(candidate.runtime).builds
-        path = entrant.bundle.path if builds else entrant.bundle.folder
-        self._worker.ask(
-            "load",
-            BUILD_SECONDS if builds else 0.0,
-            bundle=str(path.resolve()),
-            variant=candidate.variant,
-            runtime=candidate.runtime,
-            batch=candidate.batch,
-            threads=candidate.threads,
-            public_key=None if candidate.public_key is None else str(candidate.public_key.resolve()),
-            pictures=[str(path) for path in pictures],
-        )
+        self._first_ms = float(load_entrant(self._entrant, self._worker, pictures)["first_call_ms"])
+        self._pictures = len(pictures)
 
     def warm_up(self) -> None:
         seconds = self._settings.warmup_seconds
-        self._worker.ask("warm_up", seconds, seconds=seconds)
+        self._worker.ask("warm_up", seconds, seconds=seconds, sizes=[self._entrant.candidate.batch])
 
     def take_turn(self) -> None:
         settings = self._settings
-        answer = self._worker.ask(
-            "measure",
-            settings.limit_seconds,
+        load = Load(
+            scenario="single-stream",
+            batch=self._entrant.candidate.batch,
+            pictures=self._pictures,
             seconds=settings.seconds / (settings.starts * settings.rounds),
             samples=settings.samples,
             limit_seconds=settings.limit_seconds,
+            expected_ms=self._first_ms,
         )
+        # LoadGen would be set up anew for every turn of a tenth of a second
+        answer = self._worker.ask("measure", settings.limit_seconds, load=asdict(load), driver="temper")
         times = answer["samples_ms"]["end_to_end"]
         self.samples += len(times)
         self.medians.append(statistics.median(times))

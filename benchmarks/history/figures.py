@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from ...core.files import sha256_json
 from ...detection.intervals import Estimate
-from ..measurement import FootprintRow, LatencyRow, MachineState, Measurements, to_plain
+from ..latency_rows import LatencyRow
+from ..measurement import FootprintRow, MachineState, Measurements, to_plain
 from ..subject import Subject
-
-#: 97.5 % quantiles of Student's t by degrees of freedom, for rounds, of which there are few.
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 
 
 @dataclass(frozen=True)
@@ -39,6 +35,9 @@ FIGURES: dict[str, FigureKind] = {
     "mean": FigureKind("mean latency", "ms", "less", ".2f"),
     "p90": FigureKind("90th percentile of the latency", "ms", "less", ".2f"),
     "p99": FigureKind("99th percentile of the latency", "ms", "less", ".2f"),
+    "p999": FigureKind("99.9th percentile of the latency", "ms", "less", ".2f"),
+    "jitter": FigureKind("jitter", "ms", "less", ".2f"),
+    "throughput": FigureKind("throughput", "pictures a second", "more", ".1f"),
     "map": FigureKind("mAP", "points", "more", ".1f"),
     "ap50": FigureKind("AP50", "points", "more", ".1f"),
     "ap75": FigureKind("AP75", "points", "more", ".1f"),
@@ -117,7 +116,7 @@ def entries_of(measured: Measurements) -> list[Entry]:
                 runtime_version=cost.runtime_version if cost else "",
                 batch=row.batch,
                 threads=row.threads,
-                scenario=str(getattr(row, "scenario", "single-stream")),
+                scenario=row.scenario,
                 figures=(*_latency(row), *_accuracy(measured, row.subject), *_footprint(cost)),
             )
         )
@@ -138,35 +137,14 @@ def machine_key(state: MachineState) -> str:
     return sha256_json({**{name: plain[name] for name in fixed}, "memory_gib": round(state.memory_mib / 1024)})
 
 
-def rounds_interval(rounds_ms: Sequence[float]) -> tuple[float, float] | None:
-    """The 95 % interval of a duration by its rounds: Student's t over their logarithms; None with one round.
-
-    Raises:
-        ValueError: if a duration is not above 0.
-    """
-    if len(rounds_ms) < 2:
-        return None
-    logs = [math.log(value) for value in rounds_ms]
-    freedom = len(logs) - 1
-    factor = _T[freedom - 1] if freedom <= len(_T) else 2.131
-    half = factor * statistics.stdev(logs) / math.sqrt(len(logs))
-    middle = statistics.fmean(logs)
-    return math.exp(middle - half), math.exp(middle + half)
-
-
 def _latency(row: LatencyRow) -> Iterator[Figure]:
     whole = row.stages["end_to_end"]
-    told = dict(getattr(whole, "intervals", {}))
-    for name in ("p50", "mean", "p90", "p99"):
+    for name in ("p50", "mean", "p90", "p99", "p999", "jitter"):
         value = getattr(whole, f"{name}_ms")
-        if value is None:
-            continue
-        ends = told.get(f"{name}_ms") or (rounds_interval(row.round_p50_ms) if name == "p50" else None)
-        low, high = ends or (None, None)
-        if low is not None and high is not None:
-            # the median of all samples may lie beside the mean of the rounds
-            low, high = min(low, value), max(high, value)
-        yield Figure(name, value, low, high)
+        if value is not None:
+            low, high = whole.intervals.get(f"{name}_ms") or (None, None)
+            yield Figure(name, value, low, high)
+    yield from _estimate("throughput", row.images_per_second)
 
 
 def _accuracy(measured: Measurements, subject: Subject) -> Iterator[Figure]:

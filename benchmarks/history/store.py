@@ -137,8 +137,17 @@ class History:
         self._database.close()
 
     def add(self, measured: Measurements) -> bool:
-        """Add a benchmark, all of it or nothing; False if it is in the history already."""
+        """Add a benchmark, all of it or nothing; False if it is in the history already.
+
+        Raises:
+            TemperError: if the benchmark was cut off, or the file cannot be written.
+        """
         benchmark = measured.benchmark
+        if benchmark.incomplete is not None:
+            raise TemperError(
+                f"The benchmark of {benchmark.started_at} was cut off ({benchmark.incomplete}), so its figures are not "
+                "kept. Measure again with 'temper bench run'."
+            )
         fingerprint = sha256_json(to_plain(benchmark))
         with self._database.transaction() as connection:
             known = select(BenchmarkTable.id).where(BenchmarkTable.fingerprint == fingerprint)

@@ -24,6 +24,7 @@ from ..measurement import BundleEntry, MachineState, Measurements, read_rows
 from .care import sentences_of_care
 from .charts import accuracy_latency_chart, stage_chart
 from .glance import glance
+from .latency import latency_part
 from .line_charts import froc_chart, precision_recall_chart
 from .pictures import Example, make_examples, make_misses
 from .plot import Chart, SmallChart, series_colour
@@ -139,6 +140,7 @@ def _render(
         classes=_class_rows(results, source.data.labels),
         judged=_judged(results),
         line=_line(source, results, entries),
+        **latency_part(results),
         examples=_examples(source, results, entries),
         examples_precision=_examples_precision(results),
         parity=_parity_rows(entries, results),

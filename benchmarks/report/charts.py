@@ -18,7 +18,7 @@ from .plot import (
     render,
     style_axes,
 )
-from .results import Result
+from .results import Result, leading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,8 @@ _MARKERS = {"fp32": "o", "int8": "D", "fp16": "^"}
 
 def accuracy_latency_chart(results: Sequence[Result]) -> Chart | None:
     """mAP against median latency: colour by model, mark by precision, a whisker for the spread between rounds."""
-    shown = [r for r in _smallest_batch(results) if r.figures is not None and r.figures.ap is not None]
+    judged = (r for r in _smallest_batch(results) if r.figures is not None and r.figures.ap is not None)
+    shown = [r for r in judged if r.median_ms is not None]
     if not shown:
         return None
 
@@ -60,9 +61,18 @@ def stage_chart(results: Sequence[Result]) -> Chart:
         names = [_name(r) for r in shown]
         left = [0.0] * len(shown)
         for stage, colour in STAGE.items():
-            values = [r.latency.stages[stage].mean_ms for r in shown]
+            values = [_stage_ms(r, stage) or 0.0 for r in shown]
+            if not any(values):
+                continue  # no copies on a processor
             axes.barh(
-                names, values, left=left, color=colour, height=0.62, label=stage, edgecolor=SURFACE, linewidth=0.8
+                names,
+                values,
+                left=left,
+                color=colour,
+                height=0.62,
+                label=_words(stage),
+                edgecolor=SURFACE,
+                linewidth=0.8,
             )
             left = [a + b for a, b in zip(left, values, strict=True)]
         longest = max(left)
@@ -75,7 +85,8 @@ def stage_chart(results: Sequence[Result]) -> Chart:
         draw_legend(figure, *axes.get_legend_handles_labels(), columns=4 if width == WIDE else 2)
 
     bars = "; ".join(
-        f"{_name(r)}: " + ", ".join(f"{stage} {r.latency.stages[stage].mean_ms:.2f} ms" for stage in STAGE)
+        f"{_name(r)}: "
+        + ", ".join(f"{_words(stage)} {ms:.2f} ms" for stage in STAGE if (ms := _stage_ms(r, stage)) is not None)
         for r in shown
     )
     return render("stages", draw, 100 + 34 * len(shown), f"Where the time of a call goes. {bars}.")
@@ -122,8 +133,19 @@ def _point_legend(figure: Figure, results: Sequence[Result], width: float) -> No
 
 
 def _smallest_batch(results: Sequence[Result]) -> list[Result]:
-    smallest = min(r.batch for r in results)
-    return [r for r in results if r.batch == smallest]
+    same = leading(results)
+    smallest = min(r.batch for r in same)
+    return [r for r in same if r.batch == smallest]
+
+
+def _stage_ms(result: Result, stage: str) -> float | None:
+    """The mean of a stage, None where there was none."""
+    summary = result.latency.stages.get(stage)
+    return None if summary is None else summary.mean_ms
+
+
+def _words(stage: str) -> str:
+    return stage.replace("_", " ")
 
 
 def _name(result: Result) -> str:
@@ -131,7 +153,8 @@ def _name(result: Result) -> str:
 
 
 def _p50(result: Result) -> float:
-    return result.latency.stages["end_to_end"].p50_ms
+    assert result.median_ms is not None
+    return result.median_ms
 
 
 def _ap(result: Result) -> float:

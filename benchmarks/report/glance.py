@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .results import PRECISION_ORDER, Result
+from .results import PRECISION_ORDER, Result, leading
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,9 @@ def glance(results: Sequence[Result], parameters: Mapping[str, int | None]) -> G
         results: of one benchmark.
         parameters: of the trained models, by role.
     """
-    batch = min(result.batch for result in results)
-    shown = [result for result in results if result.batch == batch]
+    same = leading(results)
+    batch = min(result.batch for result in same)
+    shown = [result for result in same if result.batch == batch]
     models = list(dict.fromkeys(result.subject.model for result in shown))
     if len(models) < 2:
         return None
@@ -65,4 +66,5 @@ def glance(results: Sequence[Result], parameters: Mapping[str, int | None]) -> G
 
 
 def _fastest(results: Sequence[Result]) -> Result | None:
-    return min(results, key=lambda result: result.latency.stages["end_to_end"].p50_ms, default=None)
+    """The fastest by its median; those without one are slower than all others."""
+    return min(results, key=lambda result: result.median_ms or float("inf"), default=None)

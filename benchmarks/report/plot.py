@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import MissingDependencyError
-from ..measurement import STAGES
+from ...deploy.stages import STAGES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

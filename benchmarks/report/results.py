@@ -11,18 +11,23 @@ from typing import Any
 
 from ...core.files import write_json, write_text
 from ...core.models import distilled_title
+from ...deploy.stages import STAGES
 from ...detection.figure_names import FIGURE_TITLES
+from ...detection.intervals import Estimate
 from ...detection.metrics import AccuracyFigures
-from ..measurement import STAGES, AccuracyRow, FootprintRow, LatencyRow, Measurements, to_plain
+from ..latency_rows import PERCENTILES, SCENARIOS, LatencyRow, Punctuality, Summary
+from ..measurement import AccuracyRow, FootprintRow, Measurements, to_plain
 from ..subject import Subject
 from .line import LineFigures, flat_line, line_figures, plain_line
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 ROLE_ORDER = ("teacher", "student", "distilled", "other")
 #: Where no recipe says by which losses the student was taught.
 ROLE_TITLES = {"teacher": "Teacher", "student": "Student alone", "distilled": distilled_title(())}
 PRECISION_ORDER = ("fp32", "fp16", "int8")
-SUMMARY_FIELDS = ("n", "mean_ms", "p50_ms", "p90_ms", "p99_ms", "min_ms", "max_ms")
+#: Figures of durations that have an interval.
+ESTIMATED_FIELDS = ("mean_ms", *PERCENTILES, "jitter_ms")
+INVALID = "INVALID"
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,20 @@ class Result:
         """Pictures per call."""
         return self.latency.batch
 
+    @property
+    def median_ms(self) -> float | None:
+        """Of the end-to-end durations; None where too few were taken."""
+        return self.latency.stages["end_to_end"].p50_ms
+
+
+def leading(results: Sequence[Result]) -> list[Result]:
+    """The results of one scenario, the first there is: what charts and sentences compare."""
+    first = min((result.latency.scenario for result in results), key=SCENARIOS.index, default=None)
+    return [result for result in results if result.latency.scenario == first]
+
 
 def collect_results(measurements: Measurements) -> list[Result]:
-    """Join the rows of a benchmark: by role, model, precision, variant, runtime, batch."""
+    """Join the rows of a benchmark: by role, model, precision, variant, runtime, scenario, batch."""
     rows = sorted(measurements.latency, key=_sort_key)
     recipes = {entry.manifest.name: entry.manifest.made_by.recipe for entry in measurements.benchmark.bundles}
     titles = model_titles([row.subject for row in rows], recipes)
@@ -129,8 +145,9 @@ def write_results_json(
         "results": [_plain_result(result) for result in results],
         **{
             k: benchmark[k]
-            for k in ("temper", "started_at", "finished_at", "data", "data_sha256", "images", "unread", "settings")
+            for k in ("temper", "started_at", "finished_at", "incomplete", "data", "data_sha256", "images", "unread")
         },
+        "settings": benchmark["settings"],
         "warnings": list(care),
         **{k: benchmark[k] for k in ("machine_before", "machine_after")},
         "bundles": [
@@ -153,10 +170,11 @@ def write_results_csv(path: Path, results: Sequence[Result]) -> None:
     write_text(path, text.getvalue())
 
 
-def _sort_key(row: LatencyRow) -> tuple[int, str, int, str, str, int]:
+def _sort_key(row: LatencyRow) -> tuple[int, str, int, str, str, int, int]:
     subject = row.subject
     order = PRECISION_ORDER.index(subject.precision) if subject.precision in PRECISION_ORDER else len(PRECISION_ORDER)
-    return ROLE_ORDER.index(subject.role), subject.model, order, subject.variant, subject.runtime, row.batch
+    place = ROLE_ORDER.index(subject.role), subject.model, order, subject.variant, subject.runtime
+    return *place, SCENARIOS.index(row.scenario), row.batch
 
 
 def _plain_result(result: Result) -> dict[str, Any]:
@@ -181,17 +199,50 @@ def _flat(result: Result, classes: Sequence[str]) -> dict[str, Any]:
     return {
         **{name: getattr(row.subject, name) for name in ("model", "role", "variant", "precision", "runtime")},
         "kind": row.kind,
+        "scenario": row.scenario,
+        "driver": row.driver,
         "batch": row.batch,
         "threads": row.threads,
         "images": figures.images if figures else None,
         **{name: getattr(figures, name) if figures else None for name in FIGURE_TITLES},
         **{f"ap_class_{label}": per_class.get(label) for label in classes},
         **flat_line(result.line, classes),
-        **{f"{s}_{name}": getattr(row.stages[s], name) for s in reversed(STAGES) for name in SUMMARY_FIELDS},
-        "images_per_second": row.images_per_second,
+        **{name: value for stage in reversed(STAGES) for name, value in _flat_stage(row, stage).items()},
+        **_flat_estimate("images_per_second", row.images_per_second),
+        **_flat_punctuality(row.punctuality),
         "warmup_calls": row.warmup_calls,
         "complete": row.complete,
         **{name: getattr(result.footprint, name) if result.footprint else None for name in _FOOTPRINT_FIELDS},
+    }
+
+
+def _flat_stage(row: LatencyRow, stage: str) -> dict[str, Any]:
+    """The figures of a stage; a stage that was not timed has empty cells, a percentile not given says why."""
+    summary = row.stages.get(stage)
+    flat: dict[str, Any] = {"n": summary.n if summary else None}
+    for name in ESTIMATED_FIELDS:
+        low, high = summary.intervals.get(name, (None, None)) if summary else (None, None)
+        flat |= {name: _cell(summary, name), f"{name}_low": low, f"{name}_high": high}
+    flat |= {name: getattr(summary, name) if summary else None for name in ("min_ms", "max_ms")}
+    return {f"{stage}_{name}": value for name, value in flat.items()}
+
+
+def _cell(summary: Summary | None, name: str) -> float | str | None:
+    if summary is None:
+        return None
+    return f"{INVALID}: {summary.invalid[name]}" if name in summary.invalid else getattr(summary, name)
+
+
+def _flat_estimate(name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    parts = (estimate.value, estimate.low, estimate.high) if estimate else (None, None, None)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), parts, strict=True))
+
+
+def _flat_punctuality(punctuality: Punctuality | None) -> dict[str, Any]:
+    names = ("frame_rate_hz", "deadline_ms", "queue", "frames", "late", "dropped")
+    return {
+        **{name: getattr(punctuality, name) if punctuality else None for name in names},
+        **_flat_estimate("miss_share", punctuality.miss_share if punctuality else None),
     }
 
 

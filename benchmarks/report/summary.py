@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from ...core.models import in_sentence
 from ..measurement import BenchmarkRow
-from .results import ROLE_TITLES, Result
+from .latency import SPANS
+from .results import ROLE_TITLES, Result, leading
 
 
 def summary_sentences(results: Sequence[Result], benchmark: BenchmarkRow) -> list[str]:
-    """Three sentences: how well, how fast, and what int8 changes.
+    """Three sentences: how well, how fast, and what int8 changes; and a fourth where a line was measured.
 
     They are about the distilled student where there is one, held against the student alone and the teacher at the
     same precision; else about the best and the fastest model.
@@ -19,15 +20,17 @@ def summary_sentences(results: Sequence[Result], benchmark: BenchmarkRow) -> lis
         results: of one benchmark, not empty.
         benchmark: its first row.
     """
-    reference = _reference_results(results)
+    same = leading(results)
+    reference = _reference_results(same)
     distilled = _by_role(reference, "distilled")
     if distilled is None:
-        return _without_distilled(reference, benchmark)
+        return _without_distilled(reference, benchmark) + _line_sentence(results, reference[0])
     student, teacher = _by_role(reference, "student"), _by_role(reference, "teacher")
     return [
         _accuracy_sentence(distilled, student, teacher, benchmark),
         _latency_sentence(distilled, student, teacher),
-        _int8_sentence(distilled, results, teacher),
+        _int8_sentence(distilled, same, teacher),
+        *_line_sentence(results, distilled),
     ]
 
 
@@ -67,16 +70,15 @@ def _accuracy_sentence(
 
 
 def _latency_sentence(distilled: Result, student: Result | None, teacher: Result | None) -> str:
-    own = distilled.latency.stages["end_to_end"].p50_ms
+    own = distilled.median_ms
+    if own is None:
+        return "Too few calls ended within the time box to say how long one takes."
     call = "picture" if distilled.batch == 1 else f"call of {distilled.batch} pictures"
-    sentence = (
-        f"At {distilled.subject.precision} it takes {_ms(own)} per {call} (median, from encoded picture to boxes)"
-    )
-    if teacher is not None:
-        other = teacher.latency.stages["end_to_end"].p50_ms
-        sentence += f", {_speed(distilled, teacher)} its teacher ({_ms(other)})"
-    if student is not None:
-        sentence += f"; the student alone takes {_ms(student.latency.stages['end_to_end'].p50_ms)}"
+    sentence = f"At {distilled.subject.precision} it takes {_ms(own)} per {call} (median, from {_span(distilled)})"
+    if teacher is not None and teacher.median_ms is not None:
+        sentence += f", {_speed(distilled, teacher)} its teacher ({_ms(teacher.median_ms)})"
+    if student is not None and student.median_ms is not None:
+        sentence += f"; the student alone takes {_ms(student.median_ms)}"
     return sentence + "."
 
 
@@ -94,8 +96,12 @@ def _int8_sentence(distilled: Result, results: Sequence[Result], teacher: Result
 
 
 def _quantised_sentence(full: Result, int8: Result) -> str:
-    before, after = _median(full), _median(int8)
-    sentence = f"As int8 it takes {_ms(after)}, {_speed(int8, full)} at {full.subject.precision} ({_ms(before)})"
+    sentence = "Of its int8 graph too few calls ended within the time box to say how long one takes"
+    if full.median_ms is not None and int8.median_ms is not None:
+        sentence = (
+            f"As int8 it takes {_ms(int8.median_ms)}, {_speed(int8, full)} at {full.subject.precision} "
+            f"({_ms(full.median_ms)})"
+        )
     ap_before, ap_after = _ap(full), _ap(int8)
     if ap_before is not None and ap_after is not None:
         difference = _difference(ap_after, ap_before).replace("level with", "the same as")
@@ -117,14 +123,39 @@ def _without_distilled(reference: Sequence[Result], benchmark: BenchmarkRow) -> 
         first = f"{where} the highest mAP is {ap:.1f}, by {best.title} at {best.subject.precision}{_escaping(best)}."
     else:
         first = f"{where} there are no true boxes, so nothing can be said about accuracy."
-    fastest = min(reference, key=lambda result: result.latency.stages["end_to_end"].p50_ms)
-    median = fastest.latency.stages["end_to_end"].p50_ms
+    fastest = min(reference, key=_median)
     second = (
         f"The fastest is {fastest.title} at {fastest.subject.precision}: "
-        f"{_ms(median)} from encoded picture to boxes (median)."
+        f"{_ms(_median(fastest))} from {_span(fastest)} (median)."
+        if fastest.median_ms is not None
+        else "Too few calls ended within the time box to say which is the fastest."
     )
     third = "There is no distilled student among the models, so this report compares what there is."
     return [first, second, third]
+
+
+def _line_sentence(results: Sequence[Result], subject: Result) -> list[str]:
+    """How the graph that the sentences are about kept up with a line; nothing where none was measured."""
+    for result in results:
+        line = result.latency.punctuality
+        if line is not None and result.subject == subject.subject and result.batch == subject.batch:
+            share = line.miss_share
+            who = result.title if result.title == result.subject.model else f"the {in_sentence(result.title)}"
+            likely = (
+                ""
+                if share.low is None or share.high is None
+                else f" ({100 * share.low:.2f} to {100 * share.high:.2f} % at 95 %)"
+            )
+            return [
+                f"On a line of {line.frame_rate_hz:g} pictures a second with a deadline of {line.deadline_ms:.3g} ms, "
+                f"{who} at {result.subject.precision} misses {line.late + line.dropped} of "
+                f"{line.frames} pictures{likely}."
+            ]
+    return []
+
+
+def _span(result: Result) -> str:
+    return SPANS[result.latency.scenario]
 
 
 def _escaping(result: Result) -> str:
@@ -168,7 +199,7 @@ def _speed(own: Result, other: Result) -> str:
 
 
 def _median(result: Result) -> float:
-    return result.latency.stages["end_to_end"].p50_ms
+    return float("inf") if result.median_ms is None else result.median_ms
 
 
 def _rounds_overlap(one: Result, other: Result) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..stages import StageTimes, timed
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +77,31 @@ class Backend(Runtime, Protocol):
     @property
     def outputs(self) -> tuple[TensorInfo, ...]:
         """The graph's outputs."""
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A runtime or backend that tells its copies to and from a device from the computing."""
+
+    def infer_staged(self, images: NDArray[np.uint8], times: StageTimes) -> RawOutput:
+        """Run the graph; see :meth:`Runtime.infer`.
+
+        Args:
+            images: as there.
+            times: is filled with the milliseconds of ``compute``, and where there is a device of ``host_to_device``
+                and ``device_to_host``.
+
+        Raises:
+            TemperError: as there.
+        """
+
+
+def infer_timed(runtime: Runtime, images: NDArray[np.uint8], times: StageTimes) -> RawOutput:
+    """Run a graph and time its stages; all of it is ``compute`` where the runtime tells nothing apart."""
+    if isinstance(runtime, Staged):
+        return runtime.infer_staged(images, times)
+    with timed(times, "compute"):
+        return runtime.infer(images)
 
 
 class FileBackend(Backend, Protocol):

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ...bundle.manifest import Manifest
 from ...core.errors import TemperError
-from .base import Backend, RawOutput, TensorInfo
+from ..stages import StageTimes
+from .base import Backend, RawOutput, TensorInfo, infer_timed
 
 
 class CheckedRuntime:
@@ -51,12 +52,21 @@ class CheckedRuntime:
             ValueError: if the pictures are not uint8 at the graph's size.
             TemperError: if the runtime fails, or its answer breaks the contract.
         """
+        return self.infer_staged(images, {})
+
+    def infer_staged(self, images: NDArray[np.uint8], times: StageTimes) -> RawOutput:
+        """Run the graph, timed; see :class:`~.base.Staged`.
+
+        Raises:
+            ValueError: if the pictures are not uint8 at the graph's size.
+            TemperError: if the runtime fails, or its answer breaks the contract.
+        """
         if images.dtype != np.uint8 or images.shape[1:] != self._image_shape or not len(images):
             raise ValueError(
                 f"the graph takes uint8 [B, {', '.join(map(str, self._image_shape))}]; "
                 f"it was given {images.dtype} {list(images.shape)}"
             )
-        answer = self._backend.infer(images)
+        answer = infer_timed(self._backend, images, times)
         fault = answer_fault(answer, len(images), self._rows, self._classes)
         if fault:
             raise TemperError(

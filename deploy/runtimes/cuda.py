@@ -1,4 +1,4 @@
-"""Memory, a stream and captured graphs on an NVIDIA GPU, through cuda-python.
+"""Memory, a stream, events and captured graphs on an NVIDIA GPU, through cuda-python.
 
 ``tests/deploy/engines/test_tensorrt_names.py`` holds every attribute of ``cuda.bindings.runtime`` used here against the
 real bindings of CUDA 12 and 13. It knows that module as ``cuda``.
@@ -156,6 +156,38 @@ class Stream:
     def free(self) -> None:
         """Close it."""
         self._cuda.cudaStreamDestroy(self.handle)
+
+
+class Event:
+    """A mark in a stream that remembers when the GPU came past it."""
+
+    def __init__(self, cuda: Any) -> None:
+        self._cuda = cuda
+        self._handle = check(cuda, cuda.cudaEventCreate(), "make an event")
+
+    def record(self, stream: Stream, captured: bool) -> None:
+        """Put the mark into the stream.
+
+        Args:
+            stream: it marks.
+            captured: whether the stream is being captured; then the mark is set anew at every launch of the graph.
+        """
+        cuda = self._cuda
+        flag = cuda.cudaEventRecordExternal if captured else cuda.cudaEventRecordDefault
+        check(cuda, cuda.cudaEventRecordWithFlags(self._handle, stream.handle, flag), "mark a stream")
+
+    def ms_since(self, earlier: Event) -> float:
+        """Milliseconds of the GPU between two marks it has come past.
+
+        Raises:
+            CudaError: if it has not.
+        """
+        cuda = self._cuda
+        return float(check(cuda, cuda.cudaEventElapsedTime(earlier._handle, self._handle), "time a stream"))
+
+    def free(self) -> None:
+        """Forget it."""
+        self._cuda.cudaEventDestroy(self._handle)
 
 
 class CapturedGraph:

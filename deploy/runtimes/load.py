@@ -20,6 +20,7 @@ from ..engines.record import engines_folder, read_engine
 from .base import Backend, FileBackend, Runtime
 from .contract import CheckedRuntime
 from .onnxruntime import OnnxRuntime, import_onnxruntime
+from .onnxruntime_binding import BoundOnnxRuntime
 from .onnxruntime_providers import PROVIDERS, provider_fault
 from .openvino import OpenVino
 from .tensorrt import TensorRt
@@ -155,7 +156,8 @@ def _load_onnxruntime(name: str) -> Callable[[GraphToRun], Backend]:
             with explain_os_errors(cache):
                 cache.mkdir(parents=True, exist_ok=True)
         path = asked.bundle.graph_path(asked.variant)
-        return OnnxRuntime(path, asked.threads, name, asked.variant.precision, cache)
+        kind = OnnxRuntime if name == DEFAULT_RUNTIME else BoundOnnxRuntime
+        return kind(path, asked.threads, name, asked.variant.precision, cache)
 
     return load
 

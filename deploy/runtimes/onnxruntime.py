@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from .base import RawOutput, TensorInfo
 from .onnxruntime_providers import CPU, providers, require_provider
 
 _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int64)": "int64"}
-_OUTPUTS = ("boxes", "scores", "labels", "count")
+OUTPUTS = ("boxes", "scores", "labels", "count")
 
 
 class OnnxRuntime:
@@ -80,21 +81,31 @@ class OnnxRuntime:
 
     def infer(self, images: NDArray[np.uint8]) -> RawOutput:
         """Run the graph; see :class:`~.base.Runtime`."""
-        boxes, scores, labels, count = self.tensors({"image": images}, _OUTPUTS)
+        boxes, scores, labels, count = self.tensors({"image": images}, OUTPUTS)
         return RawOutput(boxes, scores, labels, count)
 
     def tensors(self, inputs: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
         """Run the graph; see :class:`~.base.FileBackend`."""
-        try:
+        with self.explained():
             return list(self._session.run(list(names), dict(inputs)))
-        except Exception as error:  # as above
-            raise TemperError(
-                f"ONNX Runtime {self.version} failed on {self._path.name}: {_first_line(error)}."
-            ) from error
 
     def close(self) -> None:
         """Free the session."""
         self._session = None
+
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn what ONNX Runtime raises in the block into a sentence.
+
+        Raises:
+            TemperError: if anything is raised.
+        """
+        try:
+            yield
+        except Exception as error:  # as above
+            raise TemperError(
+                f"ONNX Runtime {self.version} failed on {self._path.name}: {_first_line(error)}."
+            ) from error
 
 
 def import_onnxruntime() -> Any:

@@ -4,7 +4,7 @@ The engine's tensors have fixed addresses: one buffer each, large enough for the
 pictures into pinned memory, and puts three things into the stream: copy in, execute, copy out. From the second call
 with the same shape on they are captured as one CUDA graph, where TensorRT allows it: the NMS inside the graph gives as
 many rows as it finds, and a TensorRT that asks the GPU how many these are cannot be captured. Then calls go on
-as before.
+as before. Events between the three say how long each of them took on the GPU, in a captured graph, too.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from ...core.errors import TemperError, UsageError
 from ..engines.options import BuildOptions
 from ..engines.python_api import import_tensorrt
+from ..stages import StageTimes, timed
 from .base import RawOutput, TensorInfo
-from .cuda import CapturedGraph, Stream, import_cuda
+from .cuda import CapturedGraph, Event, Stream, import_cuda
 from .tensorrt_engine import (
     INPUT,
     OUTPUTS,
@@ -67,7 +68,10 @@ class TensorRt:
         self._engine: Any = None
         self._context: Any = None
         self._stream: Stream | None = Stream(cuda)
+        #: before the copy in, between it and the engine, between that and the copy out, and after it
+        self._marks: list[Event] = []
         try:
+            self._marks += (Event(cuda) for _ in range(4))
             self._runtime, self._engine = deserialise(trt, self._logger, content, options, title)
             self._context = make_context(self._engine, self._logger, title)
             self._tensors = make_tensors(trt, cuda, self._engine, options, rows)
@@ -94,7 +98,13 @@ class TensorRt:
         return ("Calls run as one CUDA graph.",) if self._graph is not None else ()
 
     def infer(self, images: NDArray[np.uint8]) -> RawOutput:
-        """Run the engine; see :class:`~.base.Runtime`.
+        """Run the engine; see :meth:`infer_staged`."""
+        return self.infer_staged(images, {})
+
+    def infer_staged(self, images: NDArray[np.uint8], times: StageTimes) -> RawOutput:
+        """Run the engine; see :class:`~.base.Staged`.
+
+        The copies' times are those of the GPU, with the host's into and out of pinned memory added.
 
         Raises:
             UsageError: if the engine was not built for so many pictures, or their size.
@@ -103,16 +113,23 @@ class TensorRt:
         stream = self._open_stream()
         self._take_shape(images.shape, stream)
         image = self._tensors[INPUT]
-        np.copyto(image.buffer.host(images.shape, image.dtype), images)
+        with timed(times, "host_to_device"):
+            np.copyto(image.buffer.host(images.shape, image.dtype), images)
         self._calls += 1
         if self._graph is None and self._calls == 2 and self.uncaptured is None:
             self._graph = self._capture(stream)
         if self._graph is not None:
             self._graph.launch(stream)
         else:
-            self._enqueue(stream)
+            self._enqueue(stream, captured=False)
         stream.wait()
-        return RawOutput(*(self._read(name, len(images)) for name in OUTPUTS))
+        with timed(times, "device_to_host"):
+            answer = RawOutput(*(self._read(name, len(images)) for name in OUTPUTS))
+        before, copied, computed, after = self._marks
+        times["host_to_device"] += copied.ms_since(before)
+        times["compute"] = computed.ms_since(copied)
+        times["device_to_host"] += after.ms_since(computed)
+        return answer
 
     def close(self) -> None:
         """Free the engine and its memory."""
@@ -122,6 +139,8 @@ class TensorRt:
         self._engine = None
         self._runtime = None
         free_tensors(self._tensors)
+        while self._marks:
+            self._marks.pop().free()
         if self._stream is not None:
             self._stream.free()
         self._stream = None
@@ -157,22 +176,27 @@ class TensorRt:
             raise self._failed(f"take the shape {list(shape)}")
         self._shape = shape
 
-    def _enqueue(self, stream: Stream) -> None:
-        """Put copy in, execute and copy out into the stream."""
+    def _enqueue(self, stream: Stream, *, captured: bool) -> None:
+        """Put copy in, execute and copy out into the stream, with the marks around them."""
         context, batch = self._context, self._shape[0]
+        before, copied, computed, after = self._marks
         image = self._tensors[INPUT]
+        before.record(stream, captured)
         image.buffer.upload(int(np.prod(self._shape, dtype=np.int64)) * image.dtype.itemsize, stream)
+        copied.record(stream, captured)
         if not context.execute_async_v3(int(stream.handle)):
             raise self._failed("run the engine")
+        computed.record(stream, captured)
         for name in OUTPUTS:
             tensor = self._tensors[name]
             tensor.buffer.download(tensor.size(batch), stream)
+        after.record(stream, captured)
 
     def _capture(self, stream: Stream) -> CapturedGraph | None:
         """A call with the present shape as a CUDA graph; None, and never tried again, if it cannot be one."""
         stream.begin_capture()
         try:
-            self._enqueue(stream)
+            self._enqueue(stream, captured=True)
             return stream.end_capture()
         except TemperError as error:
             stream.drop_capture()

@@ -7,16 +7,22 @@ from pathlib import Path
 import pytest
 from temper.benchmarks.accuracy import load_detections
 from temper.benchmarks.candidate import Candidate
-from temper.benchmarks.measurement import MEASUREMENTS_NAME, BenchmarkSettings, Measurements
+from temper.benchmarks.measurement import MEASUREMENTS_NAME, BenchmarkSettings, Measurements, read_rows
+from temper.benchmarks.report.build import ReportInput, build_report
 from temper.benchmarks.run import load_truth, run_benchmark
+from temper.benchmarks.worker_process import WorkerProcess
 from temper.bundle.loader import open_bundle
 from temper.core.errors import TemperError, UsageError
 from temper.core.events import Event, silent
+from temper.deploy.runtimes.base import Runtime
+from temper.deploy.runtimes.load import load_runtime
 from temper.detection.dataset import DataSet
 from temper.detection.detections import Status
 from temper.detection.metrics import evaluate
 
-QUICK = BenchmarkSettings(min_seconds=0.05, min_samples=10, max_seconds=2, rounds=2, warmup_seconds=0.3)
+QUICK = BenchmarkSettings(
+    min_seconds=0.05, min_samples=10, max_seconds=20, rounds=2, warmup_seconds=0.3, driver="temper"
+)
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +85,78 @@ def test_progress_is_told(measured: tuple[Path, Measurements, list[Event]]) -> N
     assert {event.stage for event in events} == {"benchmark"}
     steps = [event.data for event in events if event.kind == "step"]
     assert steps[-1]["done"] == steps[-1]["total"]
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, command: str, error: BaseException) -> None:
+    """Something cuts the benchmark off when a worker is asked for this the third time."""
+    ask, asked = WorkerProcess.ask, []
+
+    def ask_or_end(worker: WorkerProcess, what: str, *args: object, **fields: object) -> object:
+        asked.append(what)
+        if asked.count(command) == 3:
+            raise error
+        return ask(worker, what, *args, **fields)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(WorkerProcess, "ask", ask_or_end)
+
+
+def test_an_interrupted_benchmark_keeps_what_it_measured(
+    bundles: dict[str, Path], data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_at(monkeypatch, "measure", KeyboardInterrupt())
+    events: list[Event] = []
+    candidates = [Candidate(path, "fp32", threads=1) for path in bundles.values()]
+    with pytest.raises(KeyboardInterrupt):
+        run_benchmark(candidates, data, QUICK, tmp_path / "out", events.append)
+    rows = read_rows(tmp_path / "out" / MEASUREMENTS_NAME)
+    assert rows.benchmark.incomplete == "It was interrupted."
+    assert any("cut off" in warning for warning in rows.benchmark.warnings)
+    assert [(row.subject.model, len(row.rounds), row.complete) for row in rows.latency] == [
+        ("big", 1, False),
+        ("small", 1, False),
+    ]
+    assert [row.subject.model for row in rows.accuracy] == ["big", "small"]
+    told = [event.data["message"] for event in events if event.kind == "warning"]
+    assert any("marked as incomplete" in message and MEASUREMENTS_NAME in message for message in told)
+    # and a report can be made of it
+    page = build_report(ReportInput("cut", tmp_path / "out" / MEASUREMENTS_NAME, data), tmp_path / "out")
+    assert "cut off" in page.read_text(encoding="utf-8")
+    assert json.loads((page.parent / "results.json").read_text())["incomplete"] == "It was interrupted."
+
+
+def test_a_failure_says_where_the_rest_is(
+    bundles: dict[str, Path], data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_at(monkeypatch, "measure", UsageError("The accelerator does not answer."))
+    candidates = [Candidate(path, "fp32", threads=1) for path in bundles.values()]
+    with pytest.raises(UsageError, match=r"does not answer\. What was measured before is in .*marked as incomplete"):
+        run_benchmark(candidates, data, QUICK, tmp_path / "out", silent)
+    assert read_rows(tmp_path / "out" / MEASUREMENTS_NAME).benchmark.incomplete == "The accelerator does not answer."
+
+
+def test_accuracy_measured_before_an_interruption_is_kept(
+    bundles: dict[str, Path], data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> Runtime:
+        if interrupted:
+            raise KeyboardInterrupt
+        interrupted.append(True)
+        return load_runtime(*_, **__)  # type: ignore[arg-type]
+
+    interrupted: list[bool] = []
+    monkeypatch.setattr("temper.benchmarks.run.load_runtime", interrupt)
+    candidates = [Candidate(path, "fp32", threads=1) for path in bundles.values()]
+    with pytest.raises(KeyboardInterrupt):
+        run_benchmark(candidates, data, QUICK, tmp_path / "out", silent)
+    rows = read_rows(tmp_path / "out" / MEASUREMENTS_NAME)
+    assert [row.subject.model for row in rows.accuracy] == ["big"]
+    assert (rows.latency, rows.benchmark.incomplete) == ((), "It was interrupted.")
+
+
+def test_a_finished_benchmark_is_not_marked(measured: tuple[Path, Measurements, list[Event]]) -> None:
+    _, rows, _ = measured
+    assert rows.benchmark.incomplete is None
+    assert all(row.complete for row in rows.latency)
 
 
 def test_nothing_half_written_is_left(bundles: dict[str, Path], data: DataSet, tmp_path: Path) -> None:

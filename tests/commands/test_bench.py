@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from temper.benchmarks.latency_rows import SCENARIOS
 from temper.cli import main
+from temper.commands.bench_measuring import SCENARIO_NAMES
 from temper.detection.dataset import load_split, save_split
 from tiny_bundle import LABELS, make_tiny_bundle
 from toy_data import toy_data
 
-QUICK = ["--seconds", "0.1", "--samples", "10", "--time-box", "1", "--threads", "1"]
+QUICK = ["--seconds", "0.1", "--samples", "10", "--time-box", "1", "--threads", "1", "--driver", "temper"]
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +43,43 @@ def test_measured_then_reported(place: Path, capsys: pytest.CaptureFixture[str])
     assert "<h1>my steel</h1>" in (out / "report.html").read_text()
 
 
+def test_every_scenario_in_every_format(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = place / "out-scenarios"
+    words = [word for scenario in SCENARIO_NAMES for word in ("--scenario", scenario)]
+    line = ["--frame-rate", "100", "--deadline-ms", "500", "--queue", "20", "--query-pictures", "2"]
+    assert bench("run", place / "small.temper", "--data", place / "data", "--out", out, *QUICK, *words, *line) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [row.split()[3] for row in told if row.startswith("small")] == list(SCENARIO_NAMES)
+    # ten or so samples are too few even for a median; "p99" says so in all, and the reason stands once
+    assert all("INVALID" in row for row in told if row.startswith("small"))
+    (reasons,) = [row for row in told if row.startswith("INVALID: ")]
+    assert reasons.endswith("p99 needs 662 samples.")
+    assert bench("report", out) == 0
+    with (out / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["scenario"] for row in rows] == list(SCENARIO_NAMES)
+    assert {row["driver"] for row in rows} == {"temper"}
+    assert all(row["end_to_end_p99_ms"].startswith("INVALID: needs 662 samples, ") for row in rows)
+    assert {row["host_to_device_mean_ms"] for row in rows} == {""}, "no GPU: empty, not 0"
+    assert all(float(row["compute_mean_ms"]) > 0 for row in rows)
+    assert [row["deadline_ms"] for row in rows] == ["", "", "", "500.0"]
+    content = json.loads((out / "results.json").read_text())
+    on_line = content["results"][-1]
+    assert on_line["punctuality"]["frames"] == int(rows[-1]["frames"])
+    assert on_line["stages"]["end_to_end"]["p99_ms"] is None
+    assert on_line["stages"]["end_to_end"]["invalid"]["p99_ms"].startswith("needs 662 samples")
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "On a line of 100 pictures a second" in page
+    assert "INVALID: " in page
+    assert "p99 needs 662 samples" in page
+    for scenario in SCENARIO_NAMES:
+        assert f"<td>{scenario}" in page
+
+
+def test_the_scenarios_of_the_command_are_those_of_the_benchmark() -> None:
+    assert SCENARIO_NAMES == SCENARIOS
+
+
 def test_json_for_machines(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = place / "out-json"
     assert bench("run", place / "small.temper", "--data", place / "data", "--out", out, "--json", *QUICK) == 0
@@ -58,6 +98,16 @@ def test_json_for_machines(place: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["run", "small.temper", "--data", "empty"], 1, "has no pictures"),
         (["run", "small.temper", "--data", "others"], 1, "differ: only the bundle has bright, dark, rough"),
         (["report", "none"], 1, "There are no measurements"),
+        (["run", "small.temper", "--data", "data", "--scenario", "line"], 2, "for example --frame-rate 30"),
+        (["run", "small.temper", "--data", "data", "--frame-rate", "30"], 2, "--frame-rate is about a line"),
+        (["run", "small.temper", "--data", "data", "--queue", "3"], 2, "--queue is about a line"),
+        (["run", "small.temper", "--data", "data", "--query-pictures", "3"], 2, "Add --scenario multi-stream"),
+        (["run", "small.temper", "--data", "data", "--scenario", "server"], 2, "'server' is not one of"),
+        (
+            ["run", "small.temper", "--data", "data", "--scenario", "multi-stream", "--batch", "9"],
+            2,
+            "A call of 9 pictures does not fit into a multi-stream query of 8",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence(

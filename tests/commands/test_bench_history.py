@@ -21,11 +21,14 @@ def slower(measured: Measurements, path: Path, factor: float) -> None:
     """The same benchmark a day later, every latency longer."""
     rows: list[Row] = [replace(measured.benchmark, started_at="2026-01-02T10:00:00+00:00")]
     for row in measured.latency:
-        stages = {
-            **row.stages,
-            "end_to_end": replace(row.stages["end_to_end"], p50_ms=factor * row.stages["end_to_end"].p50_ms),
-        }
-        rows.append(replace(row, stages=stages, round_p50_ms=tuple(factor * ms for ms in row.round_p50_ms)))
+        whole = row.stages["end_to_end"]
+        assert whole.p50_ms is not None
+        longer = replace(
+            whole,
+            p50_ms=factor * whole.p50_ms,
+            intervals={name: (factor * low, factor * high) for name, (low, high) in whole.intervals.items()},
+        )
+        rows.append(replace(row, stages={**row.stages, "end_to_end": longer}))
     write_rows(path, [*rows, *measured.footprint])
 
 
@@ -43,7 +46,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_benchmark_that_was_run_is_in_the_history(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_split(replace(toy_data(place / "data" / "images", 4), labels=LABELS), place / "data", "val")
     bundle = make_tiny_bundle(place, name="small")
-    quick = ("--seconds", "0.1", "--samples", "10", "--time-box", "2", "--threads", "1")
+    quick = ("--seconds", "0.1", "--samples", "70", "--time-box", "2", "--threads", "1")
     assert bench("run", bundle, "--data", "data", "--out", "out", *quick) == 0
     assert (place / "runs" / "history.sqlite3").is_file()
     capsys.readouterr()

@@ -85,7 +85,7 @@ def test_encoded_pictures_go_the_same_way_and_are_timed(detector: BundleDetector
     found = detector.detect_encoded(contents, timer)
     for ours, theirs in zip(found, detector.detect_batch(images), strict=True):
         np.testing.assert_array_equal(ours.boxes, theirs.boxes)
-    assert set(timer) == {"decode", "preprocess", "infer", "postprocess", "end_to_end"}
+    assert set(timer) == {"decode", "preprocess", "compute", "postprocess", "end_to_end"}
     stages = sum(duration for stage, duration in timer.items() if stage != "end_to_end")
     assert all(duration > 0 for duration in timer.values())
     assert stages <= timer["end_to_end"] <= stages + 50

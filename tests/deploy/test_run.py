@@ -80,7 +80,7 @@ def test_a_frame_is_stored_before_it_is_announced(detector: BundleDetector, pict
     run_detector(detector, open_source(pictures, "grey"), RunSettings(out), announce=announce)
     assert [result.index for result in announced] == list(range(7))
     assert announced[-1].cause is not None
-    assert set(announced[0].times) == {"decode", "preprocess", "infer", "postprocess", "end_to_end"}
+    assert set(announced[0].times) == {"decode", "preprocess", "compute", "postprocess", "end_to_end"}
 
 
 @pytest.mark.parametrize(("which", "indices"), [("all", [0, 1, 2, 3, 4, 5]), ("defects", [1, 4]), ("none", [])])

@@ -13,7 +13,7 @@ from temper.deploy.store import FrameResult, Store
 from temper.detection.detections import Detections, Status
 
 LABELS = ("dark", "bright", "rough")
-TIMES = {"decode": 1.0, "preprocess": 0.5, "infer": 4.0, "postprocess": 0.25, "end_to_end": 5.75}
+TIMES = {"decode": 1.0, "preprocess": 0.5, "compute": 4.0, "postprocess": 0.25, "end_to_end": 5.75}
 
 
 def defect(index: int) -> FrameResult:
@@ -51,7 +51,7 @@ def test_any_sqlite_client_reads_what_was_stored(tmp_path: Path, detector: Bundl
     run_query = "SELECT id, bundle, manifest_sha256, variant, runtime, source, ended_by FROM run"
     assert rows(path, run_query) == [(1, "tiny", digest, "fp32", "onnxruntime", "line 2", "source")]
     frame_query = (
-        "SELECT frame_index, source, verdict, cause, width, height, infer_ms, end_to_end_ms, picture FROM frame"
+        "SELECT frame_index, source, verdict, cause, width, height, compute_ms, end_to_end_ms, picture FROM frame"
     )
     assert rows(path, frame_query) == [
         (0, "0.png", "defect", None, 200, 100, 4.0, 5.75, "pictures/a.jpg"),
@@ -120,7 +120,7 @@ def test_a_store_of_another_version_is_left_alone(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 7")
     connection.close()
-    with pytest.raises(TemperError, match="holds results of version 7; this Temper writes 1"):
+    with pytest.raises(TemperError, match="holds results of version 7; this Temper writes 2"):
         Store(path)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from bench_rows import benchmark_row, footprint, latency, manifest, subject, write_benchmark
-from temper.benchmarks.history.figures import FIGURES, entries_of, machine_key, rounds_interval
+from temper.benchmarks.history.figures import FIGURES, entries_of, machine_key
 from temper.benchmarks.history.regression import find_regressions, series_of
 from temper.benchmarks.history.store import History, Point, history_path, remember
 from temper.benchmarks.measurement import Measurements, read_rows
@@ -27,9 +27,12 @@ def timed(on: DataSet, ms: float, day: int, graph: str = "a", spread: float = 0.
     one, made = subject("student"), manifest("student", on.labels, ["fp32"])
     variant = made.variants[0].model_copy(update={"sha256": graph * 64})
     made = made.model_copy(update={"variants": [variant]})
-    rounds = tuple(ms * (1 + spread * step) for step in (-1, -0.5, 0, 0.5, 1))
+    row_of = latency(one, ms)
+    whole = replace(row_of.stages["end_to_end"], intervals={"p50_ms": (ms * (1 - spread), ms * (1 + spread))})
     first = replace(benchmark_row(on, [made]), started_at=f"2026-01-{day:02d}T10:00:00+00:00", **row)  # type: ignore[arg-type]
-    return Measurements(first, (replace(latency(one, ms), round_p50_ms=rounds),), (), (footprint(one, 8.0),))
+    return Measurements(
+        first, (replace(row_of, stages={**row_of.stages, "end_to_end": whole}),), (), (footprint(one, 8.0),)
+    )
 
 
 def p50(history: History) -> list[Point]:
@@ -123,11 +126,13 @@ def test_more_is_better_for_map(tmp_path: Path, data: DataSet) -> None:
     assert find_regressions([point, replace(worse, high=48.5)]) == []
 
 
-def test_the_interval_of_rounds_is_students() -> None:
-    low, high = rounds_interval([10.0, 10.1, 9.9, 10.0, 10.2]) or (0.0, 0.0)
-    # t(0.975, 4) = 2.776 times the deviation by the root of five
-    assert (low, high) == pytest.approx((9.899, 10.182), abs=2e-3)
-    assert rounds_interval([10.0]) is None
+def test_a_benchmark_that_was_cut_off_is_not_kept(tmp_path: Path, measured: Measurements) -> None:
+    cut = replace(measured, benchmark=replace(measured.benchmark, incomplete="interrupted"))
+    with (
+        History(tmp_path / "history.sqlite3") as history,
+        pytest.raises(TemperError, match=r"was cut off \(interrupted\), so its figures are not kept"),
+    ):
+        history.add(cut)
 
 
 def test_another_version_or_program_is_named_and_left_alone(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_its_links_lead_somewhere(whole: tuple[Path, Page]) -> None:
     _, page = whole
     ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
     targets = [(link["href"] or "").removeprefix("#") for link in page.all("a")]
-    assert len(targets) == 9
+    assert len(targets) == 10
     assert set(targets) <= ids
 
 

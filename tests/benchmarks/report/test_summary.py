@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 from bench_rows import benchmark_row, figures, footprint, latency, manifest, subject
+from temper.benchmarks.latency_rows import Punctuality
 from temper.benchmarks.measurement import AccuracyRow, BenchmarkRow, Measurements
 from temper.benchmarks.report.results import Result, collect_results
 from temper.benchmarks.report.summary import summary_sentences
 from temper.benchmarks.subject import Role
 from temper.detection.dataset import DataSet
+from temper.detection.intervals import Estimate
 
 #: role, precision, mAP, milliseconds, megabytes
 Line = tuple[Role, str, float | None, float, float]
@@ -53,6 +55,33 @@ def test_a_student_that_gained(benchmark_of: BenchmarkRow) -> None:
         "As int8 it takes 8.0 ms, 1.5 times as fast as at fp32 (12.0 ms), and reaches 53.9 mAP, 0.3 points less than "
         "before; its file shrinks from 6.2 MB to 1.7 MB.",
     ]
+
+
+def test_a_line_has_a_sentence(benchmark_of: BenchmarkRow) -> None:
+    found = results(benchmark_of, ("distilled", "fp32", 54.2, 12.0, 6.2))
+    kept = Punctuality(30.0, 33.333, 4, 1000, 7, 3, Estimate(0.01, 0.0054, 0.0183))
+    row = latency(found[0].subject, 15.0, scenario="line", punctuality=kept)
+    both = [*found, replace(found[0], latency=row)]
+    assert summary_sentences(both, benchmark_of)[-1] == (
+        "On a line of 30 pictures a second with a deadline of 33.3 ms, the MGD student at fp32 misses 10 of 1000 pictures "
+        "(0.54 to 1.83 % at 95 %)."
+    )
+    assert "12.0 ms" in summary_sentences(both, benchmark_of)[1], "the other sentences are about the first scenario"
+
+
+def test_too_few_calls_for_a_median(benchmark_of: BenchmarkRow) -> None:
+    found = results(
+        benchmark_of,
+        ("teacher", "fp32", 56.24, 34.0, 33.0),
+        ("distilled", "fp32", 54.2, 12.0, 6.2),
+        ("distilled", "int8", 53.9, 8.0, 1.7),
+    )
+    few = [replace(one, latency=latency(one.subject, 5.0, samples=9)) for one in found]
+    sentences = summary_sentences(few, benchmark_of)
+    assert sentences[1] == "Too few calls ended within the time box to say how long one takes."
+    assert sentences[2].startswith("Of its int8 graph too few calls ended within the time box")
+    only_teacher = [few[0], *found[1:]]
+    assert "its teacher" not in summary_sentences(only_teacher, benchmark_of)[1]
 
 
 def test_a_student_that_lost_is_told_so(benchmark_of: BenchmarkRow) -> None:

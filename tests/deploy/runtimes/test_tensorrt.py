@@ -7,6 +7,7 @@ So what passes here keeps TensorRT's rules, though no GPU is near.
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -100,6 +101,27 @@ def test_every_version_gives_the_numbers_of_the_graph(
     for count in (1, 1, 1, 3, 8, 3, 1):
         images = pictures(count, 64, 64, seed=count)
         assert_same(runtime.infer(images), reference.infer(images))
+    runtime.close()
+    assert device.is_empty
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_copies_and_computing_are_timed_apart(
+    bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    """In a call that is captured, in those before and after, and when another shape has come between."""
+    device = use_tensorrt(monkeypatch, version).device
+    runtime = open_runtime(open_bundle(bundle_path), tmp_path)
+    for count in (1, 1, 1, 3, 1):
+        times: dict[str, float] = {}
+        started = time.perf_counter()
+        runtime.infer_staged(pictures(count, 64, 64), times)
+        whole = 1000 * (time.perf_counter() - started)
+        assert set(times) == {"host_to_device", "compute", "device_to_host"}
+        assert min(times.values()) > 0
+        # the graph runs in the stand-in's one thread, and next to nothing else does
+        assert 0.5 * whole <= sum(times.values()) <= whole
+        assert times["compute"] == max(times.values())
     runtime.close()
     assert device.is_empty
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import enum
+import time
 from collections.abc import Callable
 
 
@@ -15,6 +16,7 @@ class cudaError_t(enum.IntEnum):
     cudaSuccess = 0
     cudaErrorInvalidValue = 1
     cudaErrorMemoryAllocation = 2
+    cudaErrorInvalidResourceHandle = 400
     cudaErrorLaunchFailure = 719
     cudaErrorStreamCaptureInvalidated = 901
 
@@ -29,6 +31,7 @@ class cudaStreamCaptureMode(enum.IntEnum):
 
 
 cudaStreamNonBlocking = 1
+cudaEventRecordDefault, cudaEventRecordExternal = 0, 1
 _OK = cudaError_t.cudaSuccess
 Work = Callable[[], None]
 
@@ -49,6 +52,16 @@ class Stream:
         (self.queue if self.captured is None else self.captured).append(work)
 
 
+class Event:
+    """A mark, with the moment when it was passed."""
+
+    def __init__(self) -> None:
+        self.passed: float | None = None
+
+    def come_past(self) -> None:
+        self.passed = time.perf_counter()
+
+
 class Graph(list[Work]):
     """What was captured."""
 
@@ -60,6 +73,7 @@ class Device:
         self.memory: dict[int, ctypes.Array[ctypes.c_ubyte]] = {}
         self.streams: dict[int, Stream] = {}
         self.graphs: list[Graph] = []
+        self.events: list[Event] = []
         self.launches = 0
         self.capacity: int | None = None
         self.fault: cudaError_t | None = None
@@ -74,7 +88,7 @@ class Device:
     @property
     def is_empty(self) -> bool:
         """Whether everything was given back."""
-        return not (self.memory or self.streams or self.graphs)
+        return not (self.memory or self.streams or self.graphs or self.events)
 
 
 device = Device()
@@ -161,6 +175,30 @@ cudaGraphExecDestroy = _forget
 def cudaGraphLaunch(graph: Graph, stream: Stream) -> tuple[cudaError_t]:
     device.launches += 1
     stream.queue.extend(graph)
+    return (_OK,)
+
+
+def cudaEventCreate() -> tuple[cudaError_t, Event]:
+    device.events.append(Event())
+    return _OK, device.events[-1]
+
+
+def cudaEventRecordWithFlags(event: Event, stream: Stream, flags: int) -> tuple[cudaError_t]:
+    # CUDA takes the one while a stream is captured and the other while it is not
+    if (flags == cudaEventRecordExternal) != (stream.captured is not None):
+        return (cudaError_t.cudaErrorInvalidValue,)
+    stream.put(event.come_past)
+    return (_OK,)
+
+
+def cudaEventElapsedTime(start: Event, end: Event) -> tuple[cudaError_t, float | None]:
+    if start.passed is None or end.passed is None:
+        return cudaError_t.cudaErrorInvalidResourceHandle, None
+    return _OK, 1000 * (end.passed - start.passed)
+
+
+def cudaEventDestroy(event: Event) -> tuple[cudaError_t]:
+    device.events = [one for one in device.events if one is not event]
     return (_OK,)
 
 

@@ -1,0 +1,79 @@
+"""From durations, round by round, to the figures that are given of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..detection.intervals import Estimate
+from .early_stopping import withheld_reason
+from .latency_rows import PERCENTILES, Round, Summary
+from .round_bootstrap import RoundBootstrap, percentile
+
+
+def summarise(rounds_ms: Sequence[Sequence[float]], dropped: Sequence[int] = ()) -> Summary:
+    """Summary of the durations of one stage, in milliseconds.
+
+    Args:
+        rounds_ms: the durations of each round, in the order they were taken; at least one in all.
+        dropped: for each round, how many samples never ended; none given means none. Percentiles count them as longer
+            than every other, mean and jitter cannot count them.
+
+    Raises:
+        ValueError: if there are no samples.
+    """
+    rounds = [np.asarray(part, np.float64) for part in rounds_ms]
+    ended = np.concatenate(rounds) if rounds else np.empty(0)
+    if not len(ended):
+        raise ValueError("no samples to summarise")
+    lost = list(dropped) or [0] * len(rounds)
+    bootstrap = RoundBootstrap(len(rounds))
+    steps = [np.abs(np.diff(part)) for part in rounds]
+    step_count = sum(len(part) for part in steps)
+    mean = float(ended.mean())
+    jitter = float(np.concatenate(steps).mean()) if step_count else None
+    intervals = {"mean_ms": bootstrap.of_ratio(mean, [part.sum() for part in rounds], [len(part) for part in rounds])}
+    if jitter is not None:
+        intervals["jitter_ms"] = bootstrap.of_ratio(
+            jitter, [part.sum() for part in steps], [len(part) for part in steps]
+        )
+    ordered = [np.sort(np.append(part, np.full(n, np.inf))) for part, n in zip(rounds, lost, strict=True)]
+    every = np.sort(np.concatenate(ordered))
+    percentiles: dict[str, float | None] = {}
+    invalid = {}
+    for name, percent in PERCENTILES.items():
+        reason = withheld_reason(percent, len(every))
+        value = None if reason else percentile(every, percent)
+        if value is not None and np.isinf(value):
+            reason, value = f"{sum(lost)} of {len(every)} were dropped and never ended", None
+        percentiles[name] = value
+        if reason is not None:
+            invalid[name] = reason
+        if value is not None:
+            intervals[name] = bootstrap.of_percentile(value, percent, ordered)
+    return Summary(
+        n=len(ended),
+        mean_ms=mean,
+        p50_ms=percentiles["p50_ms"],
+        p90_ms=percentiles["p90_ms"],
+        p99_ms=percentiles["p99_ms"],
+        p999_ms=percentiles["p999_ms"],
+        jitter_ms=jitter,
+        min_ms=float(ended.min()),
+        max_ms=float(ended.max()),
+        intervals={name: interval for name, interval in intervals.items() if interval is not None},
+        invalid=invalid,
+    )
+
+
+def throughput(rounds: Sequence[Round]) -> Estimate:
+    """Pictures answered per second, with the interval over rounds.
+
+    Args:
+        rounds: at least one, together longer than no time.
+    """
+    images, seconds = [one.images for one in rounds], [one.seconds for one in rounds]
+    value = sum(images) / sum(seconds)
+    low, high = RoundBootstrap(len(rounds)).of_ratio(value, images, seconds) or (None, None)
+    return Estimate(value, low, high)

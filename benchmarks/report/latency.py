@@ -1,0 +1,58 @@
+"""What the report's section about latency says beside its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ...deploy.stages import STAGE_DEFINITIONS
+from ..latency_rows import PERCENTILES, SCENARIOS
+from .results import Result, leading
+
+#: What a sample is in each scenario, in a sentence.
+SCENARIO_SENTENCES = {
+    "single-stream": "Single stream: the next call begins when the last has ended.",
+    "multi-stream": "Multi stream: the next query of several pictures is issued when all of the last are answered.",
+    "offline": "Offline: all pictures are there at once; durations are those of calls, and what counts is the rate.",
+    "line": "Line: pictures arrive at a fixed rate, and latency counts from the arrival.",
+}
+DRIVERS = {"temper": "Temper’s own driver", "loadgen": "MLPerf’s LoadGen"}
+#: From where to where the end-to-end latency of a scenario goes.
+SPANS = {
+    "single-stream": "encoded picture to boxes",
+    "multi-stream": "the query to its last boxes",
+    "offline": "encoded picture to boxes",
+    "line": "arrival to boxes",
+}
+
+
+def latency_part(results: Sequence[Result]) -> dict[str, Any]:
+    """Values of the templates about latency."""
+    there = {result.latency.scenario for result in results}
+    first = leading(results)
+    return {
+        "leading": first,
+        "span": SPANS[first[0].latency.scenario],
+        "stages": STAGE_DEFINITIONS,
+        "scenarios": [SCENARIO_SENTENCES[scenario] for scenario in SCENARIOS if scenario in there],
+        "drivers": list(dict.fromkeys(DRIVERS[result.latency.driver] for result in results)),
+        "on_a_line": [result for result in results if result.latency.punctuality is not None],
+        "invalid": invalid_reasons(results),
+    }
+
+
+def invalid_reasons(results: Sequence[Result], names: Iterable[str] = PERCENTILES) -> list[str]:
+    """Why percentiles cannot be given, each reason once: "p99 needs 662 samples".
+
+    Args:
+        results: of a benchmark.
+        names: fields of the percentiles that are shown.
+    """
+    reasons = {
+        # how many there were instead differs from row to row
+        f"p{PERCENTILES[name]:g} {reason.split(', ')[0]}": None
+        for name in names
+        for result in results
+        if (reason := result.latency.stages["end_to_end"].invalid.get(name)) is not None
+    }
+    return list(reasons)
