@@ -43,7 +43,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_benchmark_that_was_run_is_in_the_history(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_split(replace(toy_data(place / "data" / "images", 4), labels=LABELS), place / "data", "val")
     bundle = make_tiny_bundle(place, name="small")
-    quick = ("--seconds", "0.1", "--samples", "10", "--time-box", "2", "--threads", "1")
+    quick = ("--seconds", "0.1", "--samples", "70", "--time-box", "2", "--threads", "1")
     assert bench("run", bundle, "--data", "data", "--out", "out", *quick) == 0
     assert (place / "runs" / "history.sqlite3").is_file()
     capsys.readouterr()
