@@ -167,7 +167,7 @@ def _measure_group(entrants: Sequence[Entrant], bench: _Bench) -> float:
         runners = []
         for entrant in entrants:
             worker = stack.enter_context(WorkerProcess(entrant.title, settings.answer_seconds))
-            runners.append(_Runner(entrant, worker, _load_entrant(entrant, worker, bench.pictures)))
+            runners.append(_Runner(entrant, worker, load_entrant(entrant, worker, bench.pictures)))
             bench.step()
         for runner in runners:
             sizes = {size for scenario in settings.scenarios for size in _load(runner, scenario, bench).sizes}
@@ -191,7 +191,12 @@ def _measure_group(entrants: Sequence[Entrant], bench: _Bench) -> float:
     return used
 
 
-def _load_entrant(entrant: Entrant, worker: WorkerProcess, pictures: Sequence[Path]) -> dict[str, Any]:
+def load_entrant(entrant: Entrant, worker: WorkerProcess, pictures: Sequence[Path]) -> dict[str, Any]:
+    """Let a worker load an entrant and the pictures; gives its answer.
+
+    Raises:
+        TemperError: if the entrant cannot be loaded.
+    """
     candidate = entrant.candidate
     builds = runtime_kind(candidate.runtime).builds
     # a zip has been unpacked already; but an engine lies beside the zip

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from .bench_compare import compare
+from .bench_history import history as history_command
 from .bench_run import run
 from .bench_thresholds import thresholds
 from .options import Group
@@ -15,9 +17,11 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.group(cls=Group)
 def bench() -> None:
-    """Measure bundles: mAP, what escapes, latency, memory; report it; choose thresholds by it."""
+    """Measure bundles: mAP, what escapes, latency, memory; compare two; report it; choose thresholds by it."""
 
 
+bench.add_command(compare)
+bench.add_command(history_command)
 bench.add_command(run)
 bench.add_command(thresholds)
 

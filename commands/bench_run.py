@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from .bench_measuring import measuring_options, settings_of
-from .options import RUNTIME_NAMES, public_key_option
+from .options import RUNTIME_NAMES, history_option, public_key_option
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -48,6 +48,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
     help="Overlap (IoU) from which a detection finds a defect.",
 )
 @click.option("--limit", type=click.IntRange(1), help="Measure on this many pictures, evenly spread over the split.")
+@history_option
 @public_key_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def run(
@@ -61,6 +62,7 @@ def run(
     threads: int | None,
     found_iou: float,
     limit: int | None,
+    history: str | None,
     public_key: Path | None,
     as_json: bool,
     **measuring: Any,
@@ -71,6 +73,8 @@ def run(
     'temper bench report OUT' makes a page of them.
     """
     from ..benchmarks.candidate import list_candidates
+    from ..benchmarks.history.store import history_path, parse_history, remember
+    from ..benchmarks.latency import STAGE
     from ..benchmarks.measurement import MEASUREMENTS_NAME
     from ..benchmarks.run import run_benchmark
     from ..detection.dataset import load_split
@@ -91,6 +95,8 @@ def run(
     settings = settings_of(found_iou, **measuring)
     with progress(choose_style(as_json)) as reporter:
         measured = run_benchmark(candidates, loaded, settings, out, reporter)
+        kept = parse_history(history) if history else history_path(Path("runs"))
+        remember(measured, kept, out, reporter, STAGE)
     path = out / MEASUREMENTS_NAME
     if as_json:
         click.echo(json.dumps({"event": "written", "path": str(path)}))

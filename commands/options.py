@@ -90,6 +90,14 @@ public_key_option = click.option(
     show_envvar=True,
     help="Take only what was signed with a key of this file (see 'temper bundle keygen').",
 )
+#: For what measures, and what shows what was measured.
+history_option = click.option(
+    "--history",
+    metavar="PATH",
+    envvar="TEMPER_HISTORY",
+    show_envvar=True,
+    help="File that keeps every benchmark, or 'none'.  [default: runs/history.sqlite3]",
+)
 events_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line for every event.")
 
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, create_engine, event, insert, text, update
-from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, insert, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from ..core.errors import TemperError
-from ..core.files import explain_os_errors
+from ..core.database import Database, DatabaseKind
 from .detector import BundleDetector, Verdict
 from .stages import StageTimes
 
@@ -26,8 +20,6 @@ STORE_NAME = "results.sqlite"
 #: Marks the file as ours (PRAGMA application_id, "TMPR") and its tables' version (PRAGMA user_version).
 APPLICATION_ID = 0x544D5052
 SCHEMA_VERSION = 2
-#: How long a writer waits for another one on the same file.
-BUSY_SECONDS = 5.0
 
 
 class _Base(DeclarativeBase):
@@ -95,6 +87,9 @@ class DetectionRow(_Base):
     y2: Mapped[float]
 
 
+_KIND = DatabaseKind(_Base.metadata, APPLICATION_ID, SCHEMA_VERSION, "results", "another folder with --out")
+
+
 @dataclass(frozen=True, eq=False)
 class FrameResult:
     """What became of one frame.
@@ -133,24 +128,13 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with explain_os_errors(path):
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            except (FileExistsError, NotADirectoryError) as error:
-                raise TemperError(f"{error.filename} is not a folder. Choose another folder with --out.") from error
-        self._engine = _open_engine(path)
-        try:
-            with self._explained():
-                _prepare(self._engine, path)
-        except BaseException:
-            self._engine.dispose()
-            raise
+        self._database = Database(path, _KIND)
 
     def __enter__(self) -> Store:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._engine.dispose()
+        self._database.close()
 
     def begin_run(self, detector: BundleDetector, source: str) -> int:
         """Note that ``detector`` begins to work on ``source``.
@@ -167,12 +151,12 @@ class Store:
             "source": source,
             "started": now(),
         }
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             return int(connection.execute(insert(Run).values(**row).returning(Run.id)).scalar_one())
 
     def add_frames(self, run_id: int, results: Sequence[FrameResult], labels: Sequence[str]) -> None:
         """Store frames and their defects, all or none; they survive a power cut once this returns."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             for result in results:
                 statement = insert(FrameRow).values(**_frame_values(run_id, result)).returning(FrameRow.id)
                 frame_id = int(connection.execute(statement).scalar_one())
@@ -181,70 +165,13 @@ class Store:
 
     def end_run(self, run_id: int, ended_by: str) -> None:
         """Note when and why a run ended."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             connection.execute(update(Run).where(Run.id == run_id).values(finished=now(), ended_by=ended_by))
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with self._explained(), self._engine.begin() as connection:
-            yield connection
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except DBAPIError as error:
-            raise TemperError(_explain(str(error.orig), self.path)) from error
-        except sqlite3.Error as error:
-            raise TemperError(_explain(str(error), self.path)) from error
 
 
 def now() -> str:
     """The present moment, UTC, in ISO 8601 with milliseconds."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _open_engine(path: Path) -> Engine:
-    # autocommit off in the driver, BEGIN sent by us: otherwise Python's sqlite3 decides where transactions begin
-    arguments = {"timeout": BUSY_SECONDS, "isolation_level": None}
-    engine = create_engine(URL.create("sqlite", database=str(path.absolute())), connect_args=arguments)
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: sqlite3.Connection, _: Any) -> None:
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _prepare(engine: Engine, path: Path) -> None:
-    """Make the tables in a new file, refuse what is not ours untouched, and switch on the write-ahead log."""
-    with engine.begin() as connection:
-        application, version, tables = (
-            int(connection.execute(text(query)).scalar_one())
-            for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
-        )
-        if tables == 0:
-            _Base.metadata.create_all(connection)
-            connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))
-            connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
-        elif application != APPLICATION_ID:
-            raise TemperError(f"{path} is a database of another program. Choose another folder with --out.")
-        elif version != SCHEMA_VERSION:
-            raise TemperError(
-                f"{path} holds results of version {version}; this Temper writes {SCHEMA_VERSION}. "
-                "Choose another folder with --out."
-            )
-    # outside of a transaction, where SQLAlchemy's connections never are; kept in the file from then on
-    raw = engine.raw_connection()
-    try:
-        raw.cursor().execute("PRAGMA journal_mode = WAL")
-    finally:
-        raw.close()
 
 
 def _frame_values(run_id: int, result: FrameResult) -> dict[str, Any]:
@@ -273,30 +200,3 @@ def _detection_values(frame_id: int, verdict: Verdict, labels: Sequence[str]) ->
             defects.boxes.tolist(), defects.scores.tolist(), defects.labels.tolist(), strict=True
         )
     ]
-
-
-def _explain(said: str, path: Path) -> str:
-    """One sentence for what SQLite says; what it says is kept where no case fits."""
-    if "not a database" in said:
-        return f"{path} is there, but is no SQLite file. Move it away, or choose another folder with --out."
-    if "malformed" in said:
-        return f"{path} is damaged ({said}). Move it away, or choose another folder with --out."
-    if "locked" in said:
-        return (
-            f"{path} is locked by another program for more than {BUSY_SECONDS:g} s. Close that program, "
-            "or choose another folder with --out."
-        )
-    if "full" in said or ("disk I/O error" in said and _is_full(path)):
-        return (
-            f"No space left on the disk while writing {path}. Free some, or choose another place with --out; "
-            "what was stored before stays."
-        )
-    if "readonly" in said or "unable to open" in said:
-        return f"{path} cannot be written ({said}). Choose a folder you may write to with --out."
-    return f"{path} cannot be used: {said}."
-
-
-def _is_full(path: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return shutil.disk_usage(path.parent).free < 1 << 20
-    return False

@@ -228,6 +228,8 @@ def judged_split(recipe: Recipe, run: RunFolder) -> DataSet:
 
 def _benchmark(recipe: Recipe, run: RunFolder, report: Reporter) -> dict[str, Any]:
     from ..benchmarks.candidate import list_candidates
+    from ..benchmarks.history.store import history_path, remember
+    from ..benchmarks.latency import STAGE
     from ..benchmarks.measurement import BenchmarkSettings
     from ..benchmarks.run import run_benchmark
 
@@ -239,7 +241,9 @@ def _benchmark(recipe: Recipe, run: RunFolder, report: Reporter) -> dict[str, An
         threads=section.threads,
     )
     settings = BenchmarkSettings(min_seconds=section.min_seconds, min_samples=section.min_samples)
-    run_benchmark(candidates, judged_split(recipe, run), settings, run.stage("benchmark"), report)
+    folder = run.stage("benchmark")
+    measured = run_benchmark(candidates, judged_split(recipe, run), settings, folder, report)
+    remember(measured, history_path(run.path.parent), folder, report, STAGE)
     return {"candidates": len(candidates)}
 
 

@@ -14,6 +14,9 @@ from tiny_run import FinishedRun, run_temper, write_tiny_recipe
 if os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# benchmarks of the tests are no part of anybody's history; those that are about it name a file
+os.environ["TEMPER_HISTORY"] = "none"
+
 # on a loaded machine a slow example is no failure; the same examples each time, so that a red run can be repeated
 settings.register_profile("temper", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("temper")
@@ -49,6 +52,6 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
         pytest.skip("training needs PaddlePaddle")
     folder = tmp_path_factory.mktemp("tiny")
     recipe = write_tiny_recipe(folder)
-    done = run_temper("run", recipe.name, "--json", cwd=folder)
+    done = run_temper("run", recipe.name, "--json", cwd=folder, environment={"TEMPER_HISTORY": ""})
     assert done.returncode == 0, done.stderr
     return FinishedRun(recipe, folder / "runs" / "tiny", done.stdout)

@@ -92,12 +92,8 @@ def make_misses(
         found_iou: from which IoU on a detection lies on a defect.
     """
     found = {title: _in_order(data, detections) for title, detections in models.items()}
-    laid = {title: inspect_pictures(data, detections, found_iou) for title, detections in found.items()}
-    at = {
-        title: at_thresholds(one, dict(zip(data.labels, thresholds[title].tolist(), strict=True)))
-        for title, one in laid.items()
-    }
-    missed, inspected = at[judged_by].missed, laid[judged_by]
+    inspected = inspect_pictures(data, found[judged_by], found_iou)
+    missed = at_thresholds(inspected, dict(zip(data.labels, thresholds[judged_by].tolist(), strict=True))).missed
     answered = np.array([one.status is Status.OK for one in found[judged_by]])
     chosen: list[int] = []
     for label in range(len(data.labels)):
@@ -106,8 +102,33 @@ def make_misses(
         counts[chosen] = 0
         if counts.any():
             chosen.append(int(counts.argmax()))
+    chosen = chosen[: min(EXAMPLES, max(1, PANELS // (1 + len(models))))]
+    return draw_misses(data, chosen, found, thresholds, found_iou)
+
+
+def draw_misses(
+    data: DataSet,
+    chosen: Sequence[int],
+    models: Mapping[str, Sequence[Detections]],
+    thresholds: Mapping[str, NDArray[np.float32]],
+    found_iou: float,
+) -> list[Example]:
+    """Draw pictures with the truth, and beside it what each model finds, misses (dashed) and flags wrongly.
+
+    Args:
+        data: what was measured on; a picture that cannot be read any more is left out.
+        chosen: places of the pictures in ``data.samples``, in the order to show them.
+        models: title of a model -> its detections, one per sample in order.
+        thresholds: title of a model -> float32 [classes], its operating point.
+        found_iou: from which IoU on a detection lies on a defect.
+    """
+    laid = {title: inspect_pictures(data, detections, found_iou) for title, detections in models.items()}
+    at = {
+        title: at_thresholds(one, dict(zip(data.labels, thresholds[title].tolist(), strict=True)))
+        for title, one in laid.items()
+    }
     examples = []
-    for index in chosen[: min(EXAMPLES, max(1, PANELS // (1 + len(models))))]:
+    for index in chosen:
         sample = data.samples[index]
         try:
             image = read_image(data.image_path(sample), "rgb")
@@ -117,7 +138,7 @@ def make_misses(
         for title, one in laid.items():
             own_missed = at[title].missed[one.defect_image == index]
             wrong = int(at[title].false_alarm[one.image == index].sum())
-            answer = found[title][index]
+            answer = models[title][index]
             panels.append(_miss_panel(title, image, sample, answer, thresholds[title], own_missed, wrong, data.labels))
         examples.append(Example(sample.file_name, tuple(panels)))
     return examples

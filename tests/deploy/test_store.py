@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from temper.core import database
 from temper.core.errors import TemperError
 from temper.core.files import sha256_file
-from temper.deploy import store as store_module
 from temper.deploy.detector import BundleDetector, Outcome, Verdict
 from temper.deploy.store import FrameResult, Store
 from temper.detection.detections import Detections, Status
@@ -86,7 +86,7 @@ def test_frames_are_stored_all_or_none(tmp_path: Path, detector: BundleDetector)
 
 
 def test_what_was_stored_survives_a_power_cut(tmp_path: Path) -> None:
-    with Store(tmp_path / "results.sqlite") as store, store._engine.connect() as connection:
+    with Store(tmp_path / "results.sqlite") as store, store._database.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2  # FULL
 
 
@@ -127,7 +127,7 @@ def test_a_store_of_another_version_is_left_alone(tmp_path: Path) -> None:
 def test_a_locked_store_is_one_sentence(
     tmp_path: Path, detector: BundleDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
     path = tmp_path / "results.sqlite"
     with Store(path) as store:
         other = sqlite3.connect(path)
@@ -144,7 +144,8 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_was_stored(tmp_path: Path, d
     with Store(path) as store:
         run = store.begin_run(detector, "line 2")
         store.add_frames(run, [defect(0)], LABELS)
-        with store._engine.connect() as connection:  # SQLite reports a file at its limit as it reports a full disk
+        # SQLite reports a file at its limit as it reports a full disk
+        with store._database.engine.connect() as connection:
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(TemperError, match="No space left on the disk while writing"):

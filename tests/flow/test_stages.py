@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from fake_stages import make_recipe
+from temper.benchmarks.history.store import HISTORY_NAME, History
+from temper.benchmarks.measurement import MEASUREMENTS_NAME, read_rows
 from temper.core.errors import TemperError
 from temper.core.events import Event, silent
 from temper.core.files import sha256_json
@@ -120,3 +122,11 @@ def test_facts_of_a_real_run_are_those_of_its_files(finished_run: FinishedRun) -
     assert len(record.result["content_sha256"]) == len(sha256_json(""))
     benchmark = run.record("benchmark")
     assert benchmark is not None and benchmark.result == {"candidates": 3}
+
+
+def test_the_benchmark_of_a_run_is_in_the_history_beside_it(finished_run: FinishedRun) -> None:
+    measured = read_rows(finished_run.path / "benchmark" / MEASUREMENTS_NAME)
+    with History(finished_run.path.parent / HISTORY_NAME) as history:
+        points = history.points(["p50"])
+    assert {point.model for point in points} == {row.subject.model for row in measured.latency}
+    assert {point.started for point in points} == {measured.benchmark.started_at}

@@ -1,0 +1,176 @@
+"""What the history keeps of a benchmark: every figure of every candidate with its interval, as flat rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from ...core.files import sha256_json
+from ...detection.intervals import Estimate
+from ..latency_rows import LatencyRow
+from ..measurement import FootprintRow, MachineState, Measurements, to_plain
+from ..subject import Subject
+
+
+@dataclass(frozen=True)
+class FigureKind:
+    """A figure that the history shows.
+
+    Attributes:
+        title: what readers know it by.
+        unit: of its values.
+        better: whether more or less of it is better.
+        form: how it is written.
+    """
+
+    title: str
+    unit: str
+    better: Literal["more", "less"]
+    form: str
+
+
+FIGURES: dict[str, FigureKind] = {
+    "p50": FigureKind("median latency", "ms", "less", ".2f"),
+    "mean": FigureKind("mean latency", "ms", "less", ".2f"),
+    "p90": FigureKind("90th percentile of the latency", "ms", "less", ".2f"),
+    "p99": FigureKind("99th percentile of the latency", "ms", "less", ".2f"),
+    "p999": FigureKind("99.9th percentile of the latency", "ms", "less", ".2f"),
+    "jitter": FigureKind("jitter", "ms", "less", ".2f"),
+    "throughput": FigureKind("throughput", "pictures a second", "more", ".1f"),
+    "map": FigureKind("mAP", "points", "more", ".1f"),
+    "ap50": FigureKind("AP50", "points", "more", ".1f"),
+    "ap75": FigureKind("AP75", "points", "more", ".1f"),
+    "ap_small": FigureKind("AP small", "points", "more", ".1f"),
+    "ap_medium": FigureKind("AP medium", "points", "more", ".1f"),
+    "ap_large": FigureKind("AP large", "points", "more", ".1f"),
+    "escape_rate": FigureKind("escape rate", "%", "less", ".1f"),
+    "false_alarms": FigureKind("false alarms per picture", "", "less", ".2f"),
+    "load": FigureKind("load time", "ms", "less", ".0f"),
+    "peak_memory": FigureKind("peak memory", "MiB", "less", ".0f"),
+    "file_size": FigureKind("size of the graph file", "MB", "less", ".2f"),
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One value with its 95 % interval; the ends are None where one benchmark does not tell."""
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One candidate of a benchmark.
+
+    Attributes:
+        model: name of the bundle.
+        role: of the model.
+        manifest_sha256: of the bundle.
+        graph_sha256: of the graph's file; two versions of a model differ in it.
+        variant: of the bundle.
+        precision: of the variant.
+        runtime: name in the runtimes' registry.
+        runtime_version: of its library; empty where it was not noted.
+        batch: pictures per call.
+        threads: of the runtime; None where it chose.
+        scenario: how the work arrived.
+        figures: what was measured.
+    """
+
+    model: str
+    role: str
+    manifest_sha256: str
+    graph_sha256: str
+    variant: str
+    precision: str
+    runtime: str
+    runtime_version: str
+    batch: int
+    threads: int | None
+    scenario: str
+    figures: tuple[Figure, ...]
+
+
+def entries_of(measured: Measurements) -> list[Entry]:
+    """The candidates of a benchmark, in its order."""
+    bundles = {entry.manifest.name: entry for entry in measured.benchmark.bundles}
+    footprints = {(row.subject, row.batch): row for row in measured.footprint}
+    entries = []
+    for row in measured.latency:
+        bundle = bundles[row.subject.model]
+        variant = next(one for one in bundle.manifest.variants if one.name == row.subject.variant)
+        cost = footprints.get((row.subject, row.batch))
+        entries.append(
+            Entry(
+                model=row.subject.model,
+                role=row.subject.role,
+                manifest_sha256=bundle.manifest_sha256,
+                graph_sha256=variant.sha256,
+                variant=row.subject.variant,
+                precision=row.subject.precision,
+                runtime=row.subject.runtime,
+                runtime_version=cost.runtime_version if cost else "",
+                batch=row.batch,
+                threads=row.threads,
+                scenario=row.scenario,
+                figures=(*_latency(row), *_accuracy(measured, row.subject), *_footprint(cost)),
+            )
+        )
+    return entries
+
+
+def machine_title(state: MachineState) -> str:
+    """The machine in a line."""
+    quota = "" if state.cpu_quota_cores is None else f", {state.cpu_quota_cores:g} of them allowed"
+    return f"{state.cpu_model or state.architecture}, {state.usable_cores} cores{quota}"
+
+
+def machine_key(state: MachineState) -> str:
+    """What tells machines apart: processor, cores and memory, not what happens to be installed or running on them."""
+    plain = to_plain(state)
+    fixed = ("cpu_model", "architecture", "logical_cores", "physical_cores", "usable_cores", "cpu_quota_cores")
+    # the same machine has a few MiB more or less with another kernel
+    return sha256_json({**{name: plain[name] for name in fixed}, "memory_gib": round(state.memory_mib / 1024)})
+
+
+def _latency(row: LatencyRow) -> Iterator[Figure]:
+    whole = row.stages["end_to_end"]
+    for name in ("p50", "mean", "p90", "p99", "p999", "jitter"):
+        value = getattr(whole, f"{name}_ms")
+        if value is not None:
+            low, high = whole.intervals.get(f"{name}_ms") or (None, None)
+            yield Figure(name, value, low, high)
+    yield from _estimate("throughput", row.images_per_second)
+
+
+def _accuracy(measured: Measurements, subject: Subject) -> Iterator[Figure]:
+    for precision in measured.precision:
+        if precision.subject == subject and precision.label is None:
+            for name, estimate in precision.figures.items():
+                yield from _estimate("map" if name == "ap" else name, estimate)
+    for escape in measured.escape:
+        if escape.subject == subject and escape.group == "all":
+            yield from _estimate("escape_rate", escape.escape.rate, 100)
+    for alarms in measured.false_alarms:
+        if alarms.subject == subject and alarms.label is None:
+            yield from _estimate("false_alarms", alarms.alarms.per_image)
+
+
+def _estimate(name: str, estimate: Estimate, factor: float = 1) -> Iterator[Figure]:
+    if estimate.value is not None and estimate.low is not None and estimate.high is not None:
+        yield Figure(name, factor * estimate.value, factor * estimate.low, factor * estimate.high)
+
+
+def _footprint(cost: FootprintRow | None) -> Iterator[Figure]:
+    if cost is None:
+        return
+    yield Figure("load", cost.load_ms)
+    if cost.peak_memory_mib is not None:
+        yield Figure("peak_memory", cost.peak_memory_mib)
+    # it is counted, not measured
+    size = cost.file_bytes / 1e6
+    yield Figure("file_size", size, size, size)

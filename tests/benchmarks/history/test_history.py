@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from bench_rows import benchmark_row, footprint, latency, manifest, subject, write_benchmark
+from temper.benchmarks.history.figures import FIGURES, entries_of, machine_key
+from temper.benchmarks.history.regression import find_regressions, series_of
+from temper.benchmarks.history.store import History, Point, history_path, remember
+from temper.benchmarks.measurement import Measurements, read_rows
+from temper.commands.bench_history import FIGURE_NAMES
+from temper.core.errors import TemperError
+from temper.core.events import Event, silent
+from temper.detection.dataset import DataSet
+
+
+@pytest.fixture
+def measured(tmp_path: Path, data: DataSet) -> Measurements:
+    """Two graphs of three models, with every kind of row."""
+    return read_rows(write_benchmark(tmp_path / "bench", data))
+
+
+def timed(on: DataSet, ms: float, day: int, graph: str = "a", spread: float = 0.01, **row: object) -> Measurements:
+    """One candidate of a given median latency, measured on a given day."""
+    one, made = subject("student"), manifest("student", on.labels, ["fp32"])
+    variant = made.variants[0].model_copy(update={"sha256": graph * 64})
+    made = made.model_copy(update={"variants": [variant]})
+    row_of = latency(one, ms)
+    whole = replace(row_of.stages["end_to_end"], intervals={"p50_ms": (ms * (1 - spread), ms * (1 + spread))})
+    first = replace(benchmark_row(on, [made]), started_at=f"2026-01-{day:02d}T10:00:00+00:00", **row)  # type: ignore[arg-type]
+    return Measurements(
+        first, (replace(row_of, stages={**row_of.stages, "end_to_end": whole}),), (), (footprint(one, 8.0),)
+    )
+
+
+def p50(history: History) -> list[Point]:
+    return history.points(["p50"])
+
+
+def test_every_figure_of_every_candidate_is_kept(tmp_path: Path, measured: Measurements) -> None:
+    with History(tmp_path / "history.sqlite3") as history:
+        assert history.add(measured)
+        assert history.models() == ["steel-distilled", "steel-student", "steel-teacher"]
+        for name in ("map", "p50", "escape_rate", "false_alarms", "load", "peak_memory", "file_size"):
+            assert len(history.points([name])) == 6, name
+        (teacher,) = [p for p in history.points(["map"], ["steel-teacher"]) if p.variant == "fp32"]
+    row = next(one for one in measured.precision if one.subject.model == "steel-teacher" and one.label is None)
+    whole = row.figures["ap"]
+    assert (teacher.value, teacher.low, teacher.high) == (whole.value, whole.low, whole.high)
+    assert (teacher.precision, teacher.runtime, teacher.batch, teacher.threads) == ("fp32", "onnxruntime", 1, None)
+    assert teacher.graph_sha256 == "a" * 64
+
+
+def test_the_same_benchmark_is_kept_once(tmp_path: Path, measured: Measurements) -> None:
+    with History(tmp_path / "history.sqlite3") as history:
+        assert [history.add(measured), history.add(measured)] == [True, False]
+        assert len(p50(history)) == 6
+
+
+def test_a_slower_version_is_a_regression_beyond_both_intervals(tmp_path: Path, data: DataSet) -> None:
+    with History(tmp_path / "history.sqlite3") as history:
+        for day, ms in ((1, 10.0), (2, 10.05), (3, 11.5)):
+            history.add(timed(data, ms, day, graph="b" if day == 3 else "a"))
+        (series,) = series_of(p50(history))
+    assert [point.value for point in series.points] == pytest.approx([10.0, 10.05, 11.5], rel=0.01)
+    assert [one.against for one in series.regressions] == ["the one before", "the best"]
+    assert not series.regressions[0].same_graph
+    assert "steel-student fp32 on onnxruntime, batch 1: median latency is 11.50" in series.regressions[0].sentence()
+    assert "another graph (aaaaaaaa then)" in series.regressions[0].sentence()
+
+
+@pytest.mark.parametrize(("spread", "flagged"), [(0.002, True), (0.05, False)])
+def test_the_interval_decides_and_no_percentage(tmp_path: Path, data: DataSet, spread: float, flagged: bool) -> None:
+    """The same two per cent are a regression on a quiet machine, and none on a restless one."""
+    with History(tmp_path / "history.sqlite3") as history:
+        for day, ms in ((1, 10.0), (2, 10.2)):
+            history.add(timed(data, ms, day, spread=spread))
+        (series,) = series_of(p50(history))
+    assert bool(series.regressions) is flagged
+
+
+def test_better_is_no_regression_and_a_slow_creep_is_held_against_the_best(tmp_path: Path, data: DataSet) -> None:
+    with History(tmp_path / "history.sqlite3") as history:
+        for day, ms in ((1, 12.0), (2, 10.0)):
+            history.add(timed(data, ms, day))
+        assert series_of(p50(history))[0].regressions == ()
+        for day, ms in ((3, 10.2), (4, 10.4)):
+            history.add(timed(data, ms, day, spread=0.012))
+        (series,) = series_of(p50(history))
+    assert [(one.against, one.earlier.started[:10]) for one in series.regressions] == [("the best", "2026-01-02")]
+    assert "the same graph" in series.regressions[0].sentence()
+
+
+def test_another_machine_or_other_data_is_another_series(tmp_path: Path, data: DataSet) -> None:
+    first = timed(data, 10.0, 1)
+    other = replace(first.benchmark.machine_before, cpu_model="Another processor")
+    with History(tmp_path / "history.sqlite3") as history:
+        history.add(first)
+        history.add(timed(data, 20.0, 2, machine_before=other))
+        history.add(timed(data, 30.0, 3, data="steel/val"))
+        assert [len(one.points) for one in series_of(p50(history))] == [1, 1, 1]
+    # what merely happens on a machine does not make it another one
+    busy = replace(first.benchmark.machine_before, memory_available_mib=1.0, kernel="7.0", other_cpu_share=0.9)
+    assert machine_key(busy) == machine_key(first.benchmark.machine_before) != machine_key(other)
+
+
+def test_a_figure_without_an_interval_says_nothing(tmp_path: Path, data: DataSet) -> None:
+    with History(tmp_path / "history.sqlite3") as history:
+        for day, ms in ((1, 10.0), (2, 20.0)):
+            history.add(timed(data, ms, day))
+        points = history.points(["load"])
+    assert [point.low for point in points] == [None, None]
+    assert find_regressions(points) == []
+
+
+def test_more_is_better_for_map(tmp_path: Path, data: DataSet) -> None:
+    point = Point(
+        "map", 50.0, 48.0, 52.0, "m", "fp32", "fp32", "onnxruntime", 1, None, "single-stream", "a" * 64, "1.0",
+        "machine", "a machine", "data", "d" * 64, "2026-01-01T10:00:00+00:00", "0.1.0", 0,
+    )  # fmt: skip
+    worse = replace(point, value=44.0, low=42.0, high=46.0)
+    assert [one.against for one in find_regressions([point, worse])] == ["the one before"]
+    assert find_regressions([worse, point]) == []
+    assert find_regressions([point, replace(worse, high=48.5)]) == []
+
+
+def test_a_benchmark_that_was_cut_off_is_not_kept(tmp_path: Path, measured: Measurements) -> None:
+    cut = replace(measured, benchmark=replace(measured.benchmark, incomplete="interrupted"))
+    with (
+        History(tmp_path / "history.sqlite3") as history,
+        pytest.raises(TemperError, match=r"was cut off \(interrupted\), so its figures are not kept"),
+    ):
+        history.add(cut)
+
+
+def test_another_version_or_program_is_named_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite3"
+    with History(path):
+        pass
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 7")
+    connection.close()
+    with pytest.raises(TemperError, match="holds a history of version 7; this Temper writes 1. Choose another file"):
+        History(path)
+    path.write_bytes(b"no database " * 100)
+    with pytest.raises(TemperError, match="is no SQLite file"):
+        History(path)
+
+
+def test_a_history_that_cannot_be_written_costs_no_measurement(tmp_path: Path, measured: Measurements) -> None:
+    events: list[Event] = []
+    (tmp_path / "file").write_text("x")
+    remember(measured, tmp_path / "file" / "history.sqlite3", tmp_path / "bench", events.append, "benchmark")
+    (event,) = events
+    assert event.kind == "warning"
+    assert "file is not a folder" in event.data["message"]
+    assert f"'temper bench history --add {tmp_path / 'bench'}'" in event.data["message"]
+    remember(measured, None, tmp_path, silent, "benchmark")
+
+
+def test_where_the_history_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert history_path(tmp_path) is None, "the tests keep none"
+    monkeypatch.setenv("TEMPER_HISTORY", str(tmp_path / "other.sqlite3"))
+    assert history_path(Path("runs")) == tmp_path / "other.sqlite3"
+    monkeypatch.delenv("TEMPER_HISTORY")
+    assert history_path(tmp_path / "runs") == tmp_path / "runs" / "history.sqlite3"
+
+
+def test_the_help_names_every_figure(measured: Measurements) -> None:
+    assert tuple(FIGURES) == FIGURE_NAMES
+    assert {figure.name for entry in entries_of(measured) for figure in entry.figures} <= set(FIGURES)
