@@ -63,8 +63,8 @@ def test_a_line_has_a_sentence(benchmark_of: BenchmarkRow) -> None:
     row = latency(found[0].subject, 15.0, scenario="line", punctuality=kept)
     both = [*found, replace(found[0], latency=row)]
     assert summary_sentences(both, benchmark_of)[-1] == (
-        "On a line of 30 pictures a second with a deadline of 33.3 ms, the MGD student at fp32 misses 10 of 1000 pictures "
-        "(0.54 to 1.83 % at 95 %)."
+        "On a line of 30 pictures a second with a deadline of 33.3 ms, the MGD student at fp32 misses 10 of 1000 "
+        "pictures (0.54 to 1.83 % at 95 %)."
     )
     assert "12.0 ms" in summary_sentences(both, benchmark_of)[1], "the other sentences are about the first scenario"
 
