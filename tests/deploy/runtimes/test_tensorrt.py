@@ -112,6 +112,7 @@ def test_copies_and_computing_are_timed_apart(
     """In a call that is captured, in those before and after, and when another shape has come between."""
     device = use_tensorrt(monkeypatch, version).device
     runtime = open_runtime(open_bundle(bundle_path), tmp_path)
+    found: list[dict[str, float]] = []
     for count in (1, 1, 1, 3, 1):
         times: dict[str, float] = {}
         started = time.perf_counter()
@@ -119,9 +120,11 @@ def test_copies_and_computing_are_timed_apart(
         whole = 1000 * (time.perf_counter() - started)
         assert set(times) == {"host_to_device", "compute", "device_to_host"}
         assert min(times.values()) > 0
-        # the graph runs in the stand-in's one thread, and next to nothing else does
-        assert 0.5 * whole <= sum(times.values()) <= whole
-        assert times["compute"] == max(times.values())
+        assert sum(times.values()) <= whole
+        found.append(times)
+    # the stand-in runs the graph where the engine would, between the two copies of a few bytes
+    compute, upload = (sorted(one[stage] for one in found)[2] for stage in ("compute", "host_to_device"))
+    assert compute > upload
     runtime.close()
     assert device.is_empty
 
