@@ -73,10 +73,10 @@ def list_candidates(
         UsageError: if there is no such runtime, or a bundle has nothing asked for that it runs.
         TemperError: if a bundle is missing or damaged, or lacks a variant asked for.
     """
-    candidates = []
-    for path in bundles:
+    candidates: list[Candidate] = []
+    for path in dict.fromkeys(bundles):
         bundle = open_bundle(path, public_key)
-        for runtime in runtimes:
+        for runtime in dict.fromkeys(runtimes):
             targets = runtime_kind(runtime).targets
             variants = [bundle.variant(p, targets) for p in precisions] or bundle.manifest.variants
             names = dict.fromkeys(variant.name for variant in variants if variant.target in targets)
@@ -86,7 +86,9 @@ def list_candidates(
                     f"{', '.join(f'{variant.name} for {variant.target}' for variant in variants)}."
                 )
             candidates += [
-                Candidate(path, name, runtime, batch, threads, public_key) for name in names for batch in batch_sizes
+                Candidate(path, name, runtime, batch, threads, public_key)
+                for name in names
+                for batch in dict.fromkeys(batch_sizes)
             ]
     return candidates
 

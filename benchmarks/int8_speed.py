@@ -37,7 +37,19 @@ class Case:
 CASES = {
     "retinanet-r50": Case(224, {"depth": 50, "neck_channels": 256, "head_convs": 4}, 3.0),
     # the student of recipes/neu-det-cpu.yml
-    "student": Case(160, {"depth": 18, "neck_channels": 96, "head_convs": 2, "head_norm": "level_batch"}, 2.5),
+    "student": Case(
+        128,
+        {
+            "depth": 18,
+            "width": 0.25,
+            "neck_channels": 48,
+            "head_convs": 1,
+            "head_norm": "level_batch",
+            "strides": [8, 16, 32, 64],
+            "anchor_scale": 2,
+        },
+        2.5,
+    ),
 }
 
 

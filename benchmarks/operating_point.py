@@ -116,13 +116,20 @@ class OperatingPoint:
         )
 
     def cautions(self) -> list[str]:
-        """What to know before trusting the thresholds, in sentences: whether they hold, and whether one can tell."""
+        """What to know before trusting the thresholds, in sentences: whether they hold, at what price, can one tell."""
         sentences = []
-        wanted, rate = self.wanted.escape_rate, self.judged_on.after.escape[None].rate
+        wanted, judged = self.wanted.escape_rate, self.judged_on.after.escape
+        rate = judged[None].rate
         if rate.value is not None and rate.low is not None and rate.high is not None:
             told = f"{100 * rate.value:.1f} % of the defects escape ({100 * rate.low:.1f} to {100 * rate.high:.1f})"
             verdict = "more than" if rate.low > wanted else "less than" if rate.high < wanted else "not to be told from"
             sentences.append(f"On the pictures that had no say {told}: {verdict} the wanted {100 * wanted:g} %.")
+        over = [self._over(label) for label in self.choices if (judged[label].rate.value or 0) > wanted]
+        if over:
+            sentences.append(f"There, more than the wanted {100 * wanted:g} % escape of {', '.join(over)}.")
+        before, after = (one.alarms[None].per_image.value for one in (self.judged_on.before, self.judged_on.after))
+        if before is not None and after is not None and after > before:
+            sentences.append(f"The price: {after:.2f} false alarms a picture, {before:.2f} before.")
         few = [label for label, choice in self.choices.items() if 0 < choice.defects * wanted < 1]
         if few:
             sentences.append(
@@ -130,6 +137,13 @@ class OperatingPoint:
                 "not even one; more pictures make the thresholds surer."
             )
         return sentences
+
+    def _over(self, label: str) -> str:
+        """A class of which more escapes than is wanted, and whether that may be chance."""
+        rate = self.judged_on.after.escape[label].rate
+        assert rate.value is not None and rate.low is not None
+        chance = "" if rate.low > self.wanted.escape_rate else ", which may be chance"
+        return f"{label} ({100 * rate.value:.1f} %{chance})"
 
 
 def deal_in_two(data: DataSet) -> tuple[DataSet, DataSet]:
@@ -202,6 +216,18 @@ def _part(data: DataSet, found: Inspected, old: Mapping[str, float], new: Mappin
     return Part(data, inspection_figures(found, old), inspection_figures(found, new))
 
 
+def require_new(bundle: Path, target: Path) -> None:
+    """Refuse a place for the new bundle where something stands.
+
+    Raises:
+        UsageError: if ``target`` is the bundle itself, or is there.
+    """
+    if target.resolve() == bundle.resolve():
+        raise UsageError(f"New thresholds make a new bundle; {target} is the one they are for. Choose another name.")
+    if target.exists():
+        raise UsageError(f"{target} is there already. Choose another name, or remove it first.")
+
+
 def write_operating_point(bundle: Bundle, point: OperatingPoint, target: Path) -> Manifest:
     """Write a bundle with the same graphs and the new thresholds, called after its folder. It bears no signature.
 
@@ -214,10 +240,7 @@ def write_operating_point(bundle: Bundle, point: OperatingPoint, target: Path) -
         UsageError: if ``target`` is the bundle itself, or its name is no bundle's.
         TemperError: if it cannot be written.
     """
-    if target.resolve() == bundle.path.resolve():
-        raise UsageError(f"New thresholds make a new bundle; {target} is the one they are for. Choose another name.")
-    if target.exists():
-        raise UsageError(f"{target} is there already. Choose another name, or remove it first.")
+    require_new(bundle.path, target)
     old = bundle.manifest
     content = old.model_dump(mode="json")
     content["name"] = target.stem

@@ -96,13 +96,19 @@ def require_packed_form(archive: Path, folder: Path, manifest: Manifest, scratch
         )
 
 
-def extract_bundle(archive: Path, folder: Path, referenced: Callable[[bytes, Path], dict[str, int]]) -> None:
+def extract_bundle(
+    archive: Path,
+    folder: Path,
+    referenced: Callable[[bytes, Path], dict[str, int]],
+    admit: Callable[[], object] = lambda: None,
+) -> None:
     """Unpack a bundle.
 
     Args:
         archive: a zip file with ``manifest.json`` at its top, or in the one folder at its top.
         folder: an empty folder of the caller's.
         referenced: gives the names and sizes of the files that a manifest's bytes speak of; nothing else is written.
+        admit: called when manifest and signature lie in ``folder`` and nothing else does; what it raises ends it there.
 
     Raises:
         TemperError: if the file is not a zip of a bundle, or an entry is a link, climbs, stands twice, is encrypted,
@@ -120,6 +126,7 @@ def extract_bundle(archive: Path, folder: Path, referenced: Callable[[bytes, Pat
             if SIGNATURE_NAME in entries:
                 signature = _small_entry(opened, entries[SIGNATURE_NAME], _MOST_SIGNATURE_BYTES, "signature", archive)
                 (folder / SIGNATURE_NAME).write_bytes(signature)
+            admit()
             for name, size in referenced(manifest, archive).items():
                 if name not in entries:
                     raise TemperError(

@@ -81,6 +81,10 @@ def read_private_key(path: Path, passphrase: bytes | None = None) -> Ed25519Priv
         TemperError: if it is missing, others may read it, the passphrase is wrong, or it is no Ed25519 key.
     """
     content = _read(path, "private key")
+    if b"PUBLIC KEY" in content:
+        raise TemperError(
+            f"{path} is a public key, which only checks. Give the private one to sign with, its {PRIVATE_SUFFIX} file."
+        )
     with contextlib.suppress(OSError):
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise TemperError(f"The private key {path} may be read by others. Keep it to yourself: chmod 600 {path}")

@@ -142,7 +142,13 @@ def open_bundle(path: Path, public_key: Path | None = None) -> Bundle:
         raise TemperError(f"There is no bundle {path}. Make one with 'temper export'.")
     folder = partial_folder(Path(tempfile.gettempdir()), "temper-bundle.")
     try:
-        extract_bundle(path, folder, _referenced_files)
+        # whoever takes only signed bundles does not have a stranger's unpacked first
+        extract_bundle(
+            path,
+            folder,
+            _referenced_files,
+            lambda: _checked_signature(folder, _read_manifest(folder, path), path, keys),
+        )
         manifest, signature = _checked_content(folder, path, keys)
         if keys:
             require_packed_form(path, folder, manifest, folder / ".again")

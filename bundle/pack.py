@@ -32,7 +32,7 @@ def pack_bundle(path: Path, target: Path | None = None, *, force: bool = False) 
         The file.
 
     Raises:
-        UsageError: if the target is there, or is the bundle itself.
+        UsageError: if the target is there; the bundle's own file is packed anew.
         TemperError: if the bundle is damaged, or the file cannot be written.
     """
     with open_bundle(path) as bundle:

@@ -65,7 +65,7 @@ _OPTIONS = (
         "--samples",
         default=100,
         show_default=True,
-        type=click.IntRange(10),
+        type=click.IntRange(11),
         help="Sample each at least this often; p90 needs 64, p99 662, p99.9 6636.",
     ),
     click.option(

@@ -86,7 +86,7 @@ def thresholds(
 
     With --out they are written as a new bundle with the same graphs; BUNDLE stays as it is.
     """
-    from ..benchmarks.operating_point import Wanted, choose_operating_point, write_operating_point
+    from ..benchmarks.operating_point import Wanted, choose_operating_point, require_new, write_operating_point
     from ..bundle.loader import open_bundle
     from ..bundle.writer import require_bundle_target
     from ..core.errors import TemperError
@@ -94,6 +94,7 @@ def thresholds(
 
     if out is not None:
         require_bundle_target(out)
+        require_new(bundle, out)
     parts = _parts(data, choose_on, judge_on)
     with open_bundle(bundle, public_key) as opened:
         wanted = Wanted(escape_rate, precision, runtime, threads, found_iou)

@@ -258,12 +258,13 @@ def summary_lines(summary: RunSummary) -> list[str]:
 
 def not_inspected_text(summary: RunSummary) -> str:
     """The sentence about frames without an answer: whatever starts this command has to hear of them."""
-    cause = next(iter(summary.causes))
+    cause, often = next(iter(summary.causes.items()))
+    which = "The most frequent cause" if often > 1 else "The first cause" if len(summary.causes) > 1 else "The cause"
     if summary.frames == summary.not_inspected:
-        return f"No frame could be inspected ({summary.frames} tried). The most frequent cause: {cause}"
+        return f"No frame could be inspected ({summary.frames} tried). {which}: {cause}"
     return (
-        f"{summary.not_inspected} of {summary.frames} frames could not be inspected; the results name them. The most "
-        f"frequent cause: {cause}"
+        f"{summary.not_inspected} of {summary.frames} frames could not be inspected; the results name them. "
+        f"{which}: {cause}"
     )
 
 

@@ -54,7 +54,7 @@ def chosen_devices(gpus: tuple[int, ...] | None, processes: int, device: str | N
         UsageError: if they contradict one another.
     """
     from ..distill.launched import launched_size
-    from ..flow.together import Devices
+    from ..flow.together import Devices, gpu_labels
 
     if launched_size() > 1 and (gpus or processes > 1):
         raise UsageError(
@@ -68,5 +68,5 @@ def chosen_devices(gpus: tuple[int, ...] | None, processes: int, device: str | N
     if processes > 1 and device == "gpu":
         raise UsageError("--processes is for the CPU; to train on several GPUs name them with --gpus, such as 0,1.")
     if gpus and len(gpus) == 1:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpus[0])
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu_labels(gpus)[0]
     return Devices(gpus or (), processes), "gpu" if gpus else ("cpu" if processes > 1 else device)

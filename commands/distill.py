@@ -126,4 +126,4 @@ def _print_figures(judged: Sequence[Judgement], titles: Mapping[str, str]) -> No
     for title, values in rows:
         table.add_row(title, *("-" if value is None else f"{value:.1f}" for value in values))
     click.echo(f"{judged[0].data}, {judged[0].figures.images} pictures; points from 0 to 100")
-    Console(highlight=False).print(table)
+    Console(highlight=False).print(table, markup=False)

@@ -48,6 +48,9 @@ def run(
 
 
 def _summary(results: Path) -> list[str]:
+    """What the report says first: what the figures show, and what limits them."""
     from ..core.files import MAX_RECORD_BYTES, read_json
 
-    return ["", *read_json(results, MAX_RECORD_BYTES)["summary"], ""]
+    told = read_json(results, MAX_RECORD_BYTES)
+    care = ["", "Read with care:", *(f"- {sentence}" for sentence in told["warnings"])] if told["warnings"] else []
+    return ["", *told["summary"], *care, ""]

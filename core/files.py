@@ -53,6 +53,10 @@ def explain_os_errors(path: Path) -> Iterator[None]:
             raise TemperError(
                 f"{path} cannot be made: a file stands where one of its folders would. Choose another place."
             ) from error
+        if error.errno == errno.ENOENT and not path.parent.is_dir():  # in /proc, for one
+            raise TemperError(
+                f"{path} cannot be made: the system lets no folder be made there. Choose another place."
+            ) from error
         raise
 
 

@@ -129,7 +129,11 @@ def _variant_fault(bundle: Bundle, variant: Variant, name: str, threads: int | N
         faults += [f"picture {row + 1} of a batch of 2 gets another answer than alone" for row in different]
         replay = replay_golden(bundle, variant, runtime)
         if replay is not None and replay.fault:
-            return f"Variant '{variant.name}' gives other answers on {name} than at export: {replay.fault}."
+            return (
+                f"Variant '{variant.name}' gives other answers on {name} than at export: {replay.fault}. "
+                f"'temper bundle check BUNDLE --runtime {name} --data DATA' measures what that costs in mAP; or run "
+                "the graph on a runtime that passes."
+            )
     finally:
         runtime.close()
     return _sentence(variant, name, faults)

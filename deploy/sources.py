@@ -24,6 +24,8 @@ from ..detection.images import Channels, read_image
 PICTURE_SUFFIXES = frozenset(
     (".bmp", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
 )
+#: Where a video does not say how many frames it has, FFmpeg reckons them from its duration, which may be one off.
+_COUNTED_WRONGLY = 1
 #: How many names a message lists before it goes on with a number.
 NAMES_SHOWN = 5
 
@@ -133,7 +135,7 @@ class VideoFile:
         self.total = announced if announced > 0 else None
 
     def frames(self) -> Generator[Frame, None, None]:
-        """Frame by frame; where the file ends before it says, ``warnings`` tells so afterwards."""
+        """Frame by frame; where the file ends before it says, a last frame without an image stands for the rest."""
         index = 0
         try:
             while True:
@@ -148,9 +150,13 @@ class VideoFile:
                 yield Frame(index, name, image, None, decode_ms, timestamp_ms)
                 index += 1
             if self.total is not None and index < self.total:
-                self.warnings.append(
-                    f"{self.name} says it has {self.total} frames; {index} could be read, the rest was not inspected."
-                )
+                told = f"{self.name} says it has {self.total} frames; {index} could be read"
+                if self.total - index <= _COUNTED_WRONGLY:
+                    self.warnings.append(f"{told}.")
+                elif index:
+                    # one for all of them: a file may say that it has any number
+                    rest = f"{readable(self._path.name)}#{index}..{self.total - 1}"
+                    yield Frame(index, rest, None, f"{told}, the rest was not inspected.", 0.0)
         finally:
             self._capture.release()
 

@@ -10,7 +10,7 @@ from ..detection.decode import DecodeSettings
 from ..detection.images import ResizeRule
 from .recipe_detectors import ModelSection
 from .recipe_distillation import DistillationSection
-from .recipe_section import Fraction, Section
+from .recipe_section import Fraction, Section, each_once
 from .recipe_sizes import DYNAMIC, STEP, parse_sizes
 from .recipe_training import TrainingSection
 
@@ -72,6 +72,8 @@ class InputSection(Section):
 class ExportSection(Section):
     """What becomes of the trained models."""
 
+    _no_doubles = field_validator("precisions")(each_once)
+
     precisions: tuple[Literal["fp32", "fp16", "int8", "int8-trt"], ...] = Field(
         ("fp32", "int8"), min_length=1, description="one graph each; 'int8' for processors, 'int8-trt' for TensorRT"
     )
@@ -123,6 +125,8 @@ class ExportSection(Section):
 class BenchmarkSection(Section):
     """What is measured of the exported models."""
 
+    _no_doubles = field_validator("runtimes", "batch_sizes")(each_once)
+
     # the names of deploy.runtimes.load.RUNTIMES
     runtimes: tuple[Literal["onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino", "tensorrt"], ...] = (
         Field(("onnxruntime",), min_length=1, description="what runs the graphs")
@@ -131,8 +135,11 @@ class BenchmarkSection(Section):
         (1,), min_length=1, description="pictures per call"
     )
     threads: int | None = Field(None, ge=1, le=512, description="of the runtime; null: all cores")
-    min_seconds: float = Field(3, gt=0, description="measured at least this long")
-    min_samples: int = Field(100, ge=10, description="and at least so many calls")
+    min_seconds: float = Field(3, gt=0, le=36_000, description="measured at least this long")
+    min_samples: int = Field(100, ge=11, description="and at least so many calls")
+    split: Literal["val", "test"] = Field(
+        "val", description="pictures to judge on; nothing was chosen on those of 'test', where the data has some"
+    )
 
 
 class Recipe(Section):
@@ -203,6 +210,12 @@ class Recipe(Section):
     def _student_trains(self) -> Recipe:
         if self.student.training.epochs == 0:
             raise ValueError("student.training.epochs is 0, so there is nothing a teacher could do; give at least 1")
+        return self
+
+    @model_validator(mode="after")
+    def _judged_on_what_there_is(self) -> Recipe:
+        if self.data.synthetic is not None and self.benchmark.split == "test":
+            raise ValueError("benchmark.split is test, and synthetic data has no test pictures; set it to val")
         return self
 
     @model_validator(mode="after")

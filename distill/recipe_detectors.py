@@ -79,7 +79,7 @@ class RetinaNetSection(DetectorSection):
     strides: tuple[int, ...] = Field(
         (8, 16, 32, 64, 128), description="of the neck's levels: 8, 16, 32, with or without 64 and 128"
     )
-    anchor_scale: float = Field(4.0, gt=0, description="smallest anchor side, as a multiple of the stride")
+    anchor_scale: float = Field(4.0, gt=0, le=100, description="smallest anchor side, as a multiple of the stride")
     backbone_norm: Literal["train", "frozen"] = Field("train", description="'frozen' with pretrained weights")
     freeze_stages: int = Field(0, ge=0, le=4, description="how many first ResNet stages do not train")
 

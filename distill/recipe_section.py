@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+
+def each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse a list that says something twice; for pydantic's ``field_validator``.
+
+    Raises:
+        ValueError: naming what stands there twice.
+    """
+    twice = next((value for place, value in enumerate(values) if value in values[:place]), None)
+    if twice is not None:
+        raise ValueError(f"{twice} stands there twice; leave one out")
+    return values
+
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 

@@ -40,7 +40,9 @@ class TrainingSection(Section):
     learning_rate: float = Field(5e-4, gt=0, le=10, description="after the warm-up; a tenth of it if the loss diverges")
     weight_decay: float = Field(0.01, ge=0, le=1, description="pull of the weights towards zero")
     schedule: Literal["cosine", "step", "constant"] = Field("cosine", description="how the learning rate falls")
-    step_epochs: tuple[int, ...] = Field((16, 22), description="where 'step' divides the learning rate by ten")
+    step_epochs: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (16, 22), description="where 'step' divides the learning rate by ten"
+    )
     warmup_steps: int = Field(50, ge=0, description="over which the learning rate rises from near zero")
     clip_norm: float | None = Field(10.0, gt=0, description="largest norm of the gradient")
     ema_decay: float | None = Field(None, gt=0, lt=1, description="moving average of the weights that is kept")

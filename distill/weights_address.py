@@ -30,6 +30,9 @@ def check_address(url: str) -> None:
         raise ValueError(f"'{url}' is neither a file nor an address that begins with https://")
     if parts.username or parts.password:
         raise ValueError("an address with a password in it would be stored with the run; fetch the file and name it")
+    if parts.query or parts.fragment:
+        # the same of a signed query: it would stand in the run and in every bundle made of it
+        raise ValueError("an address goes without '?' and '#'; fetch the file and name it, or give its plain address")
     if not parts.path.endswith(_SUFFIXES):
         raise ValueError(f"'{url}' must end in {' or '.join(_SUFFIXES)}")
 

@@ -33,11 +33,14 @@ class PaddleAnswer:
     Attributes:
         detections: after NMS.
         candidates: before it: every box and class above the score floor of the best locations.
+        score_floor: from which rounding decides nothing: that of the settings, or the score of the last of the best
+            locations where others are left out.
         raw: what was decoded; None if it was not kept.
     """
 
     detections: Detections
     candidates: Detections
+    score_floor: float
     raw: Raw | None = None
 
 
@@ -131,6 +134,16 @@ def paddle_answers(
         for how in (settings, unsuppressed):
             boxes, best, labels = decode_detections(scores[0], regressions[0], coding, size, how)
             both.append(Detections(boxes, best, labels, size, store.data.samples[row].file_name))
-        answers.append(PaddleAnswer(both[0], both[1], (scores[0], regressions[0]) if place in kept else None))
+        floor = max(settings.score_floor, _last_taken(scores[0], settings.candidates))
+        raw = (scores[0], regressions[0]) if place in kept else None
+        answers.append(PaddleAnswer(both[0], both[1], floor, raw))
         progress(place + 1, len(chosen))
     return answers
+
+
+def _last_taken(scores: NDArray[np.float32], candidates: int) -> float:
+    """The score of the last location that is decoded; 0 where all of them are."""
+    if len(scores) <= candidates:
+        return 0.0
+    best = scores.max(axis=1)
+    return float(np.partition(best, len(best) - candidates)[len(best) - candidates])

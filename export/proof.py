@@ -271,7 +271,9 @@ def _compare_detections(
     total, unmatched = Agreement(), []
     for row, answer, ours in zip(paddle.rows, paddle.answers, found, strict=True):
         candidates = answer.candidates if tolerance.exact else None
-        one = total.add_picture(answer.detections, ours, rule, candidates)
+        # a location at the end of the list of the best may be taken or left: scores up to its own prove nothing
+        above = replace(rule, score_floor=answer.score_floor)
+        one = total.add_picture(answer.detections, ours, above, candidates)
         if len(one.missing) or len(one.strange):
             unmatched.append(Unmatched(row, answer.detections.keep(one.missing), ours.keep(one.strange)))
     unmatched.sort(key=lambda one: -len(one.missing) - len(one.strange))

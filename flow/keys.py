@@ -136,8 +136,11 @@ def _reads(recipe: Recipe, stage: str, sources: Sources) -> Any:
         # where the golden pictures lie is not in it, only what they are
         export = {name: value for name, value in plain["export"].items() if name != "golden_images"}
         return [plain["name"], export, sources.golden, plain["input"], section.architecture()]
+    if stage == "benchmark":
+        # the identity of the data speaks of what is trained on and chosen on
+        return [plain["benchmark"], sources.data if recipe.benchmark.split == "test" else None]
     # the report prints the recipe as it is
-    return plain["benchmark"] if stage == "benchmark" else plain
+    return plain
 
 
 def _weights_hash(name: str, section: ModelSection) -> str:

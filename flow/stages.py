@@ -91,6 +91,7 @@ def _data(recipe: Recipe, run: RunFolder, report: Reporter) -> dict[str, Any]:
     for split, data in sets.items():
         if not len(data):
             raise TemperError(f"The data set has no pictures in its split '{split}'; both train and val are needed.")
+    judged_split(recipe, run)  # said before hours of training
     return {
         "labels": list(sets["train"].labels),
         "images": {split: len(data) for split, data in sets.items()},
@@ -213,6 +214,18 @@ def _test_split(recipe: Recipe, run: RunFolder) -> DataSet | None:
     return data_split(recipe, run, "test") if there else None
 
 
+def judged_split(recipe: Recipe, run: RunFolder) -> DataSet:
+    """The pictures that the exported models are judged on."""
+    split = recipe.benchmark.split
+    data = data_split(recipe, run, "val") if split == "val" else _test_split(recipe, run)
+    if data is None or not len(data):
+        raise TemperError(
+            "benchmark.split is test, and the data has no test pictures. 'temper data split' parts some off; or judge "
+            "on the validation pictures with --set benchmark.split=val."
+        )
+    return data
+
+
 def _benchmark(recipe: Recipe, run: RunFolder, report: Reporter) -> dict[str, Any]:
     from ..benchmarks.candidate import list_candidates
     from ..benchmarks.measurement import BenchmarkSettings
@@ -226,7 +239,7 @@ def _benchmark(recipe: Recipe, run: RunFolder, report: Reporter) -> dict[str, An
         threads=section.threads,
     )
     settings = BenchmarkSettings(min_seconds=section.min_seconds, min_samples=section.min_samples)
-    run_benchmark(candidates, data_split(recipe, run, "val"), settings, run.stage("benchmark"), report)
+    run_benchmark(candidates, judged_split(recipe, run), settings, run.stage("benchmark"), report)
     return {"candidates": len(candidates)}
 
 
@@ -239,7 +252,8 @@ def _report(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
     source = ReportInput(
         name=recipe.name,
         measurements=run.stage("benchmark") / MEASUREMENTS_NAME,
-        data=data_split(recipe, run, "val"),
+        data=judged_split(recipe, run),
+        watched=data_split(recipe, run, "val"),
         recipe=to_plain(recipe),
         trainings={
             model: TrainingFiles(*(run.stage(model) / name for name in (METRICS_NAME, EXAMPLES_NAME, RECORD_NAME)))

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,27 @@ class Devices:
         return len(self.gpus) or self.processes
 
 
+def gpu_labels(numbers: Sequence[int]) -> list[str]:
+    """What the system calls GPUs that are counted from 0 among those this process may see.
+
+    ``CUDA_VISIBLE_DEVICES`` (set by a cluster's scheduler, for one) names those; Paddle counts them, and its launcher
+    and the variable itself want their names.
+
+    Raises:
+        UsageError: if there are not so many.
+    """
+    visible = [label for label in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if label.strip()]
+    if not visible:
+        return [str(number) for number in numbers]
+    missing = [str(number) for number in numbers if number >= len(visible)]
+    if missing:
+        raise UsageError(
+            f"There is no GPU {', '.join(missing)}: CUDA_VISIBLE_DEVICES lets {len(visible)} be seen "
+            f"({', '.join(visible)}), and they are counted from 0."
+        )
+    return [visible[number].strip() for number in numbers]
+
+
 def failure_path(folder: Path, rank: int) -> Path:
     """Where a process leaves word of why it ended."""
     return folder / f"rank-{rank}.json"
@@ -76,6 +97,11 @@ def train_together(run: RunFolder, model: str, devices: Devices, report: Reporte
     """
     from ..distill.training.job import RECORD_NAME, TrainingRecord
 
+    meeting = (
+        "While they train, Paddle's processes meet at ports that are open on all interfaces of this machine: keep it "
+        "behind a firewall."
+    )
+    report(Event("note", model, {"message": meeting}))
     # in the run's folder, where the next start clears it away should this process be killed; for this user's eyes alone
     with tempfile.TemporaryDirectory(dir=run.path, prefix=".ranks.", suffix=PARTIAL_SUFFIX) as name:
         talk = Path(name)
@@ -93,7 +119,7 @@ def train_together(run: RunFolder, model: str, devices: Devices, report: Reporte
 @contextlib.contextmanager
 def _launched(run: RunFolder, model: str, devices: Devices, talk: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Paddle's launcher at work, in a session of its own: Ctrl-C reaches this process alone, which then stops it."""
-    place = ["--gpus", ",".join(map(str, devices.gpus))] if devices.gpus else []
+    place = ["--gpus", ",".join(gpu_labels(devices.gpus))] if devices.gpus else []
     rank = [sys.executable, "-m", __name__.partition(".")[0], "distill", "rank", str(run.path), model]
     command = [sys.executable, "-m", "paddle.distributed.launch", *place, "--nproc_per_node", str(devices.count)]
     command += ["--log_dir", str(talk), *rank, "--talk", str(talk)]

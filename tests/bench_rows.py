@@ -112,7 +112,13 @@ def manifest(of: Role, labels: Sequence[str], precisions: Sequence[str], name: s
         made_by=MadeBy(
             temper="0.1.0",
             role=of,
-            recipe={"name": "steel", "seed": 7, "distillation": {"inherit": True, "mgd": {"alpha": 0.5}, "fgd": None}},
+            recipe={
+                "name": "steel",
+                "seed": 7,
+                "student": {"depth": 18},
+                "input": {"width": 64},
+                "distillation": {"inherit": True, "mgd": {"alpha": 0.5}, "fgd": None},
+            },
             data_sha256="b" * 64,
             weights_sha256="c" * 64,
             versions={"onnx": "1.17.0"},

@@ -168,7 +168,7 @@ def test_a_device_runs_checks_and_measures_a_bundle(device: Path, tmp_path: Path
     save_split(replace(toy_data(tmp_path / "data" / "images", 4), labels=LABELS), tmp_path / "data", "val")
     temper, bundle = str(device.parent / "temper"), str(tmp_path / "small.temper")
     pictures, out = str(tmp_path / "data" / "images"), str(tmp_path / "out")
-    quick = ["--seconds", "0.1", "--samples", "10", "--time-box", "1", "--threads", "1"]
+    quick = ["--seconds", "0.1", "--samples", "11", "--time-box", "1", "--threads", "1"]
     for words in (
         ["bundle", "check", bundle],
         ["deploy", "run", bundle, "--source", pictures, "--out", out],

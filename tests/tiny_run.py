@@ -54,7 +54,7 @@ export:
 benchmark:
   threads: 1
   min_seconds: 0.1
-  min_samples: 10
+  min_samples: 11
 """
 
 MODELS = ("teacher", "student", "distilled")

@@ -46,6 +46,7 @@ class ReportInput:
         data: what was measured on; its pictures are the examples.
         recipe: as plain JSON values; empty if there is none.
         trainings: what the trainings left, by role (teacher, student, distilled), as far as they are there.
+        watched: the data whose pictures the trainings were watched on; None where that is ``data``.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ReportInput:
     data: DataSet
     recipe: Mapping[str, Any] = field(default_factory=dict)
     trainings: Mapping[str, TrainingFiles] = field(default_factory=dict)
+    watched: DataSet | None = None
 
 
 def build_report(source: ReportInput, target: Path) -> Path:
@@ -122,7 +124,7 @@ def _render(
     )
     benchmark = measurements.benchmark
     entries = benchmark.bundles
-    training = training_part(source.trainings, source.data, role_titles(recipe))
+    training = training_part(source.trainings, source.watched or source.data, role_titles(recipe))
     return environment.get_template("report.html.j2").render(
         name=source.name,
         summary=words.summary,

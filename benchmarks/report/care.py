@@ -69,7 +69,8 @@ def _own_validation(results: Sequence[Result], benchmark: BenchmarkRow) -> list[
         return []
     return [
         "The export chose its thresholds on validation pictures. If these are they, what escapes and what is flagged "
-        "on new steel is likely more: judge on pictures that nothing was chosen on."
+        "on new steel is likely more: judge on pictures that nothing was chosen on, where there is a test split with "
+        "--set benchmark.split=test."
     ]
 
 

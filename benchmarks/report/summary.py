@@ -9,6 +9,9 @@ from ..measurement import BenchmarkRow
 from .latency import SPANS
 from .results import ROLE_TITLES, Result, leading
 
+#: Latencies with a ratio in this range are called level.
+_LEVEL = (0.95, 1.05)
+
 
 def summary_sentences(results: Sequence[Result], benchmark: BenchmarkRow) -> list[str]:
     """Three sentences: how well, how fast, and what int8 changes; and a fourth where a line was measured.
@@ -28,7 +31,7 @@ def summary_sentences(results: Sequence[Result], benchmark: BenchmarkRow) -> lis
     student, teacher = _by_role(reference, "student"), _by_role(reference, "teacher")
     return [
         _accuracy_sentence(distilled, student, teacher, benchmark),
-        _latency_sentence(distilled, student, teacher),
+        _latency_sentence(distilled, student, teacher, benchmark),
         _int8_sentence(distilled, same, teacher),
         *_line_sentence(results, distilled),
     ]
@@ -44,6 +47,18 @@ def _reference_results(results: Sequence[Result]) -> list[Result]:
     return list(chosen.values())
 
 
+def _judged_on(benchmark: BenchmarkRow) -> int:
+    """How many pictures the figures rest on."""
+    return benchmark.images - len(benchmark.unread)
+
+
+def _same_network(one: Result, other: Result, benchmark: BenchmarkRow) -> bool:
+    """Whether two students have the same layers and input, by the recipes they were made with."""
+    recipes = {entry.manifest.name: entry.manifest.made_by.recipe for entry in benchmark.bundles}
+    mine, theirs = (recipes.get(result.subject.model, {}) for result in (one, other))
+    return all(mine.get(part) == theirs.get(part) is not None for part in ("student", "input"))
+
+
 def _by_role(results: Sequence[Result], role: str) -> Result | None:
     return next((result for result in results if result.subject.role == role), None)
 
@@ -51,17 +66,19 @@ def _by_role(results: Sequence[Result], role: str) -> Result | None:
 def _accuracy_sentence(
     distilled: Result, student: Result | None, teacher: Result | None, benchmark: BenchmarkRow
 ) -> str:
-    where = f"On the {benchmark.images} pictures of {benchmark.data}"
+    where = f"On the {_judged_on(benchmark)} pictures of {benchmark.data}"
     ap = _ap(distilled)
     if ap is None:
         return f"{where} there are no true boxes, so nothing can be said about accuracy."
     parts = []
     helped = None
     if student is not None and (alone := _ap(student)) is not None:
-        parts.append(f"{_difference(ap, alone)} the same student trained alone ({alone:.1f})")
+        gap = _difference(ap, alone)
+        twin = "same " if _same_network(distilled, student, benchmark) else ""
+        parts.append(f"{gap} the {twin}student trained alone ({alone:.1f}{_chance(distilled, student)})")
         helped = round(ap - alone, 1) > 0
     if teacher is not None and (taught := _ap(teacher)) is not None:
-        parts.append(f"{_difference(ap, taught)} its teacher ({taught:.1f})")
+        parts.append(f"{_difference(ap, taught)} its teacher ({taught:.1f}{_chance(distilled, teacher)})")
     sentence = f"{where} the {_name(distilled)} reaches {ap:.1f} mAP"
     if parts:
         sentence += ", " + " and ".join(parts)
@@ -69,7 +86,9 @@ def _accuracy_sentence(
     return sentence + ("; in this run, distillation did not help." if helped is False else ".")
 
 
-def _latency_sentence(distilled: Result, student: Result | None, teacher: Result | None) -> str:
+def _latency_sentence(
+    distilled: Result, student: Result | None, teacher: Result | None, benchmark: BenchmarkRow
+) -> str:
     own = distilled.median_ms
     if own is None:
         return "Too few calls ended within the time box to say how long one takes."
@@ -79,6 +98,10 @@ def _latency_sentence(distilled: Result, student: Result | None, teacher: Result
         sentence += f", {_speed(distilled, teacher)} its teacher ({_ms(teacher.median_ms)})"
     if student is not None and student.median_ms is not None:
         sentence += f"; the student alone takes {_ms(student.median_ms)}"
+        level = _LEVEL[0] <= student.median_ms / own <= _LEVEL[1]
+        if not level and _same_network(distilled, student, benchmark):
+            # the same layers; its NMS has other boxes to sort, and the machine drifts
+            sentence += ", and as it is the same network, the difference is no gain of distilling"
     return sentence + "."
 
 
@@ -116,7 +139,7 @@ def _quantised_sentence(full: Result, int8: Result) -> str:
 
 
 def _without_distilled(reference: Sequence[Result], benchmark: BenchmarkRow) -> list[str]:
-    where = f"On the {benchmark.images} pictures of {benchmark.data}"
+    where = f"On the {_judged_on(benchmark)} pictures of {benchmark.data}"
     judged = [(ap, result) for result in reference if (ap := _ap(result)) is not None]
     if judged:
         ap, best = max(judged, key=lambda pair: pair[0])
@@ -184,6 +207,17 @@ def _difference(value: float, other: float) -> str:
     return f"{abs(gap):.1f} {unit} {'more' if gap > 0 else 'less'} than"
 
 
+def _chance(one: Result, other: Result) -> str:
+    """Said of a difference in mAP that the intervals of the two do not bear out; empty where they do."""
+    intervals = [result.line.precision[None].figures["ap"] for result in (one, other) if result.line]
+    if _ap(one) is None or round(_ap(one) or 0, 1) == round(_ap(other) or 0, 1) or len(intervals) < 2:
+        return ""
+    (low, high), (least, most) = ((interval.low, interval.high) for interval in intervals)
+    if low is None or high is None or least is None or most is None or max(low, least) > min(high, most):
+        return ""
+    return "; may be chance, the intervals overlap"
+
+
 def _speed(own: Result, other: Result) -> str:
     """How fast one is against another, up to where the other is named: "2.8 times as fast as".
 
@@ -191,10 +225,10 @@ def _speed(own: Result, other: Result) -> str:
     are apart.
     """
     factor = _median(other) / _median(own)
-    if 0.95 <= factor <= 1.05:
+    if _LEVEL[0] <= factor <= _LEVEL[1]:
         return "as fast as"
     if _rounds_overlap(own, other):
-        return "which these rounds cannot tell from"
+        return "which, with a machine so restless that the rounds overlap, cannot be told from"
     return f"{factor:.1f} times as fast as" if factor > 1 else f"{1 / factor:.1f} times as slow as"
 
 

@@ -21,7 +21,7 @@ from .base import Backend, FileBackend, Runtime
 from .contract import CheckedRuntime
 from .onnxruntime import OnnxRuntime, import_onnxruntime
 from .onnxruntime_binding import BoundOnnxRuntime
-from .onnxruntime_providers import PROVIDERS, provider_fault
+from .onnxruntime_providers import PROVIDERS, library_fault, provider_fault
 from .openvino import OpenVino
 from .tensorrt import TensorRt
 from .tensorrt_engine import EngineRefusedError
@@ -186,7 +186,8 @@ def _open_engine(engine: Engine, asked: GraphToRun) -> Backend:
 def _onnxruntime_absence(name: str) -> Callable[[], str | None]:
     def absence() -> str | None:
         try:
-            return provider_fault(name, import_onnxruntime().get_available_providers())
+            module = import_onnxruntime()
+            return provider_fault(name, module.get_available_providers()) or library_fault(name, module)
         except MissingDependencyError as error:
             return str(error)
 

@@ -58,8 +58,11 @@ class OnnxRuntime:
         options.intra_op_num_threads = threads if threads is not None else _default_threads()
         options.log_severity_level = 4  # its warnings speak of nodes; what fails is raised
         chosen = providers(name, precision, timing_cache)
-        if chosen[0][0] != CPU and hasattr(onnxruntime, "preload_dlls"):
-            onnxruntime.preload_dlls()  # CUDA's libraries, where pip brought them
+        if chosen[0][0] != CPU:
+            if hasattr(onnxruntime, "preload_dlls"):
+                onnxruntime.preload_dlls()  # CUDA's libraries, where pip brought them
+            # what looks for GPUs and what runs on them warns past the session's own log
+            onnxruntime.set_default_logger_severity(4)
         try:
             self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=chosen)
         except Exception as error:  # ONNX Runtime has a class of its own for every way a file can be wrong

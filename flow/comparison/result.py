@@ -69,9 +69,14 @@ def spread(values: Iterable[float | None]) -> Spread | None:
 
 
 def differences(trainings: Sequence[Training], model: str, other: str, figure: str = "ap") -> list[float]:
-    """How far ``model`` is above ``other``, in points, at each seed that both have."""
+    """How far ``model`` is above ``other``, in points, at each seed that both have.
+
+    A teacher that was trained once has taught at all seeds, and stands at each of them.
+    """
     values = {(one.model, one.seed): one.figure(figure) for one in trainings}
-    pairs = [(values.get((model, seed)), values.get((other, seed))) for seed in seeds_of(trainings)]
+    teachers = [one.figure(figure) for one in trainings if one.model == other == "teacher"]
+    only = teachers[0] if len(teachers) == 1 else None
+    pairs = [(values.get((model, seed)), values.get((other, seed), only)) for seed in seeds_of(trainings)]
     return [own - reference for own, reference in pairs if own is not None and reference is not None]
 
 

@@ -106,9 +106,29 @@ def test_a_class_without_defects_keeps_its_threshold(bundles: dict[str, Path], s
     assert "bright: there is no defect of it to choose by; its threshold stays 0.3." in point.shortfalls()
 
 
+def test_a_class_above_the_wanted_rate_is_named_with_the_price(bundles: dict[str, Path], steel: DataSet) -> None:
+    nowhere = np.array([[0, 0, 3, 3]] * 30, np.float32)
+    judged = steel.samples[3]
+    hidden = replace(
+        judged,
+        boxes=np.concatenate([judged.boxes, nowhere]),
+        labels=np.append(judged.labels, np.zeros(len(nowhere))).astype(np.int32),
+    )
+    samples = (*steel.samples[:3], hidden, *steel.samples[4:])
+    point = chosen(bundles["student"], replace(steel, samples=samples), Wanted(0.2, threads=1))
+    rates = {label: point.judged_on.after.escape[label].rate for label in steel.labels}
+    sentence = next(one for one in point.cautions() if one.startswith("There, more than the wanted 20 % escape of "))
+    assert rates["dark"].value is not None
+    chance = ", which may be chance" if (rates["dark"].low or 0) <= 0.2 else ""
+    assert f"dark ({100 * rates['dark'].value:.1f} %{chance})" in sentence
+    assert ("bright" in sentence) == ((rates["bright"].value or 0) > 0.2)
+    before, after = (one.alarms[None].per_image.value or 0 for one in (point.judged_on.before, point.judged_on.after))
+    assert any(one.startswith("The price: ") for one in point.cautions()) == (after > before)
+
+
 def test_too_few_defects_are_a_caution(bundles: dict[str, Path], steel: DataSet) -> None:
     point = chosen(bundles["student"], steel, Wanted(0.0001, threads=1))
-    judged, few = point.cautions()
+    judged, *_, few = point.cautions()
     assert "On the pictures that had no say" in judged
     assert "fewer than 10000 defects to choose by" in few
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import random
 import shutil
 import stat
+import zipfile
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plain_bundle import make_plain_bundle
+from temper.bundle import archive as archive_module
 from temper.bundle.keys import PassphraseNeededError, generate_key_files, read_private_key, read_public_keys
 from temper.bundle.loader import open_bundle
-from temper.bundle.manifest import with_checksum
+from temper.bundle.manifest import SIGNATURE_NAME, with_checksum
 from temper.bundle.pack import pack_bundle, sign_bundle
 from temper.core.errors import TemperError, UsageError
 from temper.core.files import read_json, write_json
@@ -65,6 +67,8 @@ def test_key_files_that_are_none(tmp_path: Path) -> None:
         read_public_keys(tmp_path / "x.key")
     with pytest.raises(TemperError, match="cannot be read: No such file"):
         read_public_keys(tmp_path / "none.pub")
+    with pytest.raises(TemperError, match="is a public key, which only checks"):
+        read_private_key(keys.public)
     keys.private.chmod(0o644)
     with pytest.raises(TemperError, match="may be read by others"):
         read_private_key(keys.private)
@@ -95,6 +99,23 @@ def test_unsigned_foreign_and_changed_are_refused(signed: tuple[Path, Path], tmp
     open_bundle(bundle)
     with pytest.raises(TemperError, match="is not signed"):
         open_bundle(bundle, public)
+
+
+def test_a_strangers_file_is_not_unpacked_before_its_signature_is_looked_at(
+    signed: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, key = signed
+    packed = pack_bundle(folder, tmp_path / "mine.zip")
+    unsigned = tmp_path / "unsigned.zip"
+    with zipfile.ZipFile(packed) as whole, zipfile.ZipFile(unsigned, "w") as bare:
+        for info in whole.infolist():
+            if info.filename != SIGNATURE_NAME:
+                bare.writestr(info, whole.read(info))
+    written: list[Path] = []
+    monkeypatch.setattr(archive_module, "_extract", lambda opened, info, target, *rest: written.append(target))
+    with pytest.raises(TemperError, match="is not signed"):
+        open_bundle(unsigned, key)
+    assert written == []
 
 
 def test_signing_and_packing_give_the_same_bytes_again(signed: tuple[Path, Path], tmp_path: Path) -> None:

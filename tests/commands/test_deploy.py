@@ -135,6 +135,16 @@ def test_help_imports_nothing_heavy() -> None:
     assert ended.stdout == "[]\n", ended.stderr
 
 
+def test_what_a_cut_video_does_not_give_is_not_inspected(bundle: Path, video: Path, tmp_path: Path) -> None:
+    whole = video.read_bytes()
+    (tmp_path / "cut.avi").write_bytes(whole[: len(whole) // 50])
+    result = invoke(bundle, "--source", tmp_path / "cut.avi", "--out", tmp_path / "out", "--threads", 1)
+    assert isinstance(result.exception, TemperError)
+    assert "1 of " in str(result.exception) and "says it has 3000 frames" in str(result.exception)
+    ((source, cause),) = stored(tmp_path / "out", "select source, cause from frame where cause is not null")
+    assert source.endswith("..2999") and "the rest was not inspected" in cause
+
+
 def test_sigkill_leaves_a_store_that_reads_and_goes_on(bundle: Path, video: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = command(bundle, "--source", video, "--out", out, "--json", "--threads", 1)

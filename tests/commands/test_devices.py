@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 from click.testing import CliRunner
 from temper.cli import explain, temper
+from temper.commands.devices import chosen_devices
 from temper.core.errors import UsageError
+from temper.flow.together import gpu_labels
 
 WRONG = [
     (["--gpus", "0,0"], "'0,0' names a GPU twice"),
@@ -41,6 +45,17 @@ def test_gpus_that_are_not_there_are_said(tmp_path):
     else:
         with pytest.raises(TemperError, match="asks for a GPU, but this Paddle"):
             require_gpus([0, 1])
+
+
+def test_gpus_are_counted_among_those_that_may_be_seen(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert gpu_labels((0, 3)) == ["0", "3"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-8a,5")
+    assert gpu_labels((0, 1)) == ["2", "GPU-8a"]
+    with pytest.raises(UsageError, match="There is no GPU 3: CUDA_VISIBLE_DEVICES lets 3 be seen"):
+        gpu_labels((0, 3))
+    chosen_devices((1,), 1, None)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-8a"
 
 
 def test_the_command_that_takes_part_is_hidden():

@@ -103,11 +103,13 @@ def test_a_video_that_ends_early_says_so(tmp_path: Path) -> None:
     whole = write_video(tmp_path / "whole.avi", frames=60).read_bytes()
     (tmp_path / "cut.avi").write_bytes(whole[: len(whole) * 3 // 4])
     source = open_source(tmp_path / "cut.avi", "grey")
-    frames = list(source.frames())
-    assert 0 < len(frames) < 60
-    assert source.warnings == [
+    *frames, rest = source.frames()
+    assert 0 < len(frames) < 59
+    assert all(frame.image is not None for frame in frames)
+    assert (rest.image, rest.index, rest.source) == (None, len(frames), f"cut.avi#{len(frames)}..59")
+    assert rest.cause == (
         f"{tmp_path / 'cut.avi'} says it has 60 frames; {len(frames)} could be read, the rest was not inspected."
-    ]
+    )
 
 
 def test_a_video_that_is_none_is_one_sentence(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_an_override_takes_any_value_of_yaml(read: Callable[..., Recipe]) -> Non
             "training: {augment: {flip_vertical: yes}}",
             "augment.flip_vertical is 'yes'; it takes true or false.",
         ),
-        ("training: {step_epochs: [1, b]}", "line 5: training.step_epochs.1 is 'b'; it takes a whole number."),
+        ("training: {step_epochs: [1, b]}", "line 5: training.step_epochs.1 is 'b'; it takes a whole number from 1."),
         ("input: {width: 50}", "line 5: input.width is 50; it takes a whole number from 32 to 8192, a multiple of 32."),
         ("export: {score_floor: 2}", "line 5: export.score_floor is 2; it takes a number from 0 to 1."),
         ("export: {precisions: []}", "line 5: export.precisions is []; it takes a list of one or more, each "),
@@ -272,6 +272,10 @@ def test_others_learn_no_folder_of_this_machine(read: Callable[..., Recipe]) -> 
         ),
         (["teacher.backbone_norm=frozen"], "teacher freezes parts of its backbone and starts from no weights"),
         (["student.freeze_stages=1"], "student freezes parts of its backbone and starts from no weights"),
+        (["export.precisions=[fp32, int8, fp32]"], "fp32 stands there twice"),
+        (["benchmark.runtimes=[openvino, openvino]"], "openvino stands there twice"),
+        (["benchmark.batch_sizes=[8, 1, 8]"], "8 stands there twice"),
+        (["benchmark.split=test"], "synthetic data has no test pictures"),
     ],
 )
 def test_what_could_never_work_is_told_before_anything_is_trained(

@@ -311,6 +311,7 @@ def test_two_at_a_time_fetch_once(server: Server) -> None:
         ("ftp://example.com/model.pdparams", "begins with https://"),
         ("https:///model.pdparams", "begins with https://"),
         ("https://me:secret@example.com/model.pdparams", "password"),
+        ("https://example.com/model.pdparams?signature=secret", r"goes without '\?' and '#'"),
         ("https://example.com/model.zip", r"end in \.pdparams or \.safetensors"),
         ("https://[half/model.pdparams", "is no address"),
         ("https://example.com:port/model.pdparams", "is no address"),

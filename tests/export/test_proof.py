@@ -173,6 +173,23 @@ def test_a_tail_that_is_wrong_is_told_from_the_network(
     assert "The network's numbers are right; what is made of them (nodes tail/...," in proof.suspect.sentence
 
 
+def test_a_location_at_the_end_of_the_list_may_be_taken_or_left(traced_graphs: Give) -> None:
+    one = traced_graphs("picodet")
+    paddle = ask_paddle(one.detector, one.store, one.normalisation, one.settings, range(4))
+    assert {answer.score_floor for answer in paddle.answers} == {one.settings.score_floor}
+    few = replace(one.settings, candidates=5)
+    shorter = ask_paddle(one.detector, one.store, one.normalisation, few, range(4))
+    for answer in shorter.answers:
+        assert answer.raw is not None
+        assert answer.score_floor == np.sort(answer.raw[0].max(axis=1))[-5] > few.score_floor
+    graph, runtime = GraphFile("fp32", "fp32", "any", one.fp32), open_graph("onnxruntime", one.fp32)
+    # what the reference left out is no fault of an answer that has it; what is missing above that is one
+    everything = [answer.detections for answer in paddle.answers]
+    assert prove(shorter, graph, runtime, everything).agreement.unmatched == 0
+    above = sum(int((a.detections.scores > a.score_floor + 1e-3).sum()) for a in shorter.answers)
+    assert prove(shorter, graph, runtime, [found.keep([]) for found in everything]).agreement.unmatched == above > 0
+
+
 class Spoilt:
     """A runtime whose answers are changed on the way."""
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from fake_stages import make_recipe
+from temper.core.errors import TemperError
 from temper.core.events import Event, silent
 from temper.core.files import sha256_json
 from temper.detection.dataset import load_split, save_split
 from temper.flow.folder import RunFolder, StageRecord
-from temper.flow.stages import DATA_NAME, _warn_of_weak_teacher, data_split, model_section, run_stage
+from temper.flow.stages import DATA_NAME, _warn_of_weak_teacher, data_split, judged_split, model_section, run_stage
 from tiny_run import FinishedRun
 from toy_data import toy_data
 
@@ -59,6 +60,20 @@ def test_data_from_a_folder_are_imported_and_told_of(tmp_path: Path, pictures: P
     (run.stage("data") / DATA_NAME / "images" / "stray.png").write_bytes(b"x")
     assert run_stage(recipe, run, "data", silent) == facts
     assert not (run.stage("data") / DATA_NAME / "images" / "stray.png").exists()
+
+
+def test_a_split_to_judge_on_is_asked_for_before_anything_trains(tmp_path: Path, pictures: Path) -> None:
+    changes = {"data__synthetic": None, "data__path": str(pictures), "benchmark__split": "test"}
+    with pytest.raises(TemperError, match="the data has no test pictures. 'temper data split' parts some off"):
+        run_data(tmp_path / "a", **changes)
+    data = load_split(pictures, "val")
+    save_split(data.subset([0, 1]), pictures, "val")
+    save_split(data.subset([2]), pictures, "test")
+    run_data(tmp_path / "b", **changes)
+    run = RunFolder(tmp_path / "b" / "fake")
+    for split, name, count in (("val", "steel/val", 2), ("test", "steel/test", 1)):
+        judged = judged_split(make_recipe(**{**changes, "benchmark__split": split}), run)
+        assert (judged.name, len(judged)) == (name, count)
 
 
 def test_a_changed_picture_is_another_content(tmp_path: Path, pictures: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from bench_rows import benchmark_row, figures, footprint, latency, manifest, subject
 from temper.benchmarks.latency_rows import Punctuality
-from temper.benchmarks.measurement import AccuracyRow, BenchmarkRow, Measurements
+from temper.benchmarks.measurement import AccuracyRow, BenchmarkRow, Measurements, UnreadPicture
 from temper.benchmarks.report.results import Result, collect_results
 from temper.benchmarks.report.summary import summary_sentences
 from temper.benchmarks.subject import Role
@@ -30,7 +30,7 @@ def results(benchmark: BenchmarkRow, *lines: Line) -> list[Result]:
 
 @pytest.fixture
 def benchmark_of(data: DataSet) -> BenchmarkRow:
-    return benchmark_row(data, [manifest("distilled", data.labels, ["fp32", "int8"])])
+    return benchmark_row(data, [manifest(role, data.labels, ["fp32", "int8"]) for role in ("student", "distilled")])
 
 
 def test_a_student_of_unknown_losses_is_called_distilled(data: DataSet) -> None:
@@ -133,4 +133,29 @@ def test_rounds_that_overlap_tell_nothing(benchmark_of: BenchmarkRow) -> None:
     found = results(benchmark_of, ("distilled", "fp32", 50.0, 12.0, 6.2), ("distilled", "int8", 50.0, 10.0, 2.0))
     noisy = [replace(one, latency=replace(one.latency, round_p50_ms=(5.0, 11.0, 30.0))) for one in found]
     assert "1.2 times as fast as at fp32" in summary_sentences(found, benchmark_of)[2]
-    assert "which these rounds cannot tell from at fp32 (12.0 ms)" in summary_sentences(noisy, benchmark_of)[2]
+    assert (
+        "so restless that the rounds overlap, cannot be told from at fp32 (12.0 ms)"
+        in (summary_sentences(noisy, benchmark_of)[2])
+    )
+
+
+def test_a_student_that_is_faster_than_its_twin_owes_it_to_no_teacher(benchmark_of: BenchmarkRow) -> None:
+    found = results(benchmark_of, ("student", "fp32", 50.0, 12.0, 6.2), ("distilled", "fp32", 52.0, 10.0, 6.2))
+    sentence = summary_sentences(found, benchmark_of)[1]
+    assert sentence.endswith("takes 12.0 ms, and as it is the same network, the difference is no gain of distilling.")
+
+
+def test_students_of_two_recipes_are_no_twins(data: DataSet) -> None:
+    one, other = (manifest(role, data.labels, ["fp32"]) for role in ("student", "distilled"))
+    made = other.made_by.model_copy(update={"recipe": {**other.made_by.recipe, "student": {"depth": 101}}})
+    benchmark = benchmark_row(data, [one, other.model_copy(update={"made_by": made})])
+    found = results(benchmark, ("student", "fp32", 60.0, 80.0, 6.2), ("distilled", "fp32", 52.0, 10.0, 60.2))
+    first, second, _ = summary_sentences(found, benchmark)
+    assert "less than the student trained alone (60.0)" in first
+    assert second.endswith("the student alone takes 80.0 ms.")
+
+
+def test_only_pictures_that_could_be_read_are_counted(benchmark_of: BenchmarkRow) -> None:
+    benchmark = replace(benchmark_of, unread=[UnreadPicture("a.png", "it is empty")])
+    found = results(benchmark, ("distilled", "fp32", 52.0, 10.0, 60.2))
+    assert summary_sentences(found, benchmark)[0].startswith("On the 5 pictures of ")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from temper.bundle.loader import open_bundle
@@ -8,7 +9,15 @@ from temper.core.errors import MissingDependencyError, TemperError
 from temper.deploy.runtimes import onnxruntime as module
 from temper.deploy.runtimes.load import load_runtime
 from temper.deploy.runtimes.onnxruntime import OnnxRuntime
-from temper.deploy.runtimes.onnxruntime_providers import CPU, CUDA, PROVIDERS, TENSORRT, provider_fault, providers
+from temper.deploy.runtimes.onnxruntime_providers import (
+    CPU,
+    CUDA,
+    PROVIDERS,
+    TENSORRT,
+    library_fault,
+    provider_fault,
+    providers,
+)
 
 
 def test_the_processor_is_always_the_last_resort() -> None:
@@ -38,6 +47,20 @@ def test_only_what_the_build_has_is_offered() -> None:
     assert provider_fault("onnxruntime", [CPU]) is None
     assert provider_fault("onnxruntime-cuda", [CUDA, CPU]) is None
     assert provider_fault("onnxruntime-tensorrt", [CUDA, CPU]) is not None
+
+
+def test_a_library_that_a_provider_lacks_is_named(tmp_path: Path) -> None:
+    """A build lists its providers whether or not their libraries are there."""
+    build = SimpleNamespace(__file__=str(tmp_path / "__init__.py"))
+    assert library_fault("onnxruntime", build) is None
+    assert library_fault("onnxruntime-tensorrt", build) is None, "a build that keeps it elsewhere is left to try"
+    (tmp_path / "capi").mkdir()
+    provider = tmp_path / "capi" / "libonnxruntime_providers_tensorrt.so"
+    provider.write_bytes(b"\0libc.so.6\0libnvinfer.so.999\0")
+    fault = library_fault("onnxruntime-tensorrt", build)
+    assert fault is not None and "libnvinfer.so.999, which it needs, is not found" in fault
+    provider.write_bytes(b"")
+    assert library_fault("onnxruntime-tensorrt", build) is None
 
 
 @pytest.mark.parametrize("name", ["onnxruntime-cuda", "onnxruntime-tensorrt"])

@@ -112,8 +112,8 @@ def test_copies_and_computing_are_timed_apart(
     """In a call that is captured, in those before and after, and when another shape has come between."""
     device = use_tensorrt(monkeypatch, version).device
     runtime = open_runtime(open_bundle(bundle_path), tmp_path)
-    found: list[dict[str, float]] = []
-    for count in (1, 1, 1, 3, 1):
+    told, computed = [], 0
+    for count in (1, 1, 1, 3, 1, 1, 1, 1):
         times: dict[str, float] = {}
         started = time.perf_counter()
         runtime.infer_staged(pictures(count, 64, 64), times)
@@ -121,10 +121,11 @@ def test_copies_and_computing_are_timed_apart(
         assert set(times) == {"host_to_device", "compute", "device_to_host"}
         assert min(times.values()) > 0
         assert sum(times.values()) <= whole
-        found.append(times)
-    # the stand-in runs the graph where the engine would, between the two copies of a few bytes
-    compute, upload = (sorted(one[stage] for one in found)[2] for stage in ("compute", "host_to_device"))
-    assert compute > upload
+        told.append(sum(times.values()) / whole)
+        computed += times["compute"] == max(times.values())
+    # the graph runs in the stand-in's one thread, and next to nothing else does, where no neighbour comes between
+    assert max(told) >= 0.5
+    assert computed >= len(told) / 2
     runtime.close()
     assert device.is_empty
 

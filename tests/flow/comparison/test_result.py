@@ -49,14 +49,22 @@ def test_the_mean_lies_between_the_seeds(values: list[float]) -> None:
 
 def test_models_are_compared_seed_by_seed() -> None:
     assert differences(TRAININGS, "distilled", "student") == pytest.approx([1.5, 3.5, -0.5])
-    assert differences(TRAININGS, "distilled", "teacher") == pytest.approx([0.2]), "where both were trained"
+    assert differences(TRAININGS, "student", "distilled") == pytest.approx([-1.5, -3.5, 0.5])
+    assert differences(TRAININGS[:3] + TRAININGS[4:], "distilled", "student") == pytest.approx([1.5, -0.5]), "both"
     assert differences([training("student", 1, None), training("distilled", 1, 4.0)], "distilled", "student") == []
+
+
+def test_a_teacher_of_all_seeds_stands_at_each() -> None:
+    trainings = [training("teacher", 1, 26.0), *(training("distilled", s, m) for s, m in ((1, 25.0), (2, 25.4)))]
+    assert differences(trainings, "distilled", "teacher") == pytest.approx([-1.0, -0.6])
+    own = [*trainings, training("teacher", 2, 25.0)]
+    assert differences(own, "distilled", "teacher") == pytest.approx([-1.0, 0.4]), "each its own"
 
 
 def test_the_verdict_counts_the_seeds() -> None:
     (said,) = verdicts({m: NAMES[m] for m in ("teacher", "student", "distilled")}, TRAININGS)
     assert "+1.5 (-0.5 to +3.5) points of mAP against the student alone, above it in 2 of 3 seeds." in said
-    assert said.endswith("Against its teacher: +0.2.")
+    assert said.endswith("Against its teacher: +0.2 (-0.8 to +1.2).")
 
 
 def test_the_table() -> None:
