@@ -13,7 +13,7 @@ from temper.detection.dataset import load_split, save_split
 from tiny_bundle import LABELS, make_tiny_bundle
 from toy_data import toy_data
 
-QUICK = ["--seconds", "0.1", "--samples", "10", "--time-box", "1", "--threads", "1", "--driver", "temper"]
+QUICK = ["--seconds", "0.1", "--samples", "11", "--time-box", "1", "--threads", "1", "--driver", "temper"]
 
 
 @pytest.fixture(scope="module")
