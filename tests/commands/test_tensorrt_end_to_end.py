@@ -17,7 +17,7 @@ from temper.detection.dataset import save_split
 from tiny_bundle import LABELS, make_tiny_bundle
 from toy_data import toy_data
 
-QUICK = ["--seconds", "0.1", "--samples", "10", "--time-box", "1"]
+QUICK = ["--seconds", "0.1", "--samples", "11", "--time-box", "1"]
 
 
 @pytest.fixture(scope="module")
