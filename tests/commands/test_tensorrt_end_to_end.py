@@ -67,7 +67,7 @@ def test_from_the_engine_to_the_line_and_the_benchmark(place: Path) -> None:
     words = ["--runtime", "tensorrt", "--runtime", "openvino", "--batch", 1, "--batch", 8]
     measured = temper(place, "bench", "run", bundle, "--data", "data", "--out", "bench", *words, *QUICK)
     lines = [line.split() for line in measured.splitlines() if line.startswith("small ")]
-    assert sorted((line[2], line[3]) for line in lines) == [
+    assert sorted((line[2], line[4]) for line in lines) == [
         ("openvino", "1"),
         ("openvino", "8"),
         ("tensorrt", "1"),
