@@ -73,7 +73,7 @@ def test_from_the_engine_to_the_line_and_the_benchmark(place: Path) -> None:
         ("tensorrt", "1"),
         ("tensorrt", "8"),
     ]
-    assert {line[4] for line in lines} == {lines[0][4]}, "the same mAP on both"
+    assert {line[5] for line in lines} == {lines[0][5]}, "the same mAP on both"
     assert (folder / "fp32.json").read_bytes() == before, "the engine beside the zip served them all"
 
 
