@@ -39,8 +39,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
 VERSIONS = {
     **dict.fromkeys(STAGES, 1),
     **dict.fromkeys((f"export-{model}" for model in MODELS), 3),
-    "benchmark": 2,
-    "report": 3,
+    "benchmark": 3,
+    "report": 4,
 }
 #: How a training reaches its result, not what the result is.
 _COSMETIC = {"workers", "checkpoint_seconds", "evaluate_every", "visualdl"}

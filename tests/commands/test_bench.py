@@ -50,8 +50,8 @@ def test_every_scenario_in_every_format(place: Path, capsys: pytest.CaptureFixtu
     assert bench("run", place / "small.temper", "--data", place / "data", "--out", out, *QUICK, *words, *line) == 0
     told = capsys.readouterr().out.splitlines()
     assert [row.split()[3] for row in told if row.startswith("small")] == list(SCENARIO_NAMES)
-    # ten or so samples are too few even for a median; "p99" says so in all, and the reason stands once
-    assert all("INVALID" in row for row in told if row.startswith("small"))
+    # a line of 100 pictures a second gives too few of them in a tenth of a second, however fast the machine is
+    assert "INVALID" in next(row for row in told if row.startswith("small") and " line " in row)
     (reasons,) = [row for row in told if row.startswith("INVALID: ")]
     assert reasons.endswith("p99 needs 662 samples.")
     assert bench("report", out) == 0
@@ -59,7 +59,7 @@ def test_every_scenario_in_every_format(place: Path, capsys: pytest.CaptureFixtu
         rows = list(csv.DictReader(file))
     assert [row["scenario"] for row in rows] == list(SCENARIO_NAMES)
     assert {row["driver"] for row in rows} == {"temper"}
-    assert all(row["end_to_end_p99_ms"].startswith("INVALID: needs 662 samples, ") for row in rows)
+    assert all(row["end_to_end_p999_ms"].startswith("INVALID: needs 6636 samples, ") for row in rows)
     assert {row["host_to_device_mean_ms"] for row in rows} == {""}, "no GPU: empty, not 0"
     assert all(float(row["compute_mean_ms"]) > 0 for row in rows)
     assert [row["deadline_ms"] for row in rows] == ["", "", "", "500.0"]
