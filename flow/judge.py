@@ -11,7 +11,7 @@ from ..core.models import MODELS
 from ..detection.metrics import AccuracyFigures
 from .folder import RunFolder
 from .requirements import require_packages
-from .stages import data_split, model_section
+from .stages import data_split
 from .status import recipe_of
 
 
@@ -64,7 +64,7 @@ def judge_models(path: Path, models: Sequence[str], split: str) -> list[Judgemen
     store = PictureStore(data, recipe.input.rule(), recipe.input.channels)
     judged = []
     for model in dict.fromkeys(wanted):
-        section = model_section(recipe, model)
+        section = recipe.section_of(model)
         detector = build_detector(section, data.labels, recipe.seed)
         load_into(detector, run.stage(model) / WEIGHTS_NAME, whole=True, labels=data.labels)
         normalisation = normalisation_for(recipe.input.channels, section.pixel_scale)

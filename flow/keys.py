@@ -16,7 +16,7 @@ from ..core.files import sha256_file, sha256_json, walk_folder
 from ..core.models import MODELS
 from ..distill.data.listing import list_files
 from ..distill.recipe import Recipe
-from ..distill.recipe_detectors import ModelSection
+from ..distill.recipe_detectors import MODEL_SECTIONS, ModelSection, section_name
 from ..distill.remote_weights import known_sha256, require_sha256
 from ..distill.weights_address import is_address
 from .folder import StageRecord
@@ -83,7 +83,7 @@ def read_sources(recipe: Recipe) -> Sources:
     Raises:
         TemperError: if the data or a weight file is not there, or ``data.unlabelled`` is no folder with pictures.
     """
-    sections = {"teacher": recipe.teacher, "student": recipe.student}
+    sections = {name: recipe.section_of(name) for name in MODEL_SECTIONS}
     weights = {name: _weights_hash(name, section) for name, section in sections.items() if section.weights}
     unlabelled = _unlabelled_folder(recipe.data.unlabelled)
     golden = _fingerprint("export.golden_images", recipe.export.golden_images)
@@ -118,12 +118,11 @@ def _reads(recipe: Recipe, stage: str, sources: Sources) -> Any:
         outside = {"path", "unlabelled"}
         return [{name: value for name, value in plain["data"].items() if name not in outside}, sources.data]
     if stage in MODELS:
-        name = "teacher" if stage == "teacher" else "student"
-        section = recipe.teacher if stage == "teacher" else recipe.student
+        section = recipe.section_of(stage)
         own = {
             **{part: plain[part] for part in ("seed", "device", "input")},
             "model": section.architecture(),
-            "weights": sources.weights.get(name),
+            "weights": sources.weights.get(section_name(stage)),
             "training": recipe.training_of(section).model_dump(mode="json", exclude=_COSMETIC),
         }
         if stage == "distilled":
@@ -132,7 +131,7 @@ def _reads(recipe: Recipe, stage: str, sources: Sources) -> Any:
             own |= {"unlabelled": sources.unlabelled}
         return own
     if stage.startswith("export-"):
-        section = recipe.teacher if stage == "export-teacher" else recipe.student
+        section = recipe.section_of(stage.removeprefix("export-"))
         # where the golden pictures lie is not in it, only what they are
         export = {name: value for name, value in plain["export"].items() if name != "golden_images"}
         return [plain["name"], export, sources.golden, plain["input"], section.architecture()]

@@ -13,10 +13,11 @@ from ..core.files import MAX_RECORD_BYTES, read_json, remove_partial, write_json
 from ..core.interruption import raise_if_interrupted
 from ..core.models import MODELS
 from ..distill.recipe import Recipe, to_plain
+from ..distill.recipe_detectors import section_name
 from .folder import RECIPE_NAME, RunFolder, StageRecord
 from .keys import Sources, identity, read_sources, stage_key, stages_for
 from .requirements import require_golden, require_packages, require_runtimes
-from .stages import model_section, run_stage
+from .stages import run_stage
 from .weights import fetch_unpinned, require_weights
 
 Runner = Callable[[Recipe, RunFolder, str, Reporter], dict[str, Any]]
@@ -114,11 +115,11 @@ def require_shares(recipe: Recipe, stages: Collection[str], processes: int) -> N
     for model in MODELS:
         if model not in stages:
             continue
-        name = "teacher" if model == "teacher" else "student"
-        section = model_section(recipe, model)
+        section = recipe.section_of(model)
         size = recipe.training_of(section).batch_size
         if size % processes:
-            field = "training.batch_size" if section.training.batch_size is None else f"{name}.training.batch_size"
+            own = section.training.batch_size is not None
+            field = f"{section_name(model)}.training.batch_size" if own else "training.batch_size"
             raise UsageError(
                 f"The recipe's {field} is {size}, which {processes} processes cannot share evenly. Set {field} to "
                 f"{max(1, round(size / processes)) * processes}, or train with another number of processes."

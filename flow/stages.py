@@ -14,7 +14,6 @@ from ..core.models import MODELS
 from ..detection.dataset import DataSet, load_split
 from ..detection.decode import DecodeSettings
 from ..distill.recipe import Recipe, to_plain
-from ..distill.recipe_detectors import ModelSection
 from ..distill.recipe_file import without_places
 from .folder import RunFolder
 from .together import Devices, train_together
@@ -119,11 +118,6 @@ def data_split(recipe: Recipe, run: RunFolder, split: str) -> DataSet:
     return replace(data, name=f"{source}/{split}")
 
 
-def model_section(recipe: Recipe, model: str) -> ModelSection:
-    """The section that describes one of the run's models."""
-    return recipe.teacher if model == "teacher" else recipe.student
-
-
 def _train(recipe: Recipe, run: RunFolder, model: str, report: Reporter, devices: Devices) -> dict[str, Any]:
     if devices.count > 1:
         if devices.gpus:
@@ -144,7 +138,7 @@ def training_job(recipe: Recipe, run: RunFolder, model: str) -> TrainingJob:
     """The training of one of the run's models, given that the data (and the teacher) are there."""
     from ..distill.training.job import WEIGHTS_NAME, TrainingJob
 
-    section = model_section(recipe, model)
+    section = recipe.section_of(model)
     distils = model == "distilled"
     return TrainingJob(
         role=model,  # type: ignore[arg-type]  # the names are the same on purpose
@@ -189,7 +183,7 @@ def _export(recipe: Recipe, run: RunFolder, model: str, report: Reporter) -> dic
     job = ExportJob(
         name=f"{recipe.name}-{model}",
         role=model,  # type: ignore[arg-type]
-        detector=model_section(recipe, model),
+        detector=recipe.section_of(model),
         weights=run.stage(model) / WEIGHTS_NAME,
         labels=tuple(data.result["labels"]),
         input=recipe.input,

@@ -16,7 +16,6 @@ from ..distill.training.job import METRICS_NAME
 from ..distill.training.log import read_metrics
 from .folder import RECIPE_NAME, RunFolder, StageRecord, Work
 from .keys import NEEDS, STAGES, identity, read_sources, stage_key
-from .stages import model_section
 
 State = Literal["done", "outdated", "running", "interrupted", "to do"]
 
@@ -125,7 +124,7 @@ def _stage_status(
         state,
         seconds,
         epoch=steps[-1]["epoch"] if steps else None,
-        epochs=recipe.training_of(model_section(recipe, stage)).epochs,
+        epochs=recipe.training_of(recipe.section_of(stage)).epochs,
         loss=steps[-1]["total"] if steps else None,
         map=evaluated[-1]["ap"] if evaluated else None,
     )

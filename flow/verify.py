@@ -15,7 +15,7 @@ from ..core.files import write_json, write_text
 from ..core.models import MODELS
 from .folder import RunFolder
 from .requirements import require_packages
-from .stages import bundle_path, data_split, model_section
+from .stages import bundle_path, data_split
 from .status import recipe_of
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def verify_model(
     data = data_split(recipe, run, "val")
     with open_bundle(bundle_path(recipe, run, model)) as bundle:
         weights = run.stage(model) / WEIGHTS_NAME
-        job = VerifyJob(bundle, model_section(recipe, model), weights, data, images)
+        job = VerifyJob(bundle, recipe.section_of(model), weights, data, images)
         done = []
         for proof, paddle in verify_bundle(job, report, variants=variants, runtimes=runtimes):
             done.append((proof, paddle))

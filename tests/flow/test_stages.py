@@ -12,7 +12,7 @@ from temper.core.events import Event, silent
 from temper.core.files import sha256_json
 from temper.detection.dataset import load_split, save_split
 from temper.flow.folder import RunFolder, StageRecord
-from temper.flow.stages import DATA_NAME, _warn_of_weak_teacher, data_split, judged_split, model_section, run_stage
+from temper.flow.stages import DATA_NAME, _warn_of_weak_teacher, data_split, judged_split, run_stage
 from tiny_run import FinishedRun
 from toy_data import toy_data
 
@@ -90,8 +90,8 @@ def test_a_changed_picture_is_another_content(tmp_path: Path, pictures: Path) ->
 
 def test_teacher_and_student_have_their_sections() -> None:
     recipe = make_recipe(teacher__depth=34)
-    assert model_section(recipe, "teacher").depth == 34
-    assert model_section(recipe, "student") == model_section(recipe, "distilled") == recipe.student
+    assert recipe.section_of("teacher").depth == 34
+    assert recipe.section_of("student") == recipe.section_of("distilled") == recipe.student
 
 
 @pytest.mark.parametrize(("teacher", "warned"), [(10.0, True), (30.0, False), (None, False)])
