@@ -19,6 +19,7 @@ from ..requirements import require_packages
 from ..run import run_recipe
 from ..shared_features import remove_shared_features, share_features
 from ..stages import training_job
+from ..weights import fetch_unpinned, require_weights
 from .result import best_of, write_results
 from .space import SweptField, check_space, show_value, with_values
 from .study import OpenTrial, Pruner, Study, TrialResult, require_optuna
@@ -90,8 +91,7 @@ def run_sweep(
         TemperError: if a stage or a training fails, or the folder holds another sweep.
     """
     recipe = sweep.recipe
-    sources = read_sources(recipe)
-    check_space(recipe, sweep.space, sweep.model, sources)
+    check_space(recipe, sweep.space, sweep.model, read_sources(recipe))
     sweep = _without_unfair_pruning(sweep, report)
     require_packages([sweep.model])
     require_optuna()
@@ -105,6 +105,10 @@ def run_sweep(
     needs = NEEDS[sweep.model]
     if not again:
         _require_same(folder, sweep)
+    # the run below stops before the swept model, and a key is only a key once all weights are known
+    fetch_unpinned(recipe, (*needs, sweep.model), report)
+    require_weights(recipe, (*needs, sweep.model), report)
+    sources = read_sources(recipe)
     run_recipe(recipe, runs, report, goals=needs)
     with run.locked(), folder.locked():
         if again:

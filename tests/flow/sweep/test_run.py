@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import http.server
 import json
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from temper.core.errors import DivergedError, TemperError, UsageError
 from temper.core.events import Event, silent
 from temper.distill.recipe import Recipe
 from temper.distill.recipe_file import read_recipe
+from temper.distill.remote_weights import local_weights
 from temper.flow.sweep.space import parse_space
 
 pytest.importorskip("paddle", reason="training needs PaddlePaddle")
@@ -303,3 +307,35 @@ def test_sigkill_in_a_trial_costs_no_trial(recipe: Recipe, trained: Path, tmp_pa
     broken = run_sweep(sweep, tmp_path / "broken", silent)
     assert [replace(one, seconds=0) for one in broken.results] == [replace(one, seconds=0) for one in whole.results]
     assert not list((tmp_path / "broken").rglob("*.partial"))
+
+
+def test_a_sweep_from_weights_that_were_still_to_be_fetched_goes_on(
+    recipe: Recipe, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, shelf = tmp_path / "runs", tmp_path / "shelf"
+    shelf.mkdir()
+    shutil.copytree(trained / "tiny", runs / "tiny")
+    shutil.copy(trained / "tiny/teacher/weights.safetensors", shelf)
+    monkeypatch.setenv("TEMPER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(shelf)))
+    threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True).start()
+    address = f"http://127.0.0.1:{httpd.server_port}/weights.safetensors"
+    student = recipe.student.model_copy(update={"weights": address})
+    sweep = Sweep(recipe.model_copy(update={"student": student}), SPACE, 1)
+
+    def train(job: Any, out: Path, report: Any) -> FakeRecord:
+        # what a real training does with it
+        local_weights(job.detector.weights, None, lambda _: None)
+        return rising_to(10, report)
+
+    first = run_sweep(sweep, runs, silent, train=train)  # type: ignore[arg-type]
+    httpd.shutdown()
+    httpd.server_close()
+    again = run_sweep(replace(sweep, trials=2), runs, silent, train=train)  # type: ignore[arg-type]
+    assert again.results[0] == first.results[0] and len(again.results) == 2
