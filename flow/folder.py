@@ -12,9 +12,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import TemperError
+from ..core.errors import TemperError, UsageError
 from ..core.files import (
     MAX_RECORD_BYTES,
+    PARTIAL_SUFFIX,
     explain_os_errors,
     read_json,
     remove_partial,
@@ -28,6 +29,9 @@ KEY_NAME = "stage.key"
 #: Written when a stage is done: its key, seconds and result.
 DONE_NAME = "stage.json"
 RECIPE_NAME = "recipe.json"
+#: The file by which a folder is known: what it was last started with.
+SWEEP_NAME, COMPARISON_NAME = "sweep.json", "comparison.json"
+_KINDS = {RECIPE_NAME: "run", SWEEP_NAME: "sweep", COMPARISON_NAME: "comparison"}
 LOCK_NAME = ".lock"
 #: Pictures of a data set: too many to look at one by one, and a missing one is told of when it is read.
 _UNWATCHED = "images"
@@ -70,10 +74,15 @@ class Work:
 
 
 class RunFolder:
-    """``runs/NAME``: one folder per stage."""
+    """``runs/NAME``: one folder per stage.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        path: of the folder.
+        mark: the file by which it is known for what it is: a run, a sweep or a comparison.
+    """
+
+    def __init__(self, path: Path, mark: str = RECIPE_NAME) -> None:
+        self.path, self.mark = path, mark
 
     def stage(self, name: str) -> Path:
         """The folder of a stage."""
@@ -135,16 +144,27 @@ class RunFolder:
         """Refuse a folder that holds something else.
 
         Raises:
-            TemperError: if the folder is there, is not empty, and is not a run's.
+            UsageError: if it is the folder of another kind of work: a run, a sweep or a comparison.
+            TemperError: if it is there, is not empty, and is none of Temper's.
         """
         if not self.path.exists():
             return
         if not self.path.is_dir():
             raise TemperError(f"{self.path} is there and is not a folder. Choose another place with --runs.")
         names = set(os.listdir(self.path))
-        if names and not names & {RECIPE_NAME, LOCK_NAME}:
+        if self.mark in names:
+            return
+        kind = _KINDS[self.mark]
+        for mark, other in _KINDS.items():
+            if mark in names:
+                raise UsageError(
+                    f"{self.path} is the folder of a {other}, and this {kind} would lie there. Choose another name "
+                    "with --set name=NAME, or another place with --runs."
+                )
+        # all that is there of one that was killed before it wrote its mark
+        if any(name != LOCK_NAME and not name.endswith(PARTIAL_SUFFIX) for name in names):
             raise TemperError(
-                f"{self.path} is there and does not belong to a run of Temper. Choose another place with --runs, or "
+                f"{self.path} is there and does not belong to a {kind} of Temper. Choose another place with --runs, or "
                 "another name with --set name=NAME."
             )
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from ...core.errors import TemperError, UsageError
 from ...core.events import Event, Reporter
-from ...distill.recipe import Recipe
-from ..folder import RECIPE_NAME, RunFolder, StageRecord
+from ...core.files import write_json
+from ...distill.recipe import Recipe, to_plain
+from ..folder import COMPARISON_NAME, RunFolder, StageRecord
 from ..keys import Sources, identity, read_sources, stage_key
 from ..run import require_device, run_recipe
 from ..shared_features import remove_shared_features, share_features
@@ -57,21 +58,33 @@ def run_comparison(comparison: Comparison, runs: Path, report: Reporter) -> Comp
         report: hears of every training.
 
     Raises:
-        UsageError: if a way changes more than how the student is taught, or nothing; before any work is done.
-        TemperError: if a training fails.
+        UsageError: if a way changes more than how the student is taught, or nothing, or something else lies where the
+            comparison would; before any work is done.
+        TemperError: if a training fails, or another process is at work in the folder.
     """
     recipe = comparison.recipe
     sources = read_sources(recipe)
     for name, way in comparison.ways.items():
         _require_only_teaching(recipe, name, way, sources)
-    folder = runs / f"{recipe.name}-compare"
-    if (folder / RECIPE_NAME).is_file():
-        raise UsageError(
-            f"{folder} is the folder of a run of that name, and the comparison of '{recipe.name}' would lie there. "
-            "Give it another name with --set name=NAME."
-        )
+    compared = RunFolder(runs / f"{recipe.name}-compare", COMPARISON_NAME)
+    compared.require_usable()
     if recipe.device == "gpu":
         require_device(recipe, ("teacher",))
+    with compared.locked():
+        write_json(compared.path / COMPARISON_NAME, _settings(comparison))
+        return _compare(comparison, compared.path, report)
+
+
+def _settings(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "recipe": to_plain(comparison.recipe),
+        "ways": {name: to_plain(way)["distillation"] for name, way in comparison.ways.items()},
+        "seeds": list(comparison.seeds),
+        "one_teacher": comparison.one_teacher,
+    }
+
+
+def _compare(comparison: Comparison, folder: Path, report: Reporter) -> ComparisonOutcome:
     trainings: list[Training] = []
     for place, seed in enumerate(comparison.seeds):
         seeded = _for_seed(comparison, seed, folder)

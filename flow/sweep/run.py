@@ -13,7 +13,7 @@ from ...core.events import Event, Reporter
 from ...core.files import MAX_RECORD_BYTES, read_json, remove_partial, remove_tree, sha256_json, write_json
 from ...distill.recipe import Recipe
 from ...distill.recipe_fields import FieldPath, dotted
-from ..folder import RECIPE_NAME, RunFolder
+from ..folder import SWEEP_NAME, RunFolder
 from ..keys import NEEDS, Sources, identity, read_sources, stage_key
 from ..requirements import require_packages
 from ..run import run_recipe
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ...distill.training.job import TrainingJob, TrainingRecord
 
 Part = Literal["val", "train"]
-SETTINGS_NAME = "sweep.json"
 TRIALS_NAME = "trials"
 #: Of the training pictures, kept back to judge on where the validation pictures are not to be used: one in five.
 _KEPT_BACK = (4, 1)
@@ -87,7 +86,7 @@ def run_sweep(
         train: does one training; Paddle's if None.
 
     Raises:
-        UsageError: if a field cannot be swept, or a run lies where the sweep would; before any work is done.
+        UsageError: if a field cannot be swept, or something else lies where the sweep would; before any work is done.
         TemperError: if a stage or a training fails, or the folder holds another sweep.
     """
     recipe = sweep.recipe
@@ -95,13 +94,8 @@ def run_sweep(
     sweep = _without_unfair_pruning(sweep, report)
     require_packages([sweep.model])
     require_optuna()
-    run, folder = RunFolder(runs / recipe.name), RunFolder(runs / f"{recipe.name}-sweep")
+    run, folder = RunFolder(runs / recipe.name), RunFolder(runs / f"{recipe.name}-sweep", SWEEP_NAME)
     folder.require_usable()
-    if (folder.path / RECIPE_NAME).is_file():
-        raise UsageError(
-            f"{folder.path} is the folder of a run of that name, and the sweep of '{recipe.name}' would lie there. "
-            "Give the sweep another name with --set name=NAME."
-        )
     needs = NEEDS[sweep.model]
     if not again:
         _require_same(folder, sweep)
@@ -112,8 +106,7 @@ def run_sweep(
     run_recipe(recipe, runs, report, goals=needs)
     with run.locked(), folder.locked():
         if again:
-            for name in (TRIALS_NAME, SETTINGS_NAME):
-                remove_tree(folder.path / name)
+            remove_tree(folder.path / TRIALS_NAME)
             remove_shared_features(folder.path)
             for path in folder.path.glob("study.sqlite3*"):
                 path.unlink()
@@ -122,6 +115,10 @@ def run_sweep(
         if len(made) < len(needs):
             raise TemperError(f"{run.path} was changed by another process; give the command again.")
         remove_partial(folder.path)
+        settings = _settings(sweep, made, sources)
+        if not again:
+            _require_same(folder, sweep, settings)
+        write_json(folder.path / SWEEP_NAME, settings)
         return _Sweeping(sweep, run, folder, sources, made, report, train or _train).run()
 
 
@@ -162,7 +159,7 @@ def _require_same(folder: RunFolder, sweep: Sweep, settings: dict[str, Any] | No
     Raises:
         UsageError: naming what differs from the sweep in the folder.
     """
-    path = folder.path / SETTINGS_NAME
+    path = folder.path / SWEEP_NAME
     if not path.is_file():
         return
     there, wanted = read_json(path, MAX_RECORD_BYTES), settings or _settings(sweep)
@@ -191,9 +188,6 @@ class _Sweeping:
         self.sweep, self.run_folder, self.folder = sweep, run, folder
         self.sources, self.made, self.report, self.train = sources, made, report, train
         self.alike: list[list[str]] | None = None  # training pictures, once they are looked at
-        settings = _settings(sweep, made, sources)
-        _require_same(folder, sweep, settings)
-        write_json(folder.path / SETTINGS_NAME, settings)
         job = self._job(sweep.recipe)
         self.epochs, self.judged_on = job.training.epochs, job.val.name
         name = sweep.recipe.name

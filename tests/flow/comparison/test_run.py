@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from temper.core.errors import UsageError
+from temper.core.errors import TemperError, UsageError
 from temper.core.events import Event, silent
 from temper.distill.recipe import Recipe
 
@@ -14,6 +14,7 @@ pytest.importorskip("paddle", reason="training needs PaddlePaddle")
 
 from temper.distill.weights import load_weights
 from temper.flow.comparison.run import Comparison, parse_ways, run_comparison
+from temper.flow.folder import COMPARISON_NAME, RunFolder
 
 THIN = {"depth": 18, "width": 0.125, "neck_channels": 16, "head_convs": 1, "head_norm": "level_batch"}
 VALUES: dict[str, Any] = {
@@ -86,8 +87,15 @@ def test_a_way_only_teaches(tmp_path: Path, way: Recipe, told: str) -> None:
 def test_a_run_in_the_way_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "tiny-compare").mkdir()
     (tmp_path / "tiny-compare/recipe.json").write_text("{}")
-    with pytest.raises(UsageError, match="is the folder of a run of that name"):
+    with pytest.raises(UsageError, match="is the folder of a run, and this comparison would lie there"):
         run_comparison(Comparison(recipe(), (1,)), tmp_path, silent)
+
+
+def test_two_processes_never_work_in_one_comparison(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny-compare"
+    with RunFolder(folder, COMPARISON_NAME).locked(), pytest.raises(TemperError, match=r"Another temper \(process \d+"):
+        run_comparison(Comparison(recipe(), (1,)), tmp_path, silent)
+    assert [path.name for path in folder.iterdir()] == [".lock"]
 
 
 def test_ways_are_gathered_by_their_names() -> None:

@@ -259,7 +259,7 @@ def test_a_run_that_lies_where_the_sweep_would_is_left_alone(recipe: Recipe, tmp
     run = tmp_path / f"{recipe.name}-sweep"
     run.mkdir()
     (run / "recipe.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"is the folder of a run of that name, .*--set name=NAME"):
+    with pytest.raises(UsageError, match=r"is the folder of a run, and this sweep would lie there.*--set name=NAME"):
         run_sweep(Sweep(recipe, SPACE, 2), tmp_path, silent, again=True)
     assert [path.name for path in tmp_path.iterdir()] == [run.name]
     assert [path.name for path in run.iterdir()] == ["recipe.json"]
