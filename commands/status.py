@@ -55,3 +55,6 @@ def _print_table(folder: Path, stages: list[StageStatus]) -> None:
         )
     click.echo(f"Run {folder}")
     Console(highlight=False).print(table)
+    for stage in stages:
+        if stage.why is not None:
+            click.echo(f"{titles[stage.stage]} failed: {stage.why}")

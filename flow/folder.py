@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -33,6 +33,10 @@ RECIPE_NAME = "recipe.json"
 SWEEP_NAME, COMPARISON_NAME = "sweep.json", "comparison.json"
 _KINDS = {RECIPE_NAME: "run", SWEEP_NAME: "sweep", COMPARISON_NAME: "comparison"}
 LOCK_NAME = ".lock"
+#: Written when a stage has failed: why, in a sentence; gone when it begins again.
+FAILED_NAME = "stage.failed"
+#: Stages that were to be done again, until all of them are done.
+AGAIN_NAME = "again.json"
 #: Pictures of a data set: too many to look at one by one, and a missing one is told of when it is read.
 _UNWATCHED = "images"
 #: 'temper status' holds the lock for an instant; after this many tries it is another run.
@@ -114,6 +118,36 @@ class RunFolder:
         """Whether a stage was begun under this key and never finished, so that it goes on where it stopped."""
         return self.started_key(name) == key and not (self.stage(name) / DONE_NAME).exists()
 
+    def failure(self, name: str) -> str | None:
+        """Why a stage has failed, if it has and was not begun again since."""
+        try:
+            return (self.stage(name) / FAILED_NAME).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    def fail(self, name: str, why: str) -> None:
+        """Leave the reason for a stage's failure for ``temper status``."""
+        write_text(self.stage(name) / FAILED_NAME, why + "\n")
+
+    def forgotten(self) -> frozenset[str]:
+        """The stages of the last :meth:`forget`, unless all of them were done since."""
+        try:
+            return frozenset(map(str, read_json(self.path / AGAIN_NAME, MAX_RECORD_BYTES)))
+        except (TemperError, TypeError):
+            return frozenset()
+
+    def forget(self, names: Collection[str]) -> None:
+        """Let stages count as never begun; what lies in their folders goes when they begin."""
+        for name in names:
+            for file in (DONE_NAME, KEY_NAME):
+                remove_tree(self.stage(name) / file)
+        # after it: a process killed in between would otherwise have noted what it has not done
+        write_json(self.path / AGAIN_NAME, sorted(names))
+
+    def remember(self) -> None:
+        """All forgotten stages are done: to do them again is a new wish from now on."""
+        remove_tree(self.path / AGAIN_NAME)
+
     def begin(self, name: str, key: str) -> Path:
         """Make the folder of a stage ready: kept if its work :meth:`can_go_on`, else emptied."""
         folder = self.stage(name)
@@ -122,6 +156,7 @@ class RunFolder:
         with explain_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         remove_partial(folder)
+        remove_tree(folder / FAILED_NAME)
         write_text(folder / KEY_NAME, key + "\n")
         return folder
 

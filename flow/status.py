@@ -17,7 +17,7 @@ from ..distill.training.log import read_metrics
 from .folder import RECIPE_NAME, RunFolder, StageRecord, Work
 from .keys import NEEDS, STAGES, identity, read_sources, stage_key
 
-State = Literal["done", "outdated", "running", "interrupted", "to do"]
+State = Literal["done", "outdated", "running", "interrupted", "failed", "to do"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class StageStatus:
         epochs: in all.
         loss: of the last step.
         map: last measured mAP, points from 0 to 100.
+        why: it has failed, in a sentence.
     """
 
     stage: str
@@ -42,6 +43,7 @@ class StageStatus:
     epochs: int | None = None
     loss: float | None = None
     map: float | None = None
+    why: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -105,6 +107,7 @@ def _stage_status(
     stage: str, record: StageRecord | None, key: str | None, run: RunFolder, recipe: Recipe, work: Work | None
 ) -> StageStatus:
     state: State
+    why = None
     seconds = record.seconds if record else None
     if work is not None and work.stage == stage:
         state, seconds = "running", work.seconds
@@ -112,10 +115,13 @@ def _stage_status(
         state = "done" if record.key == key else "outdated"
     elif run.started_key(stage) is None:
         state = "to do"
+    elif key is None or not run.can_go_on(stage, key):
+        state = "outdated"
     else:
-        state = "interrupted" if key is not None and run.can_go_on(stage, key) else "outdated"
+        why = run.failure(stage)
+        state = "interrupted" if why is None else "failed"
     if stage not in MODELS or state == "to do":
-        return StageStatus(stage, state, seconds)
+        return StageStatus(stage, state, seconds, why=why)
     entries = read_metrics(run.stage(stage) / METRICS_NAME)
     steps = [entry for entry in entries if entry["kind"] == "step"]
     evaluated = [entry for entry in entries if entry["kind"] == "evaluated"]
@@ -127,4 +133,5 @@ def _stage_status(
         epochs=recipe.training_of(recipe.section_of(stage)).epochs,
         loss=steps[-1]["total"] if steps else None,
         map=evaluated[-1]["ap"] if evaluated else None,
+        why=why,
     )
