@@ -35,9 +35,12 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "benchmark": ("data", "export-teacher", "export-student", "export-distilled"),
     "report": ("data", *MODELS, "benchmark"),
 }
+#: What the data stage makes besides that no training may see: its test pictures have an identity of their own.
+TEST = "test"
 #: Raised for a stage when its code changes what it writes, so that older results are not taken for new ones.
 VERSIONS = {
     **dict.fromkeys(STAGES, 1),
+    "data": 2,
     **dict.fromkeys((f"export-{model}" for model in MODELS), 3),
     "benchmark": 2,
     "report": 3,
@@ -97,17 +100,33 @@ def stage_key(recipe: Recipe, stage: str, sources: Sources, made: Mapping[str, s
         recipe: of the run.
         stage: one of :data:`STAGES`.
         sources: what the recipe reads from outside.
-        made: for every stage this one needs, the identity of its result (see :func:`identity`).
+        made: the identities of what the stages before it made (see :func:`identities`).
     """
     upstream = [made[need] for need in NEEDS[stage]]
+    if _reads_test(recipe, stage):
+        upstream.append(made[TEST])
     return sha256_json([stage, VERSIONS[stage], upstream, _reads(recipe, stage, sources)])
 
 
-def identity(stage: str, record: StageRecord) -> str:
-    """What later stages depend on of a finished one: its content where that has a hash, else when it was made."""
+def identities(stage: str, record: StageRecord) -> dict[str, str]:
+    """What later stages depend on of a finished one: its content where that has a hash, else when it was made.
+
+    Returns:
+        By the stage's name; the data has a second one, :data:`TEST`, of its test pictures.
+    """
     if stage == "data":
-        return str(record.result["content_sha256"])
-    return str(record.result["weights_sha256"]) if stage in MODELS else f"{record.key} {record.finished_at}"
+        result = record.result
+        return {stage: str(result["content_sha256"]), TEST: str(result["test_sha256"])}
+    if stage in MODELS:
+        return {stage: str(record.result["weights_sha256"])}
+    return {stage: f"{record.key} {record.finished_at}"}
+
+
+def _reads_test(recipe: Recipe, stage: str) -> bool:
+    if stage == "benchmark":
+        return recipe.benchmark.split == "test"
+    # int8 is calibrated on training pictures of which none is a test picture's near copy
+    return stage.startswith("export-") and any(name.startswith("int8") for name in recipe.export.precisions)
 
 
 def _reads(recipe: Recipe, stage: str, sources: Sources) -> Any:
@@ -136,8 +155,7 @@ def _reads(recipe: Recipe, stage: str, sources: Sources) -> Any:
         export = {name: value for name, value in plain["export"].items() if name != "golden_images"}
         return [plain["name"], export, sources.golden, plain["input"], section.architecture()]
     if stage == "benchmark":
-        # the identity of the data speaks of what is trained on and chosen on
-        return [plain["benchmark"], sources.data if recipe.benchmark.split == "test" else None]
+        return plain["benchmark"]
     # the report prints the recipe as it is
     return plain
 

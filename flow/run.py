@@ -16,7 +16,7 @@ from ..core.models import MODELS
 from ..distill.recipe import Recipe, to_plain
 from ..distill.recipe_detectors import section_name
 from .folder import RECIPE_NAME, RunFolder, StageRecord
-from .keys import Sources, identity, read_sources, stage_key, stages_for
+from .keys import Sources, identities, read_sources, stage_key, stages_for
 from .requirements import require_golden, require_packages, require_runtimes
 from .stages import run_stage
 from .weights import fetch_unpinned, require_weights
@@ -91,7 +91,7 @@ def run_recipe(
                 tell(Event("stage_started", stage, place))
                 record = _do(recipe, folder, stage, key, tell, runner)
                 tell(Event("stage_done", stage, {"seconds": record.seconds}))
-            made[stage] = identity(stage, record)
+            made |= identities(stage, record)
         if folder.forgotten() <= made.keys():
             folder.remember()
     return folder
@@ -157,13 +157,15 @@ def _standing(
 ) -> list[str]:
     """The first stages, as far as each is done and its key stands."""
     made: dict[str, str] = {}
+    standing: list[str] = []
     for stage in stages:
         record = folder.record(stage)
         key = stage_key(recipe, stage, sources, made)
         if record is None or record.key != key or stage in again:
             break
-        made[stage] = identity(stage, record)
-    return list(made)
+        made |= identities(stage, record)
+        standing.append(stage)
+    return standing
 
 
 def _write_recipe(recipe: Recipe, folder: RunFolder) -> None:

@@ -87,6 +87,7 @@ def _data(recipe: Recipe, run: RunFolder, report: Reporter) -> dict[str, Any]:
         )
         report(Event("note", "data", {"message": str(summary)}))
     sets = {split: load_split(folder, split) for split in ("train", "val")}
+    test = _test_split(recipe, run)
     for split, data in sets.items():
         if not len(data):
             raise TemperError(f"The data set has no pictures in its split '{split}'; both train and val are needed.")
@@ -97,6 +98,8 @@ def _data(recipe: Recipe, run: RunFolder, report: Reporter) -> dict[str, Any]:
         "boxes": {split: sum(len(s.labels) for s in data.samples) for split, data in sets.items()},
         "sha256": {split: data.content_hash() for split, data in sets.items()},
         "content_sha256": sha256_json([_content(data) for data in sets.values()]),
+        # apart, for no training reads it
+        "test_sha256": sha256_json(None if test is None else _content(test)),
     }
 
 

@@ -15,7 +15,7 @@ from ..distill.recipe_file import recipe_from_plain
 from ..distill.training.job import METRICS_NAME
 from ..distill.training.log import read_metrics
 from .folder import RECIPE_NAME, RunFolder, StageRecord, Work
-from .keys import NEEDS, STAGES, identity, read_sources, stage_key
+from .keys import NEEDS, STAGES, identities, read_sources, stage_key
 
 State = Literal["done", "outdated", "running", "interrupted", "failed", "to do"]
 
@@ -99,7 +99,7 @@ def _keys(recipe: Recipe, run: RunFolder, records: Mapping[str, StageRecord]) ->
             keys[stage] = stage_key(recipe, stage, sources, made)
             record = records.get(stage)
             if record is not None and record.key == keys[stage]:
-                made[stage] = identity(stage, record)
+                made |= identities(stage, record)
     return keys
 
 

@@ -12,7 +12,7 @@ from ...core.events import Event, Reporter
 from ...core.files import write_json
 from ...distill.recipe import Recipe, to_plain
 from ..folder import COMPARISON_NAME, RunFolder, StageRecord
-from ..keys import Sources, identity, read_sources, stage_key
+from ..keys import Sources, identities, read_sources, stage_key
 from ..run import require_device, run_recipe
 from ..shared_features import remove_shared_features, share_features
 from ..stages import training_job
@@ -105,7 +105,7 @@ def _train_seed(comparison: Comparison, recipe: Recipe, folder: Path, report: Re
     done = [Training(model, seed, _finished(run, model).result) for model in models]
     with run.locked():
         sources = read_sources(recipe)
-        made = {stage: identity(stage, _finished(run, stage)) for stage in ("data", "teacher")}
+        made = identities("data", _finished(run, "data")) | identities("teacher", _finished(run, "teacher"))
         for name, way in comparison.ways.items():
             distillation = share_features(way, folder).distillation
             taught = recipe.model_copy(update={"distillation": distillation, "data": way.data})

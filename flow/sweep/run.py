@@ -14,7 +14,7 @@ from ...core.files import MAX_RECORD_BYTES, read_json, remove_partial, remove_tr
 from ...distill.recipe import Recipe
 from ...distill.recipe_fields import FieldPath, dotted
 from ..folder import SWEEP_NAME, RunFolder
-from ..keys import NEEDS, Sources, identity, read_sources, stage_key
+from ..keys import NEEDS, Sources, identities, read_sources, stage_key
 from ..requirements import require_packages
 from ..run import run_recipe
 from ..shared_features import remove_shared_features, share_features
@@ -111,9 +111,11 @@ def run_sweep(
             for path in folder.path.glob("study.sqlite3*"):
                 path.unlink()
         records = {stage: run.record(stage) for stage in needs}
-        made = {stage: identity(stage, record) for stage, record in records.items() if record is not None}
-        if len(made) < len(needs):
-            raise TemperError(f"{run.path} was changed by another process; give the command again.")
+        made: dict[str, str] = {}
+        for stage, record in records.items():
+            if record is None:
+                raise TemperError(f"{run.path} was changed by another process; give the command again.")
+            made |= identities(stage, record)
         remove_partial(folder.path)
         settings = _settings(sweep, made, sources)
         if not again:
