@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ..folder import COMPARISON_NAME, RunFolder, StageRecord
 from ..keys import Sources, identities, read_sources, stage_key
 from ..run import require_device, run_recipe
 from ..shared_features import remove_shared_features, share_features
-from ..stages import training_job
+from ..stages import run_stage, training_job
 from .result import Training, write_results
 
 #: Inside the folder of a seed's run: the students taught in other ways.
@@ -98,7 +99,7 @@ def _compare(comparison: Comparison, folder: Path, report: Reporter) -> Comparis
 def _train_seed(comparison: Comparison, recipe: Recipe, folder: Path, report: Reporter) -> list[Training]:
     """The trainings of one seed, as far as they are not done."""
     seed, first = recipe.seed, comparison.seeds[0]
-    run = run_recipe(recipe, folder, report, goals=("student", "distilled"))
+    run = run_recipe(recipe, folder, report, goals=("student", "distilled"), runner=partial(run_stage, shared=folder))
     models = ["teacher", "student", "distilled"]
     if comparison.one_teacher and seed != first:
         models.remove("teacher")
@@ -110,11 +111,11 @@ def _train_seed(comparison: Comparison, recipe: Recipe, folder: Path, report: Re
             distillation = share_features(way, folder).distillation
             taught = recipe.model_copy(update={"distillation": distillation, "data": way.data})
             key = stage_key(taught, "distilled", sources, made)
-            done.append(Training(name, seed, _teach(taught, run, name, key, report)))
+            done.append(Training(name, seed, _teach(taught, run, folder, name, key, report)))
     return done
 
 
-def _teach(recipe: Recipe, run: RunFolder, name: str, key: str, report: Reporter) -> dict[str, Any]:
+def _teach(recipe: Recipe, run: RunFolder, folder: Path, name: str, key: str, report: Reporter) -> dict[str, Any]:
     """The record of the student taught in another way."""
     from ...distill.training.train import train_model
 
@@ -125,7 +126,7 @@ def _teach(recipe: Recipe, run: RunFolder, name: str, key: str, report: Reporter
         return record.result
     report(Event("stage_started", name, {"index": 1, "total": 1}))
     out = ways.begin(name, key)
-    job = replace(training_job(recipe, run, "distilled"), visual_log=None)
+    job = replace(training_job(recipe, run, "distilled", folder), visual_log=None)
     result = train_model(job, out, lambda event: report(replace(event, stage=name))).to_dict()
     ways.finish(name, StageRecord(key, result["seconds"], result))
     report(Event("stage_done", name, {"seconds": result["seconds"]}))

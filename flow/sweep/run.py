@@ -108,7 +108,7 @@ def run_sweep(
         if again:
             remove_tree(folder.path / TRIALS_NAME)
             remove_shared_features(folder.path)
-            for path in folder.path.glob("study.sqlite3*"):
+            for path in [*folder.path.glob("study.sqlite3*"), *folder.path.glob("unlabelled-*.json")]:
                 path.unlink()
         records = {stage: run.record(stage) for stage in needs}
         made: dict[str, str] = {}
@@ -265,7 +265,7 @@ class _Sweeping:
 
     def _job(self, recipe: Recipe) -> TrainingJob:
         """The training of a trial, given the data and the teacher of the run."""
-        job = replace(training_job(recipe, self.run_folder, self.sweep.model), visual_log=None)
+        job = replace(training_job(recipe, self.run_folder, self.sweep.model, self.folder.path), visual_log=None)
         if self.sweep.judge_on == "val":
             return job
         from ...distill.data.likeness import alike_in

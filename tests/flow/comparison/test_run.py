@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from temper.core.errors import TemperError, UsageError
@@ -68,6 +69,30 @@ def test_each_seed_has_its_own_teacher_and_more_seeds_can_be_added(tmp_path: Pat
     ]
     assert sum(event.kind == "stage_done" and event.stage == "teacher" for event in events) == 1
     assert "2 of 2 seeds (1, 2)" in (outcome.folder / "result.md").read_text()
+
+
+def test_an_archive_that_grows_is_listed_once_for_all_trainings(tmp_path: Path) -> None:
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    rng = np.random.default_rng(0)
+
+    def grow(index: int) -> None:
+        cv2.imwrite(str(archive / f"{index}.png"), rng.integers(0, 255, (64, 64), dtype=np.uint8))
+
+    grow(0)
+    grow(1)
+    told: list[str] = []
+
+    def report(event: Event) -> None:
+        if event.kind == "note" and "unlabelled" in event.data["message"]:
+            told.append(event.data["message"])
+            grow(len(told) + 1)
+
+    data = {**VALUES["data"], "unlabelled": str(archive)}
+    wanted = Comparison(recipe(data=data), (1, 2), {"cwd": recipe(data=data, distillation={"mgd": None, "cwd": {}})})
+    outcome = run_comparison(wanted, tmp_path / "runs", report)
+    assert told == ["Distilling on 2 unlabelled pictures as well."] * 4
+    assert len(list(outcome.folder.glob("unlabelled-*.json"))) == 1
 
 
 @pytest.mark.parametrize(

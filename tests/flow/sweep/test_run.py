@@ -150,6 +150,22 @@ def test_a_part_of_the_training_pictures_can_judge(recipe: Recipe, trained: Path
     assert sets[1] == sets[0]
 
 
+def test_unlabelled_pictures_are_listed_once_for_all_trials(recipe: Recipe, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(b"listed by its name alone")
+    runs, lists = tmp_path / "runs", list[Path]()
+    shutil.copytree(trained / "tiny", runs / "tiny")
+
+    def train(job: Any, out: Path, report: Any) -> FakeRecord:
+        lists.append(job.unlabelled_list)
+        job.unlabelled_list.write_text("{}")
+        return rising_to(10, report)
+
+    data = recipe.data.model_copy(update={"unlabelled": str(tmp_path)})
+    sweep = Sweep(recipe.model_copy(update={"data": data}), SPACE, 2)
+    outcome = run_sweep(sweep, runs, silent, train=train)  # type: ignore[arg-type]
+    assert len(lists) == 2 and set(lists) == set(outcome.folder.glob("unlabelled-*.json"))
+
+
 def test_copies_of_a_picture_are_not_judged_on_where_they_are_learnt_from(
     recipe: Recipe, trained: Path, tmp_path: Path
 ) -> None:
