@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         multiple=True,
         type=Choice(STAGES),
         metavar="STAGE",
-        help=f"Do a stage even if it is done: {', '.join(STAGES)}.",
+        help=f"Do a stage even if it is done: {', '.join(STAGES)}. Given again after an interruption, it goes on.",
     )
 )
 def run(

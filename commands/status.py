@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @runs_option
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def status(run: Path, runs: Path, as_json: bool) -> None:
-    """Show where RUN stands: which stages are done, and what the trainings have reached.
+    """Show where RUN stands: which stages are done or have failed, and what the trainings have reached.
 
     RUN is a run's folder, or its name below --runs.
     """
@@ -55,3 +55,6 @@ def _print_table(folder: Path, stages: list[StageStatus]) -> None:
         )
     click.echo(f"Run {folder}")
     Console(highlight=False).print(table)
+    for stage in stages:
+        if stage.why is not None:
+            click.echo(f"{titles[stage.stage]} failed: {stage.why}")

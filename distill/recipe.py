@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from ..detection.decode import DecodeSettings
 from ..detection.images import ResizeRule
-from .recipe_detectors import ModelSection
+from .recipe_detectors import ModelSection, section_name
 from .recipe_distillation import DistillationSection
 from .recipe_section import Fraction, Section, each_once
 from .recipe_sizes import DYNAMIC, STEP, parse_sizes
@@ -226,6 +226,11 @@ class Recipe(Section):
                 "training.precision: fp32, or device: gpu"
             )
         return self
+
+    def section_of(self, model: str) -> ModelSection:
+        """The section that describes one of the run's models: teacher, student or distilled."""
+        section: ModelSection = getattr(self, section_name(model))
+        return section
 
     def training_of(self, model: ModelSection) -> TrainingSection:
         """The shared training section with the model's own fields in it."""

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import UsageError
-
-MODELS = ("teacher", "student")
+from .recipe_detectors import MODEL_SECTIONS
 
 
 def follow_configs(values: dict[str, Any], place: Callable[[tuple[str, ...]], str]) -> list[str]:
@@ -21,7 +20,7 @@ def follow_configs(values: dict[str, Any], place: Callable[[tuple[str, ...]], st
     Returns:
         A sentence for each file that cannot be followed.
     """
-    named = {name: path for name in (*MODELS, "distillation") if (path := _named(values, name)) is not None}
+    named = {name: path for name in (*MODEL_SECTIONS, "distillation") if (path := _named(values, name)) is not None}
     if not named:
         return []
     from .paddledet.convert import Model, read_distillation, read_model, require_same_classes
@@ -39,7 +38,7 @@ def follow_configs(values: dict[str, Any], place: Callable[[tuple[str, ...]], st
             values[name] = _joined(found, values[name])
         except UsageError as error:
             mistakes.append(f"{place((name, 'config'))}: {error}")
-    if len(models) == len(MODELS) and not mistakes:
+    if len(models) == len(MODEL_SECTIONS) and not mistakes:
         try:
             require_same_classes(models["student"], models["teacher"])
         except UsageError as error:

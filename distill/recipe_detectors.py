@@ -16,6 +16,8 @@ from .weights_address import check_address, is_address
 
 #: How pixels become the network's numbers: with ImageNet's mean and spread, or divided by 255 alone.
 PixelScale = Literal["imagenet", "unit"]
+#: The sections of a recipe that describe a network: the taught student is the student's.
+MODEL_SECTIONS = ("teacher", "student")
 #: What a section is taken for that does not say.
 DEFAULT_DETECTOR = "retinanet"
 
@@ -152,6 +154,15 @@ class PpYoloeSection(DetectorSection):
         """Factors of the number of blocks and of the channels."""
         depth, width = PPYOLOE_SIZES[self.size]
         return self.depth_mult or depth, self.width_mult or width
+
+
+def section_name(model: str) -> str:
+    """The section of a recipe that describes one of a run's models, itself one of :data:`MODEL_SECTIONS`.
+
+    Args:
+        model: one of ``core.models.MODELS``.
+    """
+    return "teacher" if model == "teacher" else "student"
 
 
 def _kind(value: Any) -> Any:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from ..core.errors import UsageError
 from .recipe import Recipe
 from .recipe_configs import follow_configs
+from .recipe_detectors import MODEL_SECTIONS
 from .recipe_fields import FieldPath, dotted, explain_mistake, field_schema, walk_fields
 from .recipe_yaml import parse_value, parse_yaml
 from .weights_address import is_address
@@ -25,7 +26,7 @@ MAX_BYTES = 256 << 10
 PATH_FIELDS: tuple[FieldPath, ...] = (
     ("data", "path"),
     ("data", "unlabelled"),
-    *((model, field) for model in ("teacher", "student") for field in ("weights", "config")),
+    *((model, field) for model in MODEL_SECTIONS for field in ("weights", "config")),
     ("distillation", "config"),
     ("distillation", "cache"),
     ("export", "golden_images"),

@@ -71,7 +71,7 @@ def verify_bundle(
     Raises:
         UsageError: if there is no such variant or runtime, or no variant is made for the runtimes.
         MissingDependencyError: if Paddle or a runtime asked for is not on this machine.
-        TemperError: if weights or data are not those of the bundle.
+        TemperError: if the weights are not those of the bundle, or the data has other labels or no pictures.
     """
     chosen = list({one.name: one for one in map(job.bundle.variant, variants)}.values()) or job.bundle.manifest.variants
     for name in runtimes:

@@ -6,15 +6,16 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import TemperError
+from ..core.errors import TemperError, UsageError
 from ..core.files import (
     MAX_RECORD_BYTES,
+    PARTIAL_SUFFIX,
     explain_os_errors,
     read_json,
     remove_partial,
@@ -28,7 +29,14 @@ KEY_NAME = "stage.key"
 #: Written when a stage is done: its key, seconds and result.
 DONE_NAME = "stage.json"
 RECIPE_NAME = "recipe.json"
+#: The file by which a folder is known: what it was last started with.
+SWEEP_NAME, COMPARISON_NAME = "sweep.json", "comparison.json"
+_KINDS = {RECIPE_NAME: "run", SWEEP_NAME: "sweep", COMPARISON_NAME: "comparison"}
 LOCK_NAME = ".lock"
+#: Written when a stage has failed: why, in a sentence; gone when it begins again.
+FAILED_NAME = "stage.failed"
+#: Stages that were to be done again, until all of them are done.
+AGAIN_NAME = "again.json"
 #: Pictures of a data set: too many to look at one by one, and a missing one is told of when it is read.
 _UNWATCHED = "images"
 #: 'temper status' holds the lock for an instant; after this many tries it is another run.
@@ -70,10 +78,15 @@ class Work:
 
 
 class RunFolder:
-    """``runs/NAME``: one folder per stage."""
+    """``runs/NAME``: one folder per stage.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        path: of the folder.
+        mark: the file by which it is known for what it is: a run, a sweep or a comparison.
+    """
+
+    def __init__(self, path: Path, mark: str = RECIPE_NAME) -> None:
+        self.path, self.mark = path, mark
 
     def stage(self, name: str) -> Path:
         """The folder of a stage."""
@@ -105,6 +118,36 @@ class RunFolder:
         """Whether a stage was begun under this key and never finished, so that it goes on where it stopped."""
         return self.started_key(name) == key and not (self.stage(name) / DONE_NAME).exists()
 
+    def failure(self, name: str) -> str | None:
+        """Why a stage has failed, if it has and was not begun again since."""
+        try:
+            return (self.stage(name) / FAILED_NAME).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    def fail(self, name: str, why: str) -> None:
+        """Leave the reason for a stage's failure for ``temper status``."""
+        write_text(self.stage(name) / FAILED_NAME, why + "\n")
+
+    def forgotten(self) -> frozenset[str]:
+        """The stages of the last :meth:`forget`, unless all of them were done since."""
+        try:
+            return frozenset(map(str, read_json(self.path / AGAIN_NAME, MAX_RECORD_BYTES)))
+        except (TemperError, TypeError):
+            return frozenset()
+
+    def forget(self, names: Collection[str]) -> None:
+        """Let stages count as never begun; what lies in their folders goes when they begin."""
+        for name in names:
+            for file in (DONE_NAME, KEY_NAME):
+                remove_tree(self.stage(name) / file)
+        # after it: a process killed in between would otherwise have noted what it has not done
+        write_json(self.path / AGAIN_NAME, sorted(names))
+
+    def remember(self) -> None:
+        """All forgotten stages are done: to do them again is a new wish from now on."""
+        remove_tree(self.path / AGAIN_NAME)
+
     def begin(self, name: str, key: str) -> Path:
         """Make the folder of a stage ready: kept if its work :meth:`can_go_on`, else emptied."""
         folder = self.stage(name)
@@ -113,6 +156,7 @@ class RunFolder:
         with explain_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         remove_partial(folder)
+        remove_tree(folder / FAILED_NAME)
         write_text(folder / KEY_NAME, key + "\n")
         return folder
 
@@ -135,16 +179,27 @@ class RunFolder:
         """Refuse a folder that holds something else.
 
         Raises:
-            TemperError: if the folder is there, is not empty, and is not a run's.
+            UsageError: if it is the folder of another kind of work: a run, a sweep or a comparison.
+            TemperError: if it is there, is not empty, and is none of Temper's.
         """
         if not self.path.exists():
             return
         if not self.path.is_dir():
             raise TemperError(f"{self.path} is there and is not a folder. Choose another place with --runs.")
         names = set(os.listdir(self.path))
-        if names and not names & {RECIPE_NAME, LOCK_NAME}:
+        if self.mark in names:
+            return
+        kind = _KINDS[self.mark]
+        for mark, other in _KINDS.items():
+            if mark in names:
+                raise UsageError(
+                    f"{self.path} is the folder of a {other}, and this {kind} would lie there. Choose another name "
+                    "with --set name=NAME, or another place with --runs."
+                )
+        # all that is there of one that was killed before it wrote its mark
+        if any(name != LOCK_NAME and not name.endswith(PARTIAL_SUFFIX) for name in names):
             raise TemperError(
-                f"{self.path} is there and does not belong to a run of Temper. Choose another place with --runs, or "
+                f"{self.path} is there and does not belong to a {kind} of Temper. Choose another place with --runs, or "
                 "another name with --set name=NAME."
             )
 

@@ -11,8 +11,8 @@ from ..core.models import MODELS
 from ..detection.metrics import AccuracyFigures
 from .folder import RunFolder
 from .requirements import require_packages
-from .stages import data_split, model_section
-from .status import recipe_of
+from .stages import data_split
+from .status import recipe_of, run_status
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ def judge_models(path: Path, models: Sequence[str], split: str) -> list[Judgemen
         split: of the run's data.
 
     Raises:
-        TemperError: if nothing is trained, the split is not there or has no pictures, or the recipe's device
-            is not there.
+        TemperError: if nothing is trained, one of the models was trained by another recipe or on other data than the
+            run's now, the split is not there or has no pictures, or the recipe's device is not there.
     """
     run, recipe = RunFolder(path), recipe_of(path)
     wanted = list(models) or [model for model in MODELS if run.record(model) is not None]
@@ -61,13 +61,27 @@ def judge_models(path: Path, models: Sequence[str], split: str) -> list[Judgemen
     if not len(data):
         raise TemperError(f"The split '{split}' of {path} has no pictures to judge on.")
     use_device(recipe.device)
+    _require_standing(path, wanted)
     store = PictureStore(data, recipe.input.rule(), recipe.input.channels)
     judged = []
     for model in dict.fromkeys(wanted):
-        section = model_section(recipe, model)
+        section = recipe.section_of(model)
         detector = build_detector(section, data.labels, recipe.seed)
         load_into(detector, run.stage(model) / WEIGHTS_NAME, whole=True, labels=data.labels)
         normalisation = normalisation_for(recipe.input.channels, section.pixel_scale)
         figures = evaluate_detector(detector, store, normalisation, DecodeSettings())
         judged.append(Judgement(model, data.name, figures))
     return judged
+
+
+def _require_standing(path: Path, models: Sequence[str]) -> None:
+    """Refuse weights that the run's recipe does not describe any more: they would be judged as another model."""
+    standing = [status.stage for status in run_status(path) if status.state == "done"]
+    outdated = [model for model in dict.fromkeys(models) if model not in standing]
+    if outdated:
+        others = " ".join(f"--model {model}" for model in MODELS if model in standing)
+        instead = f", or judge the others with {others}" if others else ""
+        raise TemperError(
+            f"The {' and the '.join(outdated)} in {path} {'was' if len(outdated) == 1 else 'were'} trained by another "
+            f"recipe or on other data than those of the run now. Train again with 'temper run {path}'{instead}."
+        )

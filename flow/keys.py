@@ -16,7 +16,7 @@ from ..core.files import sha256_file, sha256_json, walk_folder
 from ..core.models import MODELS
 from ..distill.data.listing import list_files
 from ..distill.recipe import Recipe
-from ..distill.recipe_detectors import ModelSection
+from ..distill.recipe_detectors import MODEL_SECTIONS, ModelSection, section_name
 from ..distill.remote_weights import known_sha256, require_sha256
 from ..distill.weights_address import is_address
 from .folder import StageRecord
@@ -35,9 +35,12 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "benchmark": ("data", "export-teacher", "export-student", "export-distilled"),
     "report": ("data", *MODELS, "benchmark"),
 }
+#: What the data stage makes besides that no training may see: its test pictures have an identity of their own.
+TEST = "test"
 #: Raised for a stage when its code changes what it writes, so that older results are not taken for new ones.
 VERSIONS = {
     **dict.fromkeys(STAGES, 1),
+    "data": 2,
     **dict.fromkeys((f"export-{model}" for model in MODELS), 3),
     "benchmark": 3,
     "report": 4,
@@ -83,7 +86,7 @@ def read_sources(recipe: Recipe) -> Sources:
     Raises:
         TemperError: if the data or a weight file is not there, or ``data.unlabelled`` is no folder with pictures.
     """
-    sections = {"teacher": recipe.teacher, "student": recipe.student}
+    sections = {name: recipe.section_of(name) for name in MODEL_SECTIONS}
     weights = {name: _weights_hash(name, section) for name, section in sections.items() if section.weights}
     unlabelled = _unlabelled_folder(recipe.data.unlabelled)
     golden = _fingerprint("export.golden_images", recipe.export.golden_images)
@@ -97,17 +100,33 @@ def stage_key(recipe: Recipe, stage: str, sources: Sources, made: Mapping[str, s
         recipe: of the run.
         stage: one of :data:`STAGES`.
         sources: what the recipe reads from outside.
-        made: for every stage this one needs, the identity of its result (see :func:`identity`).
+        made: the identities of what the stages before it made (see :func:`identities`).
     """
     upstream = [made[need] for need in NEEDS[stage]]
+    if _reads_test(recipe, stage):
+        upstream.append(made[TEST])
     return sha256_json([stage, VERSIONS[stage], upstream, _reads(recipe, stage, sources)])
 
 
-def identity(stage: str, record: StageRecord) -> str:
-    """What later stages depend on of a finished one: its content where that has a hash, else when it was made."""
+def identities(stage: str, record: StageRecord) -> dict[str, str]:
+    """What later stages depend on of a finished one: its content where that has a hash, else when it was made.
+
+    Returns:
+        By the stage's name; the data has a second one, :data:`TEST`, of its test pictures.
+    """
     if stage == "data":
-        return str(record.result["content_sha256"])
-    return str(record.result["weights_sha256"]) if stage in MODELS else f"{record.key} {record.finished_at}"
+        result = record.result
+        return {stage: str(result["content_sha256"]), TEST: str(result["test_sha256"])}
+    if stage in MODELS:
+        return {stage: str(record.result["weights_sha256"])}
+    return {stage: f"{record.key} {record.finished_at}"}
+
+
+def _reads_test(recipe: Recipe, stage: str) -> bool:
+    if stage == "benchmark":
+        return recipe.benchmark.split == "test"
+    # int8 is calibrated on training pictures of which none is a test picture's near copy
+    return stage.startswith("export-") and any(name.startswith("int8") for name in recipe.export.precisions)
 
 
 def _reads(recipe: Recipe, stage: str, sources: Sources) -> Any:
@@ -118,12 +137,11 @@ def _reads(recipe: Recipe, stage: str, sources: Sources) -> Any:
         outside = {"path", "unlabelled"}
         return [{name: value for name, value in plain["data"].items() if name not in outside}, sources.data]
     if stage in MODELS:
-        name = "teacher" if stage == "teacher" else "student"
-        section = recipe.teacher if stage == "teacher" else recipe.student
+        section = recipe.section_of(stage)
         own = {
             **{part: plain[part] for part in ("seed", "device", "input")},
             "model": section.architecture(),
-            "weights": sources.weights.get(name),
+            "weights": sources.weights.get(section_name(stage)),
             "training": recipe.training_of(section).model_dump(mode="json", exclude=_COSMETIC),
         }
         if stage == "distilled":
@@ -132,13 +150,12 @@ def _reads(recipe: Recipe, stage: str, sources: Sources) -> Any:
             own |= {"unlabelled": sources.unlabelled}
         return own
     if stage.startswith("export-"):
-        section = recipe.teacher if stage == "export-teacher" else recipe.student
+        section = recipe.section_of(stage.removeprefix("export-"))
         # where the golden pictures lie is not in it, only what they are
         export = {name: value for name, value in plain["export"].items() if name != "golden_images"}
         return [plain["name"], export, sources.golden, plain["input"], section.architecture()]
     if stage == "benchmark":
-        # the identity of the data speaks of what is trained on and chosen on
-        return [plain["benchmark"], sources.data if recipe.benchmark.split == "test" else None]
+        return plain["benchmark"]
     # the report prints the recipe as it is
     return plain
 

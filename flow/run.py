@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any
 from ..core.errors import TemperError, UsageError
 from ..core.events import Event, Reporter
 from ..core.files import MAX_RECORD_BYTES, read_json, remove_partial, write_json
-from ..core.interruption import raise_if_interrupted
+from ..core.interruption import raise_if_interrupted, received
 from ..core.models import MODELS
 from ..distill.recipe import Recipe, to_plain
+from ..distill.recipe_detectors import section_name
 from .folder import RECIPE_NAME, RunFolder, StageRecord
-from .keys import Sources, identity, read_sources, stage_key, stages_for
+from .keys import Sources, identities, read_sources, stage_key, stages_for
 from .requirements import require_golden, require_packages, require_runtimes
-from .stages import model_section, run_stage
+from .stages import run_stage
 from .weights import fetch_unpinned, require_weights
 
 Runner = Callable[[Recipe, RunFolder, str, Reporter], dict[str, Any]]
@@ -38,7 +40,8 @@ def run_recipe(
         runs: folder of all runs; this one is ``runs / recipe.name``.
         report: hears of every stage.
         goals: the stages wanted; only these and what leads to them is done.
-        again: stages to do even if they are done.
+        again: stages to do even if they are done; a call that was interrupted goes on when it is repeated, and those
+            it had done again already stay done.
         runner: does one stage and returns its small facts.
         processes: how many train together.
 
@@ -58,6 +61,8 @@ def run_recipe(
     folder = RunFolder(runs / recipe.name)
     folder.require_usable()
     stages = stages_for(goals)
+    if folder.forgotten() == set(again):
+        again = ()  # the call that was to do them was interrupted, and goes on
     fetch_unpinned(recipe, stages, tell)
     sources = read_sources(recipe)  # says what is missing before anything is written
     open_stages = stages[len(_standing(recipe, folder, stages, sources, again)) :]
@@ -73,18 +78,22 @@ def run_recipe(
     with folder.locked():
         remove_partial(folder.path)
         _write_recipe(recipe, folder)
+        if again:
+            folder.forget(again)
         made: dict[str, str] = {}
         for index, stage in enumerate(stages, start=1):
             key = stage_key(recipe, stage, sources, made)
             place = {"index": index, "total": len(stages)}
             record = folder.record(stage)
-            if record is not None and record.key == key and stage not in again:
+            if record is not None and record.key == key:
                 tell(Event("stage_skipped", stage, {**place, "reason": "already done"}))
             else:
                 tell(Event("stage_started", stage, place))
                 record = _do(recipe, folder, stage, key, tell, runner)
                 tell(Event("stage_done", stage, {"seconds": record.seconds}))
-            made[stage] = identity(stage, record)
+            made |= identities(stage, record)
+        if folder.forgotten() <= made.keys():
+            folder.remember()
     return folder
 
 
@@ -114,11 +123,11 @@ def require_shares(recipe: Recipe, stages: Collection[str], processes: int) -> N
     for model in MODELS:
         if model not in stages:
             continue
-        name = "teacher" if model == "teacher" else "student"
-        section = model_section(recipe, model)
+        section = recipe.section_of(model)
         size = recipe.training_of(section).batch_size
         if size % processes:
-            field = "training.batch_size" if section.training.batch_size is None else f"{name}.training.batch_size"
+            own = section.training.batch_size is not None
+            field = f"{section_name(model)}.training.batch_size" if own else "training.batch_size"
             raise UsageError(
                 f"The recipe's {field} is {size}, which {processes} processes cannot share evenly. Set {field} to "
                 f"{max(1, round(size / processes)) * processes}, or train with another number of processes."
@@ -129,7 +138,14 @@ def _do(recipe: Recipe, folder: RunFolder, stage: str, key: str, report: Reporte
     folder.tell(stage)
     folder.begin(stage, key)
     began = time.monotonic()
-    result = runner(recipe, folder, stage, report)
+    try:
+        result = runner(recipe, folder, stage, report)
+    except Exception as error:
+        if received() is None:  # else a library made an error of an interruption
+            with contextlib.suppress(OSError, TemperError):
+                why = str(error) if isinstance(error, TemperError) else f"{type(error).__name__}: {error}"
+                folder.fail(stage, why)
+        raise
     # a training knows what it took before it was interrupted
     record = StageRecord(key, float(result.get("seconds", time.monotonic() - began)), result)
     folder.finish(stage, record)
@@ -141,13 +157,15 @@ def _standing(
 ) -> list[str]:
     """The first stages, as far as each is done and its key stands."""
     made: dict[str, str] = {}
+    standing: list[str] = []
     for stage in stages:
         record = folder.record(stage)
         key = stage_key(recipe, stage, sources, made)
         if record is None or record.key != key or stage in again:
             break
-        made[stage] = identity(stage, record)
-    return list(made)
+        made |= identities(stage, record)
+        standing.append(stage)
+    return standing
 
 
 def _write_recipe(recipe: Recipe, folder: RunFolder) -> None:

@@ -14,7 +14,6 @@ from ..core.models import MODELS
 from ..detection.dataset import DataSet, load_split
 from ..detection.decode import DecodeSettings
 from ..distill.recipe import Recipe, to_plain
-from ..distill.recipe_detectors import ModelSection
 from ..distill.recipe_file import without_places
 from .folder import RunFolder
 from .together import Devices, train_together
@@ -30,7 +29,12 @@ VISUAL_LOG_NAME = "visualdl"
 
 
 def run_stage(
-    recipe: Recipe, run: RunFolder, stage: str, report: Reporter, devices: Devices | None = None
+    recipe: Recipe,
+    run: RunFolder,
+    stage: str,
+    report: Reporter,
+    devices: Devices | None = None,
+    shared: Path | None = None,
 ) -> dict[str, Any]:
     """Do one stage in its folder and return its small facts.
 
@@ -40,6 +44,7 @@ def run_stage(
         stage: one of ``keys.STAGES``.
         report: hears of the progress.
         devices: what a training is spread over; None for one process.
+        shared: folder of what several runs share; for trainings in this process.
 
     Raises:
         TemperError: what could not be done.
@@ -47,7 +52,7 @@ def run_stage(
     if stage == "data":
         return _data(recipe, run, report)
     if stage in MODELS:
-        return _train(recipe, run, stage, report, devices or Devices())
+        return _train(recipe, run, stage, report, devices or Devices(), shared)
     if stage.startswith("export-"):
         return _export(recipe, run, stage.removeprefix("export-"), report)
     return _benchmark(recipe, run, report) if stage == "benchmark" else _report(recipe, run)
@@ -88,6 +93,7 @@ def _data(recipe: Recipe, run: RunFolder, report: Reporter) -> dict[str, Any]:
         )
         report(Event("note", "data", {"message": str(summary)}))
     sets = {split: load_split(folder, split) for split in ("train", "val")}
+    test = _test_split(recipe, run)
     for split, data in sets.items():
         if not len(data):
             raise TemperError(f"The data set has no pictures in its split '{split}'; both train and val are needed.")
@@ -98,6 +104,8 @@ def _data(recipe: Recipe, run: RunFolder, report: Reporter) -> dict[str, Any]:
         "boxes": {split: sum(len(s.labels) for s in data.samples) for split, data in sets.items()},
         "sha256": {split: data.content_hash() for split, data in sets.items()},
         "content_sha256": sha256_json([_content(data) for data in sets.values()]),
+        # apart, for no training reads it
+        "test_sha256": sha256_json(None if test is None else _content(test)),
     }
 
 
@@ -119,12 +127,9 @@ def data_split(recipe: Recipe, run: RunFolder, split: str) -> DataSet:
     return replace(data, name=f"{source}/{split}")
 
 
-def model_section(recipe: Recipe, model: str) -> ModelSection:
-    """The section that describes one of the run's models."""
-    return recipe.teacher if model == "teacher" else recipe.student
-
-
-def _train(recipe: Recipe, run: RunFolder, model: str, report: Reporter, devices: Devices) -> dict[str, Any]:
+def _train(
+    recipe: Recipe, run: RunFolder, model: str, report: Reporter, devices: Devices, shared: Path | None
+) -> dict[str, Any]:
     if devices.count > 1:
         if devices.gpus:
             from ..distill.training.train import require_gpus
@@ -134,17 +139,24 @@ def _train(recipe: Recipe, run: RunFolder, model: str, report: Reporter, devices
     else:
         from ..distill.training.train import train_model
 
-        record = train_model(training_job(recipe, run, model), run.stage(model), report)
+        record = train_model(training_job(recipe, run, model, shared), run.stage(model), report)
     if model == "distilled":
         _warn_of_weak_teacher(run, report)
     return record.to_dict()
 
 
-def training_job(recipe: Recipe, run: RunFolder, model: str) -> TrainingJob:
-    """The training of one of the run's models, given that the data (and the teacher) are there."""
+def training_job(recipe: Recipe, run: RunFolder, model: str, shared: Path | None = None) -> TrainingJob:
+    """The training of one of the run's models, given that the data (and the teacher) are there.
+
+    Args:
+        recipe: of the run.
+        run: its folder.
+        model: teacher, student or distilled.
+        shared: folder of what several trainings share, the list of unlabelled pictures; None for one by itself.
+    """
     from ..distill.training.job import WEIGHTS_NAME, TrainingJob
 
-    section = model_section(recipe, model)
+    section = recipe.section_of(model)
     distils = model == "distilled"
     return TrainingJob(
         role=model,  # type: ignore[arg-type]  # the names are the same on purpose
@@ -162,7 +174,16 @@ def training_job(recipe: Recipe, run: RunFolder, model: str) -> TrainingJob:
         teacher_weights=run.stage("teacher") / WEIGHTS_NAME if distils else None,
         visual_log=run.path / VISUAL_LOG_NAME / model if recipe.training.visualdl else None,
         unlabelled=Path(recipe.data.unlabelled) if distils and recipe.data.unlabelled else None,
+        unlabelled_list=None if shared is None else _shared_list(recipe, run, shared),
     )
+
+
+def _shared_list(recipe: Recipe, run: RunFolder, shared: Path) -> Path:
+    """Where the unlabelled pictures of several trainings are listed: one list for one folder beside one data set."""
+    data = run.record("data")
+    assert data is not None
+    made_for = sha256_json([recipe.data.unlabelled, data.result["content_sha256"]])
+    return shared / f"unlabelled-{made_for[:12]}.json"
 
 
 def _warn_of_weak_teacher(run: RunFolder, report: Reporter) -> None:
@@ -189,7 +210,7 @@ def _export(recipe: Recipe, run: RunFolder, model: str, report: Reporter) -> dic
     job = ExportJob(
         name=f"{recipe.name}-{model}",
         role=model,  # type: ignore[arg-type]
-        detector=model_section(recipe, model),
+        detector=recipe.section_of(model),
         weights=run.stage(model) / WEIGHTS_NAME,
         labels=tuple(data.result["labels"]),
         input=recipe.input,

@@ -15,10 +15,9 @@ from ..distill.recipe_file import recipe_from_plain
 from ..distill.training.job import METRICS_NAME
 from ..distill.training.log import read_metrics
 from .folder import RECIPE_NAME, RunFolder, StageRecord, Work
-from .keys import NEEDS, STAGES, identity, read_sources, stage_key
-from .stages import model_section
+from .keys import NEEDS, STAGES, identities, read_sources, stage_key
 
-State = Literal["done", "outdated", "running", "interrupted", "to do"]
+State = Literal["done", "outdated", "running", "interrupted", "failed", "to do"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,7 @@ class StageStatus:
         epochs: in all.
         loss: of the last step.
         map: last measured mAP, points from 0 to 100.
+        why: it has failed, in a sentence.
     """
 
     stage: str
@@ -43,6 +43,7 @@ class StageStatus:
     epochs: int | None = None
     loss: float | None = None
     map: float | None = None
+    why: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -98,7 +99,7 @@ def _keys(recipe: Recipe, run: RunFolder, records: Mapping[str, StageRecord]) ->
             keys[stage] = stage_key(recipe, stage, sources, made)
             record = records.get(stage)
             if record is not None and record.key == keys[stage]:
-                made[stage] = identity(stage, record)
+                made |= identities(stage, record)
     return keys
 
 
@@ -106,6 +107,7 @@ def _stage_status(
     stage: str, record: StageRecord | None, key: str | None, run: RunFolder, recipe: Recipe, work: Work | None
 ) -> StageStatus:
     state: State
+    why = None
     seconds = record.seconds if record else None
     if work is not None and work.stage == stage:
         state, seconds = "running", work.seconds
@@ -113,10 +115,13 @@ def _stage_status(
         state = "done" if record.key == key else "outdated"
     elif run.started_key(stage) is None:
         state = "to do"
+    elif key is None or not run.can_go_on(stage, key):
+        state = "outdated"
     else:
-        state = "interrupted" if key is not None and run.can_go_on(stage, key) else "outdated"
+        why = run.failure(stage)
+        state = "interrupted" if why is None else "failed"
     if stage not in MODELS or state == "to do":
-        return StageStatus(stage, state, seconds)
+        return StageStatus(stage, state, seconds, why=why)
     entries = read_metrics(run.stage(stage) / METRICS_NAME)
     steps = [entry for entry in entries if entry["kind"] == "step"]
     evaluated = [entry for entry in entries if entry["kind"] == "evaluated"]
@@ -125,7 +130,8 @@ def _stage_status(
         state,
         seconds,
         epoch=steps[-1]["epoch"] if steps else None,
-        epochs=recipe.training_of(model_section(recipe, stage)).epochs,
+        epochs=recipe.training_of(recipe.section_of(stage)).epochs,
         loss=steps[-1]["total"] if steps else None,
         map=evaluated[-1]["ap"] if evaluated else None,
+        why=why,
     )

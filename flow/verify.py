@@ -13,9 +13,10 @@ from ..core.errors import TemperError
 from ..core.events import Reporter
 from ..core.files import write_json, write_text
 from ..core.models import MODELS
+from ..distill.recipe_file import recipe_from_plain
 from .folder import RunFolder
 from .requirements import require_packages
-from .stages import bundle_path, data_split, model_section
+from .stages import bundle_path, data_split
 from .status import recipe_of
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ def verify_model(
     Raises:
         UsageError: if there is no such variant or runtime.
         MissingDependencyError: if Paddle or a runtime asked for is not on this machine.
-        TemperError: if bundle, weights or data are not there or do not belong together.
+        TemperError: if bundle, weights or data are not there, the weights are others than those of the bundle, or the
+            data has other labels.
     """
     require_packages([f"export-{model}"])
     from ..distill.training.job import WEIGHTS_NAME
@@ -86,7 +88,9 @@ def verify_model(
     data = data_split(recipe, run, "val")
     with open_bundle(bundle_path(recipe, run, model)) as bundle:
         weights = run.stage(model) / WEIGHTS_NAME
-        job = VerifyJob(bundle, model_section(recipe, model), weights, data, images)
+        # as it was exported: the run's own recipe may have changed since
+        exported = recipe_from_plain(bundle.manifest.made_by.recipe, f"the recipe in {bundle.path.name}")
+        job = VerifyJob(bundle, exported.section_of(model), weights, data, images)
         done = []
         for proof, paddle in verify_bundle(job, report, variants=variants, runtimes=runtimes):
             done.append((proof, paddle))

@@ -12,7 +12,6 @@ from ..distill.recipe_detectors import DetectorSection
 from ..distill.remote_weights import known_sha256, local_weights
 from ..distill.weights import load_weights
 from ..distill.weights_address import is_address
-from .stages import model_section
 
 
 def fetch_unpinned(recipe: Recipe, stages: Iterable[str], report: Reporter) -> None:
@@ -42,7 +41,7 @@ def _models(recipe: Recipe, stages: Iterable[str]) -> list[tuple[str, DetectorSe
     wanted = set(stages)
     found: dict[str, tuple[str, DetectorSection]] = {}
     for model in MODELS:
-        section = model_section(recipe, model)
+        section = recipe.section_of(model)
         if model in wanted and section.weights:
             found.setdefault(section.weights, (model, section))
     return list(found.values())

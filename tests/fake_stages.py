@@ -56,7 +56,10 @@ class FakeStages:
         if stage == "data":
             # the same pictures, however they are to be split, as with synthetic ones
             source = to_plain(recipe)["data"]["synthetic"] or _files(Path(str(recipe.data.path)))
-            return {"content_sha256": sha256_json(source)}
+            # files named after the test split are of it alone
+            test = [file for file in source if file.startswith("test")]
+            content = [file for file in source if file not in test] if isinstance(source, list) else source
+            return {"content_sha256": sha256_json(content), "test_sha256": sha256_json(test)}
         if stage in MODELS:
             # another key, other weights; the same key, the same weights
             return {"weights_sha256": sha256_json([stage, run.started_key(stage)]), "seconds": 7.0}

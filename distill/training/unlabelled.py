@@ -20,7 +20,7 @@ from ...detection.images import Channels, ResizeRule, read_image
 from .. import ranks
 from ..paddle_import import paddle
 from .loader import CACHE_BYTES, Batch, BatchLoader, PictureStore
-from .unlabelled_listing import kept_pictures
+from .unlabelled_listing import LISTING_NAME, kept_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +89,7 @@ class UnlabelledLessons:
 
     Args:
         job: of the training; it has distillation and unlabelled pictures.
-        out: the training's folder, where the list of them is kept.
+        out: the training's folder, where the list of them is kept unless the job names a shared one.
         detector: the student.
         distiller: its teacher and losses.
         normalisation: of the pictures.
@@ -112,7 +112,7 @@ class UnlabelledLessons:
             raise ValueError("a job without distillation has no use for unlabelled pictures")
         rule = job.input.rule()
         self.detector, self.distiller, self.warn = detector, distiller, warn
-        data = kept_pictures(out, job.unlabelled, judged, rule, warn)
+        data = kept_pictures(job.unlabelled_list or out / LISTING_NAME, job.unlabelled, judged, rule, warn)
         self.store = UnlabelledStore(data, rule, job.input.channels, CACHE_BYTES // ranks.size())
         wanted = min(len(data), round(job.training.batch_size * job.distillation.unlabelled_ratio))
         self.loader = UnlabelledLoader(

@@ -1,4 +1,4 @@
-"""Which unlabelled pictures a distillation is on: listed when it begins, kept beside its results, the same to its end.
+"""Which unlabelled pictures a distillation is on: listed when it begins, kept, the same to its end.
 
 The folder may be an archive that grows by the minute. A training that listed it anew at every start would shuffle other
 pictures after an interruption, and ranks that each listed it would not agree.
@@ -21,7 +21,7 @@ from ...detection.images import ResizeRule
 from .. import ranks
 from ..data.listing import list_files
 
-#: Beside the results of a distillation: the names of its unlabelled pictures.
+#: Beside the results of a distillation, where it shares the list with no other: the names of its unlabelled pictures.
 LISTING_NAME = "unlabelled.json"
 
 
@@ -40,12 +40,12 @@ def unlabelled_pictures(folder: Path, judged: Sequence[DataSet], rule: ResizeRul
 
 
 def kept_pictures(
-    out: Path, folder: Path, judged: Sequence[DataSet], rule: ResizeRule, warn: Callable[[str], None]
+    path: Path, folder: Path, judged: Sequence[DataSet], rule: ResizeRule, warn: Callable[[str], None]
 ) -> DataSet:
-    """The pictures that a training began with; the first call for its folder lists them. Rank 0 looks, all hear.
+    """The pictures that a training began with; the first call for a list makes it. Rank 0 looks, all hear.
 
     Args:
-        out: the training's folder, which belongs to this very ``folder`` of pictures.
+        path: of the list, which belongs to this very ``folder`` of pictures and these ``judged`` ones.
         folder: see :func:`unlabelled_pictures`.
         judged: see there.
         rule: see there.
@@ -60,7 +60,6 @@ def kept_pictures(
     """
     mine = b""
     if ranks.rank() == 0:
-        path = out / LISTING_NAME
         if path.is_file():
             names = _present(folder, _read(path), warn)
         else:
@@ -124,8 +123,7 @@ def _read(path: Path) -> list[str]:
         found = None
     if not isinstance(found, list) or not found or not all(isinstance(name, str) for name in found):
         raise TemperError(
-            f"{path}, the list of the unlabelled pictures, is damaged. Remove the folder {path.parent} to begin this "
-            "distillation afresh."
+            f"{path}, the list of the unlabelled pictures, is damaged. Remove the folder {path.parent} to begin afresh."
         )
     return found
 

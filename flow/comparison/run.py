@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...core.errors import TemperError, UsageError
 from ...core.events import Event, Reporter
-from ...distill.recipe import Recipe
-from ..folder import RECIPE_NAME, RunFolder, StageRecord
-from ..keys import Sources, identity, read_sources, stage_key
+from ...core.files import write_json
+from ...distill.recipe import Recipe, to_plain
+from ..folder import COMPARISON_NAME, RunFolder, StageRecord
+from ..keys import Sources, identities, read_sources, stage_key
 from ..run import require_device, run_recipe
 from ..shared_features import remove_shared_features, share_features
-from ..stages import training_job
+from ..stages import run_stage, training_job
 from .result import Training, write_results
 
 #: Inside the folder of a seed's run: the students taught in other ways.
@@ -57,21 +59,33 @@ def run_comparison(comparison: Comparison, runs: Path, report: Reporter) -> Comp
         report: hears of every training.
 
     Raises:
-        UsageError: if a way changes more than how the student is taught, or nothing; before any work is done.
-        TemperError: if a training fails.
+        UsageError: if a way changes more than how the student is taught, or nothing, or something else lies where the
+            comparison would; before any work is done.
+        TemperError: if a training fails, or another process is at work in the folder.
     """
     recipe = comparison.recipe
     sources = read_sources(recipe)
     for name, way in comparison.ways.items():
         _require_only_teaching(recipe, name, way, sources)
-    folder = runs / f"{recipe.name}-compare"
-    if (folder / RECIPE_NAME).is_file():
-        raise UsageError(
-            f"{folder} is the folder of a run of that name, and the comparison of '{recipe.name}' would lie there. "
-            "Give it another name with --set name=NAME."
-        )
+    compared = RunFolder(runs / f"{recipe.name}-compare", COMPARISON_NAME)
+    compared.require_usable()
     if recipe.device == "gpu":
         require_device(recipe, ("teacher",))
+    with compared.locked():
+        write_json(compared.path / COMPARISON_NAME, _settings(comparison))
+        return _compare(comparison, compared.path, report)
+
+
+def _settings(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "recipe": to_plain(comparison.recipe),
+        "ways": {name: to_plain(way)["distillation"] for name, way in comparison.ways.items()},
+        "seeds": list(comparison.seeds),
+        "one_teacher": comparison.one_teacher,
+    }
+
+
+def _compare(comparison: Comparison, folder: Path, report: Reporter) -> ComparisonOutcome:
     trainings: list[Training] = []
     for place, seed in enumerate(comparison.seeds):
         seeded = _for_seed(comparison, seed, folder)
@@ -85,23 +99,23 @@ def run_comparison(comparison: Comparison, runs: Path, report: Reporter) -> Comp
 def _train_seed(comparison: Comparison, recipe: Recipe, folder: Path, report: Reporter) -> list[Training]:
     """The trainings of one seed, as far as they are not done."""
     seed, first = recipe.seed, comparison.seeds[0]
-    run = run_recipe(recipe, folder, report, goals=("student", "distilled"))
+    run = run_recipe(recipe, folder, report, goals=("student", "distilled"), runner=partial(run_stage, shared=folder))
     models = ["teacher", "student", "distilled"]
     if comparison.one_teacher and seed != first:
         models.remove("teacher")
     done = [Training(model, seed, _finished(run, model).result) for model in models]
     with run.locked():
         sources = read_sources(recipe)
-        made = {stage: identity(stage, _finished(run, stage)) for stage in ("data", "teacher")}
+        made = identities("data", _finished(run, "data")) | identities("teacher", _finished(run, "teacher"))
         for name, way in comparison.ways.items():
             distillation = share_features(way, folder).distillation
             taught = recipe.model_copy(update={"distillation": distillation, "data": way.data})
             key = stage_key(taught, "distilled", sources, made)
-            done.append(Training(name, seed, _teach(taught, run, name, key, report)))
+            done.append(Training(name, seed, _teach(taught, run, folder, name, key, report)))
     return done
 
 
-def _teach(recipe: Recipe, run: RunFolder, name: str, key: str, report: Reporter) -> dict[str, Any]:
+def _teach(recipe: Recipe, run: RunFolder, folder: Path, name: str, key: str, report: Reporter) -> dict[str, Any]:
     """The record of the student taught in another way."""
     from ...distill.training.train import train_model
 
@@ -112,7 +126,7 @@ def _teach(recipe: Recipe, run: RunFolder, name: str, key: str, report: Reporter
         return record.result
     report(Event("stage_started", name, {"index": 1, "total": 1}))
     out = ways.begin(name, key)
-    job = replace(training_job(recipe, run, "distilled"), visual_log=None)
+    job = replace(training_job(recipe, run, "distilled", folder), visual_log=None)
     result = train_model(job, out, lambda event: report(replace(event, stage=name))).to_dict()
     ways.finish(name, StageRecord(key, result["seconds"], result))
     report(Event("stage_done", name, {"seconds": result["seconds"]}))

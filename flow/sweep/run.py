@@ -13,12 +13,13 @@ from ...core.events import Event, Reporter
 from ...core.files import MAX_RECORD_BYTES, read_json, remove_partial, remove_tree, sha256_json, write_json
 from ...distill.recipe import Recipe
 from ...distill.recipe_fields import FieldPath, dotted
-from ..folder import RECIPE_NAME, RunFolder
-from ..keys import NEEDS, Sources, identity, read_sources, stage_key
+from ..folder import SWEEP_NAME, RunFolder
+from ..keys import NEEDS, Sources, identities, read_sources, stage_key
 from ..requirements import require_packages
 from ..run import run_recipe
 from ..shared_features import remove_shared_features, share_features
 from ..stages import training_job
+from ..weights import fetch_unpinned, require_weights
 from .result import best_of, write_results
 from .space import SweptField, check_space, show_value, with_values
 from .study import OpenTrial, Pruner, Study, TrialResult, require_optuna
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from ...distill.training.job import TrainingJob, TrainingRecord
 
 Part = Literal["val", "train"]
-SETTINGS_NAME = "sweep.json"
 TRIALS_NAME = "trials"
 #: Of the training pictures, kept back to judge on where the validation pictures are not to be used: one in five.
 _KEPT_BACK = (4, 1)
@@ -86,38 +86,41 @@ def run_sweep(
         train: does one training; Paddle's if None.
 
     Raises:
-        UsageError: if a field cannot be swept, or a run lies where the sweep would; before any work is done.
+        UsageError: if a field cannot be swept, or something else lies where the sweep would; before any work is done.
         TemperError: if a stage or a training fails, or the folder holds another sweep.
     """
     recipe = sweep.recipe
-    sources = read_sources(recipe)
-    check_space(recipe, sweep.space, sweep.model, sources)
+    check_space(recipe, sweep.space, sweep.model, read_sources(recipe))
     sweep = _without_unfair_pruning(sweep, report)
     require_packages([sweep.model])
     require_optuna()
-    run, folder = RunFolder(runs / recipe.name), RunFolder(runs / f"{recipe.name}-sweep")
+    run, folder = RunFolder(runs / recipe.name), RunFolder(runs / f"{recipe.name}-sweep", SWEEP_NAME)
     folder.require_usable()
-    if (folder.path / RECIPE_NAME).is_file():
-        raise UsageError(
-            f"{folder.path} is the folder of a run of that name, and the sweep of '{recipe.name}' would lie there. "
-            "Give the sweep another name with --set name=NAME."
-        )
     needs = NEEDS[sweep.model]
     if not again:
         _require_same(folder, sweep)
+    # the run below stops before the swept model, and a key is only a key once all weights are known
+    fetch_unpinned(recipe, (*needs, sweep.model), report)
+    require_weights(recipe, (*needs, sweep.model), report)
+    sources = read_sources(recipe)
     run_recipe(recipe, runs, report, goals=needs)
     with run.locked(), folder.locked():
         if again:
-            for name in (TRIALS_NAME, SETTINGS_NAME):
-                remove_tree(folder.path / name)
+            remove_tree(folder.path / TRIALS_NAME)
             remove_shared_features(folder.path)
-            for path in folder.path.glob("study.sqlite3*"):
+            for path in [*folder.path.glob("study.sqlite3*"), *folder.path.glob("unlabelled-*.json")]:
                 path.unlink()
         records = {stage: run.record(stage) for stage in needs}
-        made = {stage: identity(stage, record) for stage, record in records.items() if record is not None}
-        if len(made) < len(needs):
-            raise TemperError(f"{run.path} was changed by another process; give the command again.")
+        made: dict[str, str] = {}
+        for stage, record in records.items():
+            if record is None:
+                raise TemperError(f"{run.path} was changed by another process; give the command again.")
+            made |= identities(stage, record)
         remove_partial(folder.path)
+        settings = _settings(sweep, made, sources)
+        if not again:
+            _require_same(folder, sweep, settings)
+        write_json(folder.path / SWEEP_NAME, settings)
         return _Sweeping(sweep, run, folder, sources, made, report, train or _train).run()
 
 
@@ -158,7 +161,7 @@ def _require_same(folder: RunFolder, sweep: Sweep, settings: dict[str, Any] | No
     Raises:
         UsageError: naming what differs from the sweep in the folder.
     """
-    path = folder.path / SETTINGS_NAME
+    path = folder.path / SWEEP_NAME
     if not path.is_file():
         return
     there, wanted = read_json(path, MAX_RECORD_BYTES), settings or _settings(sweep)
@@ -187,9 +190,6 @@ class _Sweeping:
         self.sweep, self.run_folder, self.folder = sweep, run, folder
         self.sources, self.made, self.report, self.train = sources, made, report, train
         self.alike: list[list[str]] | None = None  # training pictures, once they are looked at
-        settings = _settings(sweep, made, sources)
-        _require_same(folder, sweep, settings)
-        write_json(folder.path / SETTINGS_NAME, settings)
         job = self._job(sweep.recipe)
         self.epochs, self.judged_on = job.training.epochs, job.val.name
         name = sweep.recipe.name
@@ -265,7 +265,7 @@ class _Sweeping:
 
     def _job(self, recipe: Recipe) -> TrainingJob:
         """The training of a trial, given the data and the teacher of the run."""
-        job = replace(training_job(recipe, self.run_folder, self.sweep.model), visual_log=None)
+        job = replace(training_job(recipe, self.run_folder, self.sweep.model, self.folder.path), visual_log=None)
         if self.sweep.judge_on == "val":
             return job
         from ...distill.data.likeness import alike_in

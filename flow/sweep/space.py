@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import UsageError
 from ...distill.recipe import Recipe, to_plain
+from ...distill.recipe_detectors import section_name
 from ...distill.recipe_fields import FieldPath, accepted_values, dotted, field_schema, section_fields, walk_fields
 from ...distill.recipe_file import PATH_FIELDS, recipe_from_plain
 from ...distill.recipe_yaml import parse_value
@@ -307,8 +308,7 @@ def _keys(recipe: Recipe, model: str, sources: Sources) -> dict[str, str]:
 
 def _own_field(path: FieldPath, model: str) -> str:
     """The field of the same meaning that only the tuned model reads, as a hint; empty if there is none."""
-    section = "teacher" if model == "teacher" else "student"
-    own = (section, *path)
+    own = (section_name(model), *path)
     if path[0] == "training" and field_schema(Recipe, own) is not None:
         return f" Vary {dotted(own)} instead."
     return " Set it with --set, or sweep with another --model." if model != "teacher" else ""

@@ -53,6 +53,19 @@ def test_what_cannot_be_judged(
     assert told.count("\n") == 1
 
 
+def test_a_model_of_another_recipe_is_not_judged_as_one_of_this(
+    run: FinishedRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = read_json(run.path / "recipe.json")
+    recipe["student"]["pixels"] = "unit"
+    (run.path / "recipe.json").write_text(json.dumps(recipe))
+    assert main(["distill", "evaluate", "tiny"]) == 1
+    told = capsys.readouterr().err
+    assert "The student and the distilled in runs/tiny were trained by another recipe or on other data than" in told
+    assert "'temper run runs/tiny', or judge the others with --model teacher." in told
+    assert main(["distill", "evaluate", "tiny", "--model", "teacher"]) == 0
+
+
 def test_the_same_stages_as_in_a_run(run: FinishedRun, capsys: pytest.CaptureFixture[str]) -> None:
     for command, model in (("teacher", "teacher"), ("student", "student"), ("mgd", "distilled")):
         assert main(["distill", command, "tiny.yml", "--json"]) == 0

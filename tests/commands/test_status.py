@@ -49,7 +49,7 @@ def test_json(run: FinishedRun, capsys: pytest.CaptureFixture[str]) -> None:
     assert told["run"] == str(run.path)
     teacher = told["stages"][1]
     assert (teacher["stage"], teacher["state"], teacher["epoch"], teacher["epochs"]) == ("teacher", "done", 2, 2)
-    assert set(teacher) == {"stage", "state", "seconds", "epoch", "epochs", "loss", "map"}
+    assert set(teacher) == {"stage", "state", "seconds", "epoch", "epochs", "loss", "map", "why"}
 
 
 def test_while_it_runs(run: FinishedRun, capsys: pytest.CaptureFixture[str]) -> None:

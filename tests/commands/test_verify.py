@@ -110,6 +110,16 @@ def test_what_cannot_be_verified_is_one_sentence(
     assert not (run.path / "verify").exists()
 
 
+def test_a_model_is_read_as_it_was_exported_whatever_the_recipe_says_now(
+    run: FinishedRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = read_json(run.path / "recipe.json")
+    recipe["student"] |= {"pixels": "unit", "depth": 34}
+    write_json(run.path / "recipe.json", recipe)
+    assert main(["verify", "tiny", "--model", "student", "--runtime", "onnxruntime"]) == 0
+    assert "student fp32 on onnxruntime  ok: " in capsys.readouterr().out
+
+
 def test_what_does_not_belong_together_is_not_compared(run: FinishedRun, capsys: pytest.CaptureFixture[str]) -> None:
     (run.path / "student" / "weights.safetensors").write_bytes(
         (run.path / "distilled" / "weights.safetensors").read_bytes()

@@ -7,8 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from temper.core.errors import TemperError
-from temper.flow.folder import DONE_NAME, LOCK_NAME, RECIPE_NAME, RunFolder, StageRecord
+from temper.core.errors import TemperError, UsageError
+from temper.flow.folder import (
+    COMPARISON_NAME,
+    DONE_NAME,
+    LOCK_NAME,
+    RECIPE_NAME,
+    SWEEP_NAME,
+    RunFolder,
+    StageRecord,
+)
 
 
 @pytest.fixture
@@ -93,12 +101,30 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (folder.path / "mine.jpg").write_bytes(b"")
     with pytest.raises(TemperError, match=r"photos is there and does not belong to a run of Temper. Choose another"):
         folder.require_usable()
-    for name in (RECIPE_NAME, LOCK_NAME):
-        (folder.path / name).write_text("")
+    (folder.path / LOCK_NAME).write_text("")
+    with pytest.raises(TemperError, match=r"photos is there and does not belong to a run of Temper"):
         folder.require_usable()
-        (folder.path / name).unlink()
+    (folder.path / RECIPE_NAME).write_text("")
+    folder.require_usable()
+    (folder.path / RECIPE_NAME).unlink()
     with pytest.raises(TemperError, match=r"mine.jpg is there and is not a folder"):
         RunFolder(folder.path / "mine.jpg").require_usable()
+
+
+MARKS = {RECIPE_NAME: "run", SWEEP_NAME: "sweep", COMPARISON_NAME: "comparison"}
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_runs_sweeps_and_comparisons_do_not_lie_in_each_others_folders(tmp_path: Path, mark: str) -> None:
+    there = RunFolder(tmp_path / "steel", mark)
+    with there.locked():
+        pass
+    there.require_usable()  # killed before its mark was written
+    (there.path / mark).write_text("{}")
+    there.require_usable()
+    for other in MARKS.keys() - {mark}:
+        with pytest.raises(UsageError, match=f"is the folder of a {MARKS[mark]}, and this {MARKS[other]} would lie"):
+            RunFolder(there.path, other).require_usable()
 
 
 HOLD = """

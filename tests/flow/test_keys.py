@@ -120,6 +120,27 @@ def test_data_that_is_only_touched_or_moved_leaves_the_models_standing(tmp_path:
     assert stages.done == ["report"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "stages"),
+    [
+        ({}, ["data", *EXPORTS, *AFTER]),
+        ({"export__precisions": ["fp32"]}, ["data"]),
+        ({"export__precisions": ["fp32"], "benchmark__split": "test"}, ["data", *AFTER]),
+    ],
+    ids=lambda value: ",".join(value),
+)
+def test_changed_test_pictures_touch_what_reads_them_and_no_training(
+    tmp_path: Path, pictures: Path, changes: dict[str, Any], stages: list[str]
+) -> None:
+    recipe = make_recipe(data__synthetic=None, data__path=str(pictures), **changes)
+    (pictures / "test.png").write_bytes(b"a")
+    run_recipe(recipe, tmp_path / "runs", silent, runner=FakeStages())
+    (pictures / "test.png").write_bytes(b"b")
+    again = FakeStages()
+    run_recipe(recipe, tmp_path / "runs", silent, runner=again)
+    assert again.done == stages
+
+
 def test_a_broken_link_and_a_strange_name_are_no_trouble(pictures: Path) -> None:
     (pictures / "gone.png").symlink_to("nowhere")
     (pictures / os.fsdecode(b"\xff\n.png")).write_bytes(b"x")

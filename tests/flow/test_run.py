@@ -17,7 +17,7 @@ from temper.flow.keys import STAGES
 from temper.flow.run import run_recipe
 
 
-class PowerCut(Exception):
+class PowerCut(BaseException):
     pass
 
 
@@ -92,6 +92,34 @@ def test_a_stage_done_again_on_request_that_comes_out_the_same_leaves_the_rest_s
     stages = FakeStages()
     run_recipe(make_recipe(), tmp_path, silent, again=["export-student"], runner=stages)
     assert stages.done == ["export-student", "benchmark", "report"]
+
+
+def test_doing_stages_again_goes_on_after_an_interruption(tmp_path: Path) -> None:
+    run = run_recipe(make_recipe(), tmp_path, silent, runner=FakeStages())
+    again = ["teacher", "student"]
+    first = FakeStages(cut_in("student"))
+    with pytest.raises(PowerCut):
+        run_recipe(make_recipe(), tmp_path, silent, again=again, runner=first)
+    assert first.done == ["teacher"]
+    (run.stage("student") / "checkpoint").write_text("of the interrupted training")
+    kept = []
+    second = FakeStages(lambda run, at: kept.append((run.stage(at) / "checkpoint").exists()))
+    run_recipe(make_recipe(), tmp_path, silent, again=again, runner=second)
+    assert second.done == ["student"] and kept == [True]
+    third = FakeStages()
+    run_recipe(make_recipe(), tmp_path, silent, again=again, runner=third)
+    assert third.done == again, "the interrupted call is over, so this is a new one"
+
+
+def test_what_was_to_be_done_again_is_done_by_a_call_without_it_too(tmp_path: Path) -> None:
+    run_recipe(make_recipe(), tmp_path, silent, runner=FakeStages())
+    with pytest.raises(PowerCut):
+        run_recipe(make_recipe(), tmp_path, silent, again=["teacher", "student"], runner=FakeStages(cut_in("teacher")))
+    for goal, done in (("teacher", ["teacher"]), ("report", ["student"])):
+        stages = FakeStages()
+        run_recipe(make_recipe(), tmp_path, silent, goals=[goal], runner=stages)
+        assert stages.done == done
+    assert not (tmp_path / "fake" / "again.json").exists()
 
 
 def test_a_goal_brings_only_what_leads_to_it(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from temper.core.events import Event, silent
 from temper.core.files import sha256_json
 from temper.detection.dataset import load_split, save_split
 from temper.flow.folder import RunFolder, StageRecord
-from temper.flow.stages import DATA_NAME, _warn_of_weak_teacher, data_split, judged_split, model_section, run_stage
+from temper.flow.stages import DATA_NAME, _warn_of_weak_teacher, data_split, judged_split, run_stage
 from tiny_run import FinishedRun
 from toy_data import toy_data
 
@@ -90,10 +90,25 @@ def test_a_changed_picture_is_another_content(tmp_path: Path, pictures: Path) ->
     assert second["content_sha256"] != first["content_sha256"]
 
 
+def test_test_pictures_are_known_apart_from_what_is_learnt(tmp_path: Path, pictures: Path) -> None:
+    changes = {"data__synthetic": None, "data__path": str(pictures)}
+    data = load_split(pictures, "val")
+    save_split(data.subset([0, 1]), pictures, "val")
+    save_split(data.subset([2]), pictures, "test")
+    first = run_data(tmp_path / "a", **changes)
+    picture = data.image_path(data.samples[2])
+    other = data.image_path(data.samples[0]).read_bytes()
+    picture.unlink()  # the import may have linked it
+    picture.write_bytes(other)
+    second = run_data(tmp_path / "b", **changes)
+    assert second["content_sha256"] == first["content_sha256"]
+    assert second["test_sha256"] != first["test_sha256"]
+
+
 def test_teacher_and_student_have_their_sections() -> None:
     recipe = make_recipe(teacher__depth=34)
-    assert model_section(recipe, "teacher").depth == 34
-    assert model_section(recipe, "student") == model_section(recipe, "distilled") == recipe.student
+    assert recipe.section_of("teacher").depth == 34
+    assert recipe.section_of("student") == recipe.section_of("distilled") == recipe.student
 
 
 @pytest.mark.parametrize(("teacher", "warned"), [(10.0, True), (30.0, False), (None, False)])

@@ -13,7 +13,7 @@ from temper.flow.run import run_recipe
 from temper.flow.status import StageStatus, find_run, run_status
 
 
-class PowerCut(Exception):
+class PowerCut(BaseException):
     pass
 
 
@@ -51,6 +51,36 @@ def test_a_run_that_was_broken_off(tmp_path: Path) -> None:
     run = broken_off(tmp_path, "student")
     expected = {"data": "done", "teacher": "done", "student": "interrupted"}
     assert states(run) == all_but(expected, "to do")
+
+
+def test_a_stage_that_failed_says_why_until_it_begins_again(tmp_path: Path) -> None:
+    def fail(_: RunFolder, stage: str) -> None:
+        if stage == "teacher":
+            raise TemperError("The disk is full. Free some.")
+
+    seen: list[dict[str, str]] = []
+    with pytest.raises(TemperError, match="The disk is full"):
+        run_recipe(make_recipe(), tmp_path, silent, runner=FakeStages(fail))
+    run = RunFolder(tmp_path / "fake")
+    assert states(run) == all_but({"data": "done", "teacher": "failed"}, "to do")
+    assert [status.why for status in run_status(run.path)][:2] == [None, "The disk is full. Free some."]
+    broken_off(tmp_path, "teacher")
+    assert states(run)["teacher"] == "interrupted" and run_status(run.path)[1].why is None
+    with pytest.raises(TemperError, match="The disk is full"):
+        run_recipe(make_recipe(), tmp_path, silent, runner=FakeStages(fail))
+    run_recipe(make_recipe(), tmp_path, silent, runner=FakeStages(lambda run, _: seen.append(states(run))))
+    assert seen[0]["teacher"] == "running" and states(run) == all_but({})
+
+
+def test_an_interruption_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def swallow(_: RunFolder, stage: str) -> None:
+        if stage == "teacher":
+            monkeypatch.setattr("temper.flow.run.received", KeyboardInterrupt)
+            raise RuntimeError("what a library makes of it")
+
+    with pytest.raises(RuntimeError, match="what a library makes of it"):
+        run_recipe(make_recipe(), tmp_path, silent, runner=FakeStages(swallow))
+    assert states(RunFolder(tmp_path / "fake"))["teacher"] == "interrupted"
 
 
 def test_while_it_runs(tmp_path: Path) -> None:

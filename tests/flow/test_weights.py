@@ -64,7 +64,7 @@ class Runner:
 
     def __call__(self, recipe: Recipe, run: object, stage: str, report: object) -> dict[str, object]:
         self.done.append(stage)
-        return {"content_sha256": "data"} if stage == "data" else {"weights_sha256": stage}
+        return {"content_sha256": "data", "test_sha256": "none"} if stage == "data" else {"weights_sha256": stage}
 
 
 @pytest.mark.parametrize("pin", [SHA256, None])

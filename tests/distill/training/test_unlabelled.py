@@ -20,7 +20,7 @@ paddle = pytest.importorskip("paddle", reason="training needs PaddlePaddle")
 from temper.distill.training.log import read_metrics  # noqa: E402
 from temper.distill.training.train import train_model  # noqa: E402
 from temper.distill.training.unlabelled import UnlabelledStore  # noqa: E402
-from temper.distill.training.unlabelled_listing import kept_pictures, unlabelled_pictures  # noqa: E402
+from temper.distill.training.unlabelled_listing import LISTING_NAME, kept_pictures, unlabelled_pictures  # noqa: E402
 
 RULE = ResizeRule(64, 64)
 
@@ -181,7 +181,10 @@ def test_pictures_that_are_gone_are_told_in_one_sentence(jobs, tmp_path, folder)
 
 def test_those_that_are_left_keep_their_places(folder, toy_sets, tmp_path):
     def names() -> list[str]:
-        return [one.file_name for one in kept_pictures(tmp_path, folder, toy_sets[1:], RULE, told.append).samples]
+        return [
+            one.file_name
+            for one in kept_pictures(tmp_path / LISTING_NAME, folder, toy_sets[1:], RULE, told.append).samples
+        ]
 
     told: list[str] = []
     first = names()
@@ -201,7 +204,7 @@ def test_those_that_are_left_keep_their_places(folder, toy_sets, tmp_path):
 def test_a_damaged_list_is_one_sentence(folder, toy_sets, tmp_path, content):
     (tmp_path / "unlabelled.json").write_text(content)
     with pytest.raises(TemperError, match=r"unlabelled.json, .* is damaged. Remove the folder .* to begin"):
-        kept_pictures(tmp_path, folder, toy_sets[1:], RULE, print)
+        kept_pictures(tmp_path / LISTING_NAME, folder, toy_sets[1:], RULE, print)
 
 
 def test_a_name_that_is_no_utf8_is_kept(folder, toy_sets, tmp_path):
@@ -211,8 +214,8 @@ def test_a_name_that_is_no_utf8_is_kept(folder, toy_sets, tmp_path):
             file.write((folder / "day1/1.png").read_bytes())
     except OSError:
         pytest.skip("the file system takes UTF-8 alone")
-    first = kept_pictures(tmp_path, folder, toy_sets[1:], RULE, print)
-    again = kept_pictures(tmp_path, folder, toy_sets[1:], RULE, print)
+    first = kept_pictures(tmp_path / LISTING_NAME, folder, toy_sets[1:], RULE, print)
+    again = kept_pictures(tmp_path / LISTING_NAME, folder, toy_sets[1:], RULE, print)
     names = [sample.file_name for sample in again.samples]
     assert names == [sample.file_name for sample in first.samples] and "day0/\udcff.png" in names
     assert UnlabelledStore(again, RULE, "grey").image(names.index("day0/\udcff.png")).shape == (64, 64)

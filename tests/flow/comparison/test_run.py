@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
-from temper.core.errors import UsageError
+from temper.core.errors import TemperError, UsageError
 from temper.core.events import Event, silent
 from temper.distill.recipe import Recipe
 
@@ -14,6 +15,7 @@ pytest.importorskip("paddle", reason="training needs PaddlePaddle")
 
 from temper.distill.weights import load_weights
 from temper.flow.comparison.run import Comparison, parse_ways, run_comparison
+from temper.flow.folder import COMPARISON_NAME, RunFolder
 
 THIN = {"depth": 18, "width": 0.125, "neck_channels": 16, "head_convs": 1, "head_norm": "level_batch"}
 VALUES: dict[str, Any] = {
@@ -69,6 +71,30 @@ def test_each_seed_has_its_own_teacher_and_more_seeds_can_be_added(tmp_path: Pat
     assert "2 of 2 seeds (1, 2)" in (outcome.folder / "result.md").read_text()
 
 
+def test_an_archive_that_grows_is_listed_once_for_all_trainings(tmp_path: Path) -> None:
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    rng = np.random.default_rng(0)
+
+    def grow(index: int) -> None:
+        cv2.imwrite(str(archive / f"{index}.png"), rng.integers(0, 255, (64, 64), dtype=np.uint8))
+
+    grow(0)
+    grow(1)
+    told: list[str] = []
+
+    def report(event: Event) -> None:
+        if event.kind == "note" and "unlabelled" in event.data["message"]:
+            told.append(event.data["message"])
+            grow(len(told) + 1)
+
+    data = {**VALUES["data"], "unlabelled": str(archive)}
+    wanted = Comparison(recipe(data=data), (1, 2), {"cwd": recipe(data=data, distillation={"mgd": None, "cwd": {}})})
+    outcome = run_comparison(wanted, tmp_path / "runs", report)
+    assert told == ["Distilling on 2 unlabelled pictures as well."] * 4
+    assert len(list(outcome.folder.glob("unlabelled-*.json"))) == 1
+
+
 @pytest.mark.parametrize(
     ("way", "told"),
     [
@@ -86,8 +112,15 @@ def test_a_way_only_teaches(tmp_path: Path, way: Recipe, told: str) -> None:
 def test_a_run_in_the_way_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "tiny-compare").mkdir()
     (tmp_path / "tiny-compare/recipe.json").write_text("{}")
-    with pytest.raises(UsageError, match="is the folder of a run of that name"):
+    with pytest.raises(UsageError, match="is the folder of a run, and this comparison would lie there"):
         run_comparison(Comparison(recipe(), (1,)), tmp_path, silent)
+
+
+def test_two_processes_never_work_in_one_comparison(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny-compare"
+    with RunFolder(folder, COMPARISON_NAME).locked(), pytest.raises(TemperError, match=r"Another temper \(process \d+"):
+        run_comparison(Comparison(recipe(), (1,)), tmp_path, silent)
+    assert [path.name for path in folder.iterdir()] == [".lock"]
 
 
 def test_ways_are_gathered_by_their_names() -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import http.server
 import json
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from temper.core.errors import DivergedError, TemperError, UsageError
 from temper.core.events import Event, silent
 from temper.distill.recipe import Recipe
 from temper.distill.recipe_file import read_recipe
+from temper.distill.remote_weights import local_weights
 from temper.flow.sweep.space import parse_space
 
 pytest.importorskip("paddle", reason="training needs PaddlePaddle")
@@ -146,6 +150,22 @@ def test_a_part_of_the_training_pictures_can_judge(recipe: Recipe, trained: Path
     assert sets[1] == sets[0]
 
 
+def test_unlabelled_pictures_are_listed_once_for_all_trials(recipe: Recipe, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(b"listed by its name alone")
+    runs, lists = tmp_path / "runs", list[Path]()
+    shutil.copytree(trained / "tiny", runs / "tiny")
+
+    def train(job: Any, out: Path, report: Any) -> FakeRecord:
+        lists.append(job.unlabelled_list)
+        job.unlabelled_list.write_text("{}")
+        return rising_to(10, report)
+
+    data = recipe.data.model_copy(update={"unlabelled": str(tmp_path)})
+    sweep = Sweep(recipe.model_copy(update={"data": data}), SPACE, 2)
+    outcome = run_sweep(sweep, runs, silent, train=train)  # type: ignore[arg-type]
+    assert len(lists) == 2 and set(lists) == set(outcome.folder.glob("unlabelled-*.json"))
+
+
 def test_copies_of_a_picture_are_not_judged_on_where_they_are_learnt_from(
     recipe: Recipe, trained: Path, tmp_path: Path
 ) -> None:
@@ -255,7 +275,7 @@ def test_a_run_that_lies_where_the_sweep_would_is_left_alone(recipe: Recipe, tmp
     run = tmp_path / f"{recipe.name}-sweep"
     run.mkdir()
     (run / "recipe.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"is the folder of a run of that name, .*--set name=NAME"):
+    with pytest.raises(UsageError, match=r"is the folder of a run, and this sweep would lie there.*--set name=NAME"):
         run_sweep(Sweep(recipe, SPACE, 2), tmp_path, silent, again=True)
     assert [path.name for path in tmp_path.iterdir()] == [run.name]
     assert [path.name for path in run.iterdir()] == ["recipe.json"]
@@ -303,3 +323,35 @@ def test_sigkill_in_a_trial_costs_no_trial(recipe: Recipe, trained: Path, tmp_pa
     broken = run_sweep(sweep, tmp_path / "broken", silent)
     assert [replace(one, seconds=0) for one in broken.results] == [replace(one, seconds=0) for one in whole.results]
     assert not list((tmp_path / "broken").rglob("*.partial"))
+
+
+def test_a_sweep_from_weights_that_were_still_to_be_fetched_goes_on(
+    recipe: Recipe, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, shelf = tmp_path / "runs", tmp_path / "shelf"
+    shelf.mkdir()
+    shutil.copytree(trained / "tiny", runs / "tiny")
+    shutil.copy(trained / "tiny/teacher/weights.safetensors", shelf)
+    monkeypatch.setenv("TEMPER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(shelf)))
+    threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True).start()
+    address = f"http://127.0.0.1:{httpd.server_port}/weights.safetensors"
+    student = recipe.student.model_copy(update={"weights": address})
+    sweep = Sweep(recipe.model_copy(update={"student": student}), SPACE, 1)
+
+    def train(job: Any, out: Path, report: Any) -> FakeRecord:
+        # what a real training does with it
+        local_weights(job.detector.weights, None, lambda _: None)
+        return rising_to(10, report)
+
+    first = run_sweep(sweep, runs, silent, train=train)  # type: ignore[arg-type]
+    httpd.shutdown()
+    httpd.server_close()
+    again = run_sweep(replace(sweep, trials=2), runs, silent, train=train)  # type: ignore[arg-type]
+    assert again.results[0] == first.results[0] and len(again.results) == 2
