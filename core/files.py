@@ -209,18 +209,29 @@ def partial_folder(place: Path, prefix: str) -> Path:
 
 def _put_in_place(folder: Path, path: Path) -> None:
     """Rename ``folder`` to ``path``; a folder that stood there takes the other name. At no moment is there neither."""
-    if not path.exists():
+    if path.exists():
+        swap(folder, path)
+    else:
         os.replace(folder, path)
-    elif not _exchange(folder, path):
-        # a file system that cannot swap two names: the old folder steps aside for an instant
-        aside = folder.with_name(f"{folder.name}.aside")
-        os.replace(path, aside)
-        try:
-            os.replace(folder, path)
-        except OSError:
-            os.replace(aside, path)
-            raise
-        os.replace(aside, folder)
+
+
+def swap(first: Path, second: Path) -> None:
+    """Give two files or folders each other's names, in one step where the file system can.
+
+    Raises:
+        OSError: if they cannot be renamed; both have their names then.
+    """
+    if _exchange(first, second):
+        return
+    # else the second steps aside for an instant
+    aside = first.with_name(f"{first.name}.aside")
+    os.replace(second, aside)
+    try:
+        os.replace(first, second)
+    except OSError:
+        os.replace(aside, second)
+        raise
+    os.replace(aside, first)
 
 
 def _exchange(first: Path, second: Path) -> bool:

@@ -15,6 +15,7 @@ from ..core.interruption import raise_if_interrupted, received
 from ..core.models import MODELS
 from ..distill.recipe import Recipe, to_plain
 from ..distill.recipe_detectors import section_name
+from .aside import set_aside, take_back
 from .folder import RECIPE_NAME, RunFolder, StageRecord
 from .keys import Sources, identities, read_sources, stage_key, stages_for
 from .requirements import require_golden, require_packages, require_runtimes
@@ -87,6 +88,10 @@ def run_recipe(
             record = folder.record(stage)
             if record is not None and record.key == key:
                 tell(Event("stage_skipped", stage, {**place, "reason": "already done"}))
+            elif take_back(folder, stage, key):
+                record = folder.record(stage)
+                assert record is not None
+                tell(Event("stage_skipped", stage, {**place, "reason": "done before, taken back"}))
             else:
                 tell(Event("stage_started", stage, place))
                 record = _do(recipe, folder, stage, key, tell, runner)
@@ -136,6 +141,10 @@ def require_shares(recipe: Recipe, stages: Collection[str], processes: int) -> N
 
 def _do(recipe: Recipe, folder: RunFolder, stage: str, key: str, report: Reporter, runner: Runner) -> StageRecord:
     folder.tell(stage)
+    kept = set_aside(folder, stage)
+    if kept is not None:
+        told = f"what was here before is set aside in {kept}; it comes back with the recipe it was made by"
+        report(Event("note", stage, {"message": told}))
     folder.begin(stage, key)
     began = time.monotonic()
     try:

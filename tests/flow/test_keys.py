@@ -199,9 +199,11 @@ def test_an_archive_that_grows_is_distilled_on_again_when_asked(tmp_path: Path) 
     other = tmp_path / "line-4"
     archive.rename(other)
     assert redone(runs, make_recipe(data__unlabelled=str(other)), make_recipe(data__unlabelled=str(other))) == []
-    archive.mkdir()
-    (archive / "a.png").write_bytes(b"x")
-    assert redone(runs, make_recipe(data__unlabelled=str(other)), recipe)[0] == "distilled"
+    third = tmp_path / "line-5"
+    third.mkdir()
+    (third / "a.png").write_bytes(b"x")
+    last = make_recipe(data__unlabelled=str(third))
+    assert redone(runs, make_recipe(data__unlabelled=str(other)), last)[0] == "distilled"
 
 
 def test_weights_count_by_their_content(tmp_path: Path) -> None:
