@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from temper.distill.cpu import prepare_cpu
 from tiny_run import FinishedRun, run_temper, write_tiny_recipe
 
 # two tests at a time (pytest-xdist) share the cores: threads beyond them only wait for one another
 if os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# before Paddle is loaded, as `temper` does: else a training in this process and one in a process of its own take other
+# paths through the processor, and what should be equal to the byte is not
+prepare_cpu()
 
 # benchmarks of the tests are no part of anybody's history; those that are about it name a file
 os.environ["TEMPER_HISTORY"] = "none"
