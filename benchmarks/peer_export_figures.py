@@ -222,7 +222,7 @@ def markdown(result: Result) -> str:
     ]
     for row in result.rows:
         if row.end_to_end is None or row.engine is None:
-            times = f"does not work: {row.fault} | | | "
+            times = f"does not work: {row.fault} | | |"
         else:
             shown = (row.end_to_end.median_ms, row.end_to_end.p90_ms, row.engine.median_ms, row.engine.p90_ms)
             times = " | ".join(f"{value:.2f}" for value in shown)
