@@ -66,7 +66,8 @@ class PeerSession:
         try:
             self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # a class of its own for every way a file can be wrong
-            raise TemperError(f"ONNX Runtime does not load {path.name} ({type(error).__name__}).") from error
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0].replace("|", "/")
+            raise TemperError(f"ONNX Runtime does not load {path.name}: {said.rstrip('. ')}.") from error
         self.settings = settings
         self._resize = resize or settings.resize
         # on the scale from 0 to 1, as its configurations have them

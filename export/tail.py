@@ -139,7 +139,9 @@ def _pack(builder: GraphBuilder, boxes: str, kept: str, candidates: int | None, 
         spare = builder.constant("spare_pairs", int64(0, 0, 0, rows))
         flat = builder.op("Pad", "kept_scores_spare", flat, spare)
         shape = builder.op("Shape", "kept_scores_shape", kept)
-        width = builder.op("Gather", "pairs_per_class", shape, builder.constant("candidate_axis", np.array(2, np.int64)))
+        width = builder.op(
+            "Gather", "pairs_per_class", shape, builder.constant("candidate_axis", np.array(2, np.int64))
+        )
         top = rows
     else:
         width = builder.constant("pairs_per_class", np.array(candidates, np.int64))

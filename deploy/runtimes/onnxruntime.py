@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from .onnxruntime_providers import CPU, providers, require_provider
 _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int64)": "int64"}
 _OUTPUTS = ("boxes", "scores", "labels", "count")
 
+Rewriting = Literal["all", "basic", "none"]
+_LEVELS: dict[Rewriting, str] = {"all": "ORT_ENABLE_ALL", "basic": "ORT_ENABLE_BASIC", "none": "ORT_DISABLE_ALL"}
+
 
 class OnnxRuntime:
     """One ONNX file in an ONNX Runtime session.
@@ -29,6 +32,7 @@ class OnnxRuntime:
         name: which of :data:`~.onnxruntime_providers.PROVIDERS`.
         precision: of the graph; TensorRT's provider must be told.
         timing_cache: folder for what TensorRT's provider measures.
+        rewriting: how much ONNX Runtime may rewrite the graph before it runs it.
 
     Raises:
         MissingDependencyError: if onnxruntime is not installed, or its build has not the provider.
@@ -44,6 +48,7 @@ class OnnxRuntime:
         name: str = "onnxruntime",
         precision: Precision = "fp32",
         timing_cache: Path | None = None,
+        rewriting: Rewriting = "all",
     ) -> None:
         onnxruntime = import_onnxruntime()
         require_provider(name, onnxruntime.get_available_providers())
@@ -51,7 +56,7 @@ class OnnxRuntime:
         self.version: str = onnxruntime.__version__
         self._path = path
         options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[rewriting])
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.inter_op_num_threads = 1
         options.intra_op_num_threads = threads if threads is not None else _default_threads()
