@@ -68,7 +68,11 @@ class OnnxRuntime:
             # what looks for GPUs and what runs on them warns past the session's own log
             onnxruntime.set_default_logger_severity(4)
         try:
-            self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=chosen)
+            # where it may fall back, it prints that it does, and tries the same again
+            falls_back = int(chosen[0][0] != CPU)
+            self._session: Any = onnxruntime.InferenceSession(
+                str(path), options, providers=chosen, enable_fallback=falls_back
+            )
         except Exception as error:  # ONNX Runtime has a class of its own for every way a file can be wrong
             raise TemperError(
                 f"ONNX Runtime {self.version} cannot load {path}: {_first_line(error)}. "
