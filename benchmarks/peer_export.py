@@ -113,7 +113,7 @@ def _peer_network(run: Path, model: str) -> Any:
     head.nms, head.nms_pre = _nms(recipe.export), recipe.export.candidates
     network: Any = RetinaNet(detector.backbone, detector.neck, head)
 
-    class Inference(paddle.nn.Layer):  # type: ignore[misc, name-defined]
+    class Inference(paddle.nn.Layer):
         def __init__(self) -> None:
             super().__init__()
             self.network = network
@@ -132,7 +132,7 @@ def _by_level(tower: Any) -> Any:
     """A tower that PaddleDetection's head can call, which does not say which level it is at."""
     from ..distill.paddle_import import paddle
 
-    class ByLevel(paddle.nn.Layer):  # type: ignore[misc, name-defined]
+    class ByLevel(paddle.nn.Layer):
         def __init__(self) -> None:
             super().__init__()
             self.tower, self.level = tower, 0
@@ -152,7 +152,7 @@ def _made(anchors: list[Any]) -> Any:
     """
     from ..distill.paddle_import import paddle
 
-    class Made(paddle.nn.Layer):  # type: ignore[misc, name-defined]
+    class Made(paddle.nn.Layer):
         def __init__(self) -> None:
             super().__init__()
             for level, values in enumerate(anchors):

@@ -132,11 +132,11 @@ def measure(
         same = _ap(data, PeerSession(_file(graphs[1]), settings, threads, rule.apply), coloured)
         for detector in ours.values():
             detector.runtime.close()
-    rows = [
-        Row(name, batch, *taken.get((name, batch), (None, None)), faults.get(batch) if name == PEER else None, ap[name])
-        for batch in BATCHES
-        for name in pictures
-    ]
+    rows = []
+    for batch in BATCHES:
+        for name in pictures:
+            whole, engine = taken.get((name, batch), (None, None))
+            rows.append(Row(name, batch, whole, engine, faults.get(batch) if name == PEER else None, ap[name]))
     return Result(tuple(rows), same, len(coloured), rounds, calls, threads)
 
 
