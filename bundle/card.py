@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .manifest import Accuracy, Manifest
+from .manifest import Accuracy, Manifest, Quantization, Variant
 
 CARD_NAME = "model-card.md"
 #: Below these a class, or small defects, are named among the limits.
 WEAK_POINTS = 30.0
 FEW_PICTURES = 100
+#: Nodes kept in floating point that are named; the manifest has all of them.
+_MOST_NAMED = 6
 
 
 def render_card(manifest: Manifest) -> str:
@@ -19,7 +21,12 @@ def render_card(manifest: Manifest) -> str:
     Args:
         manifest: with or without its own entry of the card.
     """
-    return "\n".join([*_head(manifest), *_accuracy(manifest), *_origin(manifest), *_limits(manifest)]) + "\n"
+    return (
+        "\n".join(
+            [*_head(manifest), *_accuracy(manifest), *_precisions(manifest), *_origin(manifest), *_limits(manifest)]
+        )
+        + "\n"
+    )
 
 
 def one_line(value: Any) -> str:
@@ -83,6 +90,44 @@ def _accuracy(manifest: Manifest) -> list[str]:
     return [*lines, ""]
 
 
+def _precisions(manifest: Manifest) -> list[str]:
+    """How graphs were calibrated, what stays in floating point in them, and which were left out."""
+    lines = [
+        *(f"- {one.name}: {calibrated(one.quantization)}." for one in manifest.variants if one.quantization),
+        *(f"- {one.name}: {kept_float(one)}." for one in manifest.variants if one.kept_float),
+        *(
+            f"- {warned(one.name, warning)}"
+            for one in manifest.variants
+            if one.quantization
+            for warning in one.quantization.warnings
+        ),
+        *(f"- {one.name} is not in the bundle: {one_line(one.reason).rstrip('.')}." for one in manifest.left_out),
+    ]
+    return ["## Precisions", "", *lines, ""] if lines else []
+
+
+def calibrated(quantization: Quantization) -> str:
+    """How a graph became int8, in words."""
+    pictures = f"{quantization.images} training picture{'s' if quantization.images > 1 else ''}"
+    told = f"{quantization.activations} activations, weights of {quantization.weight_bits} bits, ranges by "
+    told += f"{quantization.method} on {pictures}"
+    if len(quantization.compared) > 1:
+        told += f", the best of {len(quantization.compared)} methods"
+    return told
+
+
+def kept_float(variant: Variant) -> str:
+    """Which nodes of a graph compute in fp32 where the others do not, the first of them by name."""
+    count, named = len(variant.kept_float), [one_line(name) for name in variant.kept_float[:_MOST_NAMED]]
+    rest = f" and {count - len(named)} more" if count > len(named) else ""
+    return f"{count} node{'s' if count > 1 else ''} kept in fp32 ({', '.join(named)}{rest})"
+
+
+def warned(name: str, warning: str) -> str:
+    """A warning of the calibration."""
+    return f"Calibrating {name}: {one_line(warning).rstrip('.')}."
+
+
 def _origin(manifest: Manifest) -> list[str]:
     made = manifest.made_by
     versions = ", ".join(f"{one_line(name)} {one_line(version)}" for name, version in sorted(made.versions.items()))
@@ -116,6 +161,11 @@ def _limits(manifest: Manifest) -> list[str]:
         "of these names.",
         f"- What is a few pixels wide once a picture was brought to {rule.width} x {rule.height} cannot be found.",
     ]
+    if manifest.golden is not None:
+        lines += [
+            f"- {name} finds nothing on the golden pictures, so that replaying them proves little."
+            for name in manifest.golden.silent
+        ]
     for variant in manifest.variants:
         accuracy = variant.accuracy
         if accuracy is None:

@@ -188,6 +188,9 @@ class Golden(_Model):
     images: list[BundleFile] = Field(min_length=1, max_length=MAX_GOLDEN_IMAGES)
     answers: BundleFile
     runtime: str = Field(description="what gave the answers")
+    silent: list[VariantName] = Field(
+        default_factory=list, max_length=100, description="variants without a detection on any of the pictures"
+    )
 
 
 class MadeBy(_Model):

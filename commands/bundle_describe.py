@@ -20,6 +20,8 @@ def describe(manifest: Manifest) -> list[str]:
         golden = (
             f"{len(manifest.golden.images)} pictures, {manifest.golden.origin}, by {shown(manifest.golden.runtime)}"
         )
+        if manifest.golden.silent:
+            golden += f"; {', '.join(manifest.golden.silent)} found nothing on them"
     versions = ", ".join(f"{shown(name)} {shown(version)}" for name, version in sorted(made.versions.items()))
     return [
         f"{manifest.name}: {made.role}, made by Temper {shown(made.temper)}",
@@ -32,7 +34,22 @@ def describe(manifest: Manifest) -> list[str]:
         f"golden      {golden}",
         f"card        {'none' if manifest.card is None else manifest.card.file}",
         *_thresholds_chosen(manifest),
+        *_precisions(manifest),
     ]
+
+
+def _precisions(manifest: Manifest) -> list[str]:
+    """How graphs were calibrated, what stays in floating point in them, and which were left out and why."""
+    from ..bundle.card import calibrated, kept_float
+
+    found = []
+    for variant in manifest.variants:
+        if variant.quantization is not None:
+            found.append(f"int8        {variant.name}: {calibrated(variant.quantization)}")
+            found += [f"warning     {variant.name}: {shown(one)}" for one in variant.quantization.warnings]
+        if variant.kept_float:
+            found.append(f"kept        {variant.name}: {shown(kept_float(variant))}")
+    return found + [f"left out    {one.name}: {shown(one.reason)}" for one in manifest.left_out]
 
 
 def _thresholds_chosen(manifest: Manifest) -> list[str]:

@@ -84,6 +84,11 @@ def export_model(job: ExportJob, target: Path, report: Reporter) -> Manifest:
         golden = None if job.export.golden_images is None else Path(job.export.golden_images)
         graphs = {exported.variant(sizes[0]).name: exported.graph for exported in made}
         manifest = finish_bundle(target, _manifest(job, sizes[0], made, left_out, thresholds), graphs, golden)
+    for name in manifest.golden.silent if manifest.golden is not None else ():
+        judge.warn(
+            f"{job.name} {name} finds nothing on the golden pictures, so that replaying them proves little. "
+            "Give pictures with defects it finds: --golden FOLDER, or export.golden_images in the recipe."
+        )
     judge.note(f"{job.name}: wrote {target} with {', '.join(graphs)}")
     return manifest
 

@@ -69,6 +69,7 @@ def finish_bundle(
         images=images,
         answers=_described(ANSWERS_NAME, contents[ANSWERS_NAME]),
         runtime=f"onnxruntime {version}",
+        silent=[name for name, found in answers.items() if not any(found)],
     )
     manifest = manifest.model_copy(update={"golden": golden})
     contents[CARD_NAME] = render_card(manifest).encode("utf-8")

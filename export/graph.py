@@ -57,8 +57,8 @@ def build_graph(
         labels: the classes' names, kept in the file's metadata.
         name: of the model, for the metadata.
         padded: width and height that the network was traced at, where the picture is smaller.
-        cells: the anchors of a place: makes a graph that takes every size, of a network that does. ``size`` is then of
-            the smallest picture that has as many places as there are candidates.
+        cells: the anchors of a place: makes a graph that takes every size, of a network that does. ``size`` is then
+            one of them.
 
     Returns:
         A checked model with the contract of ``docs/architecture.md``.

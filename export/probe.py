@@ -15,9 +15,11 @@ import onnx
 from numpy.typing import NDArray
 
 from ..bundle.manifest import Precision, Target
-from ..core.errors import TemperError
+from ..core.errors import MissingDependencyError, TemperError
 from ..core.files import PARTIAL_SUFFIX, explain_os_errors
+from ..deploy.runtimes.base import FileBackend
 from ..deploy.runtimes.load import DEFAULT_RUNTIME, open_graph
+from ..deploy.runtimes.onnxruntime_providers import PROVIDERS
 from .tail import RAW_READERS
 
 #: Of a graph's picture input.
@@ -102,7 +104,7 @@ class Probe:
         with explain_os_errors(file):
             file.write_bytes(model.SerializeToString())
         self._names = tuple(output.name for output in model.graph.output)
-        self._backend = open_graph(graph.runtime, file, graph.precision)
+        self._backend = _open(graph, file)
 
     def run(self, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         """The tensors' values for pictures uint8 [B, H, W] or [B, H, W, 3]."""
@@ -115,6 +117,23 @@ class Probe:
     def close(self) -> None:
         """Free the runtime."""
         self._backend.close()
+
+
+def _open(graph: GraphOn, file: Path) -> FileBackend:
+    """The file on the graph's runtime, rewritten as it would be on a device, or less where that does not load.
+
+    ONNX Runtime 1.32 may fuse a node of an int8 graph into others although its output is asked for, and then misses it.
+    """
+    try:
+        return open_graph(graph.runtime, file, graph.precision)
+    except MissingDependencyError:
+        raise
+    except TemperError:
+        if graph.runtime not in PROVIDERS:
+            raise
+    with contextlib.suppress(TemperError):
+        return open_graph(graph.runtime, file, graph.precision, rewriting="basic")
+    return open_graph(graph.runtime, file, graph.precision, rewriting="none")
 
 
 @contextlib.contextmanager

@@ -43,20 +43,28 @@ def add_tail(
         The nodes; they end in the tensors ``boxes``, ``scores``, ``labels`` and ``count``.
     """
     builder = GraphBuilder(TAIL)
-    candidates = min(settings.candidates, len(coding.references))
-    chosen, class_scores = _candidates(builder, scores, candidates)
+    fixed = min(settings.candidates, len(coding.references)) if cells is None else None
+    chosen, class_scores = _candidates(builder, scores, settings.candidates, fixed)
     places = constant_places(builder, coding, size) if cells is None else places_of_any_size(builder, cells)
     boxes = _decode(builder, regressions, chosen, places)
     class_scores = _drop_empty(builder, boxes, class_scores)
     kept = _suppress(builder, boxes, class_scores, settings)
-    _pack(builder, boxes, kept, candidates, classes * candidates, settings.max_detections)
+    _pack(builder, boxes, kept, fixed, classes, settings.max_detections)
     return builder
 
 
-def _candidates(builder: GraphBuilder, scores: str, candidates: int) -> tuple[str, str]:
-    """Locations with the best scores: their rows int64 [B, k, 1], and their scores by class [B, classes, k]."""
+def _candidates(builder: GraphBuilder, scores: str, most: int, fixed: int | None) -> tuple[str, str]:
+    """Locations with the best scores: their rows int64 [B, k, 1], and their scores by class [B, classes, k].
+
+    k is ``fixed``, or of a graph that takes every size ``most`` and no more than the picture has locations.
+    """
     best = builder.op("ReduceMax", "best_score", scores, axes=[2], keepdims=0)
-    k = builder.constant("candidates", int64(candidates))
+    if fixed is None:
+        shape = builder.op("Shape", "best_score_shape", best)
+        locations = builder.op("Gather", "locations", shape, builder.constant("location_axis", int64(1)))
+        k = builder.op("Min", "candidates", locations, builder.constant("most_candidates", int64(most)))
+    else:
+        k = builder.constant("candidates", int64(fixed))
     _, rows = builder.op2("TopK", "top_locations", best, k, axis=1, largest=1, sorted=1)
     chosen = builder.op("Unsqueeze", "location_index", rows, builder.constant("last_axis", int64(-1)))
     by_location = builder.op("GatherND", "candidate_scores", scores, chosen, batch_dims=1)
@@ -123,16 +131,26 @@ def _suppress(builder: GraphBuilder, boxes: str, class_scores: str, settings: De
     return builder.op("ScatterND", "kept_scores", nothing, triples, survivors)
 
 
-def _pack(builder: GraphBuilder, boxes: str, kept: str, candidates: int, pairs: int, rows: int) -> None:
+def _pack(builder: GraphBuilder, boxes: str, kept: str, candidates: int | None, classes: int, rows: int) -> None:
     """The best ``rows`` of the (class, candidate) pairs kept, in the shapes of the contract."""
     flat = builder.op("Reshape", "kept_scores_flat", kept, builder.constant("flat_shape", int64(0, -1)))
-    top = min(rows, pairs)
+    if candidates is None:
+        # the picture may have fewer pairs than rows: so many pairs without a score are put behind them
+        spare = builder.constant("spare_pairs", int64(0, 0, 0, rows))
+        flat = builder.op("Pad", "kept_scores_spare", flat, spare)
+        shape = builder.op("Shape", "kept_scores_shape", kept)
+        width = builder.op(
+            "Gather", "pairs_per_class", shape, builder.constant("candidate_axis", np.array(2, np.int64))
+        )
+        top = rows
+    else:
+        width = builder.constant("pairs_per_class", np.array(candidates, np.int64))
+        top = min(rows, classes * candidates)
     best, index = builder.op2("TopK", "top_detections", flat, builder.constant("rows", int64(top)), axis=1)
     if top < rows:
         # fewer pairs than rows: the rest are rows without a score
         best = builder.op("Pad", "scores_padded", best, builder.constant("padding", int64(0, 0, 0, rows - top)))
         index = builder.op("Pad", "index_padded", index, "tail/padding")
-    width = builder.constant("pairs_per_class", np.array(candidates, np.int64))
     label = builder.op("Div", "label_index", index, width)
     candidate = builder.op("Mod", "candidate_index", index, width)
     valid = builder.op("Greater", "is_detection", best, "tail/zero")

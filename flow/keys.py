@@ -41,7 +41,7 @@ TEST = "test"
 VERSIONS = {
     **dict.fromkeys(STAGES, 1),
     "data": 2,
-    **dict.fromkeys((f"export-{model}" for model in MODELS), 3),
+    **dict.fromkeys((f"export-{model}" for model in MODELS), 4),
     "benchmark": 3,
     "report": 4,
 }

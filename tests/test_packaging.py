@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 import venv
@@ -16,6 +18,8 @@ from importlib import metadata
 from pathlib import Path
 
 import click
+import cv2
+import numpy as np
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -180,12 +184,49 @@ def test_a_device_runs_checks_and_measures_a_bundle(device: Path, tmp_path: Path
     assert (tmp_path / "out" / "report.html").exists()
 
 
+def test_a_device_finds_what_the_full_environment_finds(device: Path, tmp_path: Path) -> None:
+    bundle = make_tiny_bundle(tmp_path / "made", name="small", golden=True)
+    copied = tmp_path / "device" / "small.temper"
+    shutil.copytree(bundle, copied)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(3):
+        spots = np.random.default_rng(number).choice(np.array([0, 255], np.uint8), (10, 14))
+        cv2.imwrite(str(pictures / f"{number}.png"), cv2.resize(spots, (200, 150), interpolation=cv2.INTER_NEAREST))
+    program = [str(device.parent / "temper"), str(copied)]
+    example = str(ROOT / "examples" / "run_bundle.py")
+    checked = on_device(device, program[0], "bundle", "check", program[1])
+    assert checked.returncode == 0 and "fp32 on onnxruntime  ok" in checked.stdout, checked.stderr
+    answers = []
+    for python, temper, path in (
+        (device, program[0], copied),
+        (Path(sys.executable), str(Path(sys.executable).parent / "temper"), bundle),
+    ):
+        out = tmp_path / f"out-{len(answers)}"
+        done = on_device(python, temper, "deploy", "run", str(path), "--source", str(pictures), "--out", str(out))
+        assert done.returncode == 0, done.stderr
+        told = [on_device(python, example, str(path), str(one)) for one in sorted(pictures.glob("*.png"))]
+        assert all(one.returncode == 0 for one in told), told
+        answers.append((_stored(out), [one.stdout for one in told]))
+    assert answers[0] == answers[1]
+    assert answers[0][0] and any(answers[0][1])
+
+
 def test_a_device_that_is_asked_to_train_says_what_is_missing(device: Path, tmp_path: Path) -> None:
     recipe = str(ROOT / "recipes" / "demo.yml")
     done = on_device(device, str(device.parent / "temper"), "run", recipe, "--runs", str(tmp_path / "runs"))
     assert done.returncode == 1
     assert "paddlepaddle" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def _stored(out: Path) -> list[tuple[object, ...]]:
+    """What a run has found, picture by picture."""
+    with contextlib.closing(sqlite3.connect(out / "results.sqlite")) as store:
+        return store.execute(
+            "select frame.source, frame.verdict, detection.label, detection.score, x1, y1, x2, y2 from frame "
+            "left join detection on detection.frame_id = frame.id order by frame.frame_index, detection.id"
+        ).fetchall()
 
 
 @pytest.mark.parametrize("locked", LOCKED, ids=lambda path: path.stem)

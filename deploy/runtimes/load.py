@@ -19,7 +19,7 @@ from ..engines.gpu import current_gpu
 from ..engines.record import engines_folder, read_engine
 from .base import Backend, FileBackend, Runtime
 from .contract import CheckedRuntime
-from .onnxruntime import OnnxRuntime, import_onnxruntime
+from .onnxruntime import OnnxRuntime, Rewriting, import_onnxruntime
 from .onnxruntime_binding import BoundOnnxRuntime
 from .onnxruntime_providers import PROVIDERS, library_fault, provider_fault
 from .openvino import OpenVino
@@ -96,7 +96,13 @@ def load_runtime(
         raise
 
 
-def open_graph(name: str, path: Path, precision: Precision = "fp32", threads: int | None = None) -> FileBackend:
+def open_graph(
+    name: str,
+    path: Path,
+    precision: Precision = "fp32",
+    threads: int | None = None,
+    rewriting: Rewriting = "all",
+) -> FileBackend:
     """Load an ONNX file that is in no bundle (yet), and that nobody has checked.
 
     Args:
@@ -104,6 +110,7 @@ def open_graph(name: str, path: Path, precision: Precision = "fp32", threads: in
         path: the file.
         precision: of the graph.
         threads: as in :func:`load_runtime`.
+        rewriting: how much ONNX Runtime may rewrite the graph; OpenVINO has no such choice.
 
     Raises:
         UsageError: if there is no such runtime, or it runs only what it built from a bundle.
@@ -111,7 +118,9 @@ def open_graph(name: str, path: Path, precision: Precision = "fp32", threads: in
     """
     if not runtime_kind(name).runs_files:
         raise UsageError(f"'{name}' runs engines that it builds from a bundle, and no file of a graph.")
-    return OpenVino(path, threads) if name == OpenVino.name else OnnxRuntime(path, threads, name, precision)
+    if name == OpenVino.name:
+        return OpenVino(path, threads)
+    return OnnxRuntime(path, threads, name, precision, rewriting=rewriting)
 
 
 def runtime_kind(name: str) -> RuntimeKind:

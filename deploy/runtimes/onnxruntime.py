@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from .onnxruntime_providers import CPU, providers, require_provider
 _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int64)": "int64"}
 OUTPUTS = ("boxes", "scores", "labels", "count")
 
+Rewriting = Literal["all", "basic", "none"]
+_LEVELS: dict[Rewriting, str] = {"all": "ORT_ENABLE_ALL", "basic": "ORT_ENABLE_BASIC", "none": "ORT_DISABLE_ALL"}
+
 
 class OnnxRuntime:
     """One ONNX file in an ONNX Runtime session.
@@ -30,6 +33,7 @@ class OnnxRuntime:
         name: which of :data:`~.onnxruntime_providers.PROVIDERS`.
         precision: of the graph; TensorRT's provider must be told.
         timing_cache: folder for what TensorRT's provider measures.
+        rewriting: how much ONNX Runtime may rewrite the graph before it runs it.
 
     Raises:
         MissingDependencyError: if onnxruntime is not installed, or its build has not the provider.
@@ -45,6 +49,7 @@ class OnnxRuntime:
         name: str = "onnxruntime",
         precision: Precision = "fp32",
         timing_cache: Path | None = None,
+        rewriting: Rewriting = "all",
     ) -> None:
         onnxruntime = import_onnxruntime()
         require_provider(name, onnxruntime.get_available_providers())
@@ -52,7 +57,7 @@ class OnnxRuntime:
         self.version: str = onnxruntime.__version__
         self._path = path
         options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[rewriting])
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.inter_op_num_threads = 1
         options.intra_op_num_threads = threads if threads is not None else _default_threads()
@@ -64,7 +69,11 @@ class OnnxRuntime:
             # what looks for GPUs and what runs on them warns past the session's own log
             onnxruntime.set_default_logger_severity(4)
         try:
-            self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=chosen)
+            # where it may fall back, it prints that it does, and tries the same again
+            falls_back = int(chosen[0][0] != CPU)
+            self._session: Any = onnxruntime.InferenceSession(
+                str(path), options, providers=chosen, enable_fallback=falls_back
+            )
         except Exception as error:  # ONNX Runtime has a class of its own for every way a file can be wrong
             raise TemperError(
                 f"ONNX Runtime {self.version} cannot load {path}: {_first_line(error)}. "

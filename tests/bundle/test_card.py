@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from plain_bundle import plain_manifest
 from temper.bundle.card import render_card
-from temper.bundle.manifest import Accuracy
+from temper.bundle.manifest import Accuracy, BundleFile, Golden, LeftOut, Quantization
+from temper.commands.bundle_describe import describe
 
 
 def test_the_card_says_what_people_should_know() -> None:
@@ -32,3 +33,36 @@ def test_labels_cannot_break_the_table() -> None:
     label = "a | b\u2028c"
     manifest = manifest.model_copy(update={"labels": [label], "thresholds": {label: 0.5}})
     assert "| a \\| b?c | 0.5 |" in render_card(manifest).splitlines()
+
+
+def test_the_card_says_how_int8_was_made_and_what_is_missing() -> None:
+    manifest = plain_manifest()
+    quantization = Quantization(
+        activations="u8 asymmetric", weight_bits=7, method="entropy", images=32, warnings=["No picture shows a | b."]
+    )
+    kept = [f"network/conv{number}" for number in range(8)]
+    changes = {"quantization": quantization, "kept_float": kept}
+    golden = Golden(
+        origin="synthetic",
+        images=[BundleFile(file="golden/000.png", sha256="0" * 64, bytes=1)],
+        answers=BundleFile(file="golden/answers.json", sha256="0" * 64, bytes=1),
+        runtime="onnxruntime 1",
+        silent=["int8"],
+    )
+    left_out = [LeftOut(name="fp16", reason="it loses 3 points")]
+    variants = [manifest.variants[0], manifest.variants[1].model_copy(update=changes)]
+    updated = manifest.model_copy(update={"variants": variants, "left_out": left_out, "golden": golden})
+    lines = render_card(updated).splitlines()
+    for line in (
+        "- int8: u8 asymmetric activations, weights of 7 bits, ranges by entropy on 32 training pictures.",
+        "- int8: 8 nodes kept in fp32 (network/conv0, network/conv1, network/conv2, network/conv3, network/conv4, "
+        "network/conv5 and 2 more).",
+        "- Calibrating int8: No picture shows a \\| b.",
+        "- fp16 is not in the bundle: it loses 3 points.",
+        "- int8 finds nothing on the golden pictures, so that replaying them proves little.",
+    ):
+        assert line in lines
+    told = "\n".join(describe(updated))
+    assert "ranges by entropy on 32 training pictures" in told and "fp16: it loses 3 points" in told
+    assert "8 nodes kept in fp32" in told and "int8 found nothing on them" in told
+    assert "## Precisions" not in render_card(manifest)

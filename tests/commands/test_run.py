@@ -101,7 +101,7 @@ def test_a_changed_benchmark_leaves_models_and_bundles_alone(
     run: FinishedRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = contents(run.path)
-    assert main(["run", "tiny.yml", "--json", "--set", "benchmark.min_samples=11"]) == 0
+    assert main(["run", "tiny.yml", "--json", "--set", "benchmark.min_samples=12"]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert kinds(events, "stage_started") == ["benchmark", "report"]
     after = contents(run.path)

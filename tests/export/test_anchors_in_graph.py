@@ -14,6 +14,8 @@ from temper.export.graph import build_graph
 from temper.export.onnx_build import GraphBuilder
 from tiny_bundle import LABELS, STRIDE, tiny_network
 
+#: As many candidates and rows as no small picture of the tiny network has places.
+MANY = DecodeSettings(candidates=100, max_detections=100)
 STRIDES = (8, 16, 32, 64, 128)
 
 
@@ -65,6 +67,45 @@ def test_detections_at_every_size_are_those_of_the_reference() -> None:
             np.testing.assert_allclose(scores[i, :n], want[1], atol=1e-5)
             np.testing.assert_allclose(boxes[i, :n], want[0], atol=1e-3)
             np.testing.assert_array_equal(labels[i, :n], want[2])
+
+
+@pytest.fixture(scope="module")
+def sessions() -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession]:
+    """The graph of every size, with more candidates and rows than small pictures have places, and its network alone."""
+    cells = ((STRIDE, np.array([[16, 16]], np.float32)),)
+    network = tiny_network(("width", "height"))
+    model = build_graph(network, _coding((64, 64)), len(LABELS), (64, 64), "grey", GREY, MANY, LABELS, cells=cells)
+    whole, bare = (
+        onnxruntime.InferenceSession(one.SerializeToString(), providers=["CPUExecutionProvider"])
+        for one in (model, network)
+    )
+    return whole, bare
+
+
+@settings(max_examples=60, deadline=None)
+@given(width=st.integers(1, 110), height=st.integers(1, 110), batch=st.integers(1, 3), seed=st.integers(0, 999))
+def test_a_picture_may_have_fewer_places_than_candidates(
+    sessions: tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession],
+    width: int,
+    height: int,
+    batch: int,
+    seed: int,
+) -> None:
+    whole, bare = sessions
+    full = tuple(-(-side // 32) * 32 for side in (width, height))
+    images = np.random.default_rng(seed).integers(0, 256, (batch, height, width), dtype=np.uint8)
+    boxes, scores, labels, count = whole.run(None, {"image": images})
+    rows = MANY.max_detections
+    assert boxes.shape == (batch, rows, 4) and scores.shape == labels.shape == (batch, rows)
+    centred = np.repeat(GREY.apply(images), 3, axis=1)
+    raw = bare.run(None, {"image": np.pad(centred, ((0, 0), (0, 0), (0, full[1] - height), (0, full[0] - width)))})
+    for i in range(batch):
+        want = decode_detections(raw[0][i], raw[1][i], _coding(full), (width, height), MANY)
+        n = len(want[1])
+        assert count[i] == n
+        np.testing.assert_allclose(scores[i, :n], want[1], atol=1e-5)
+        np.testing.assert_allclose(boxes[i, :n], want[0], atol=1e-3)
+        assert not scores[i, n:].any() and not boxes[i, n:].any() and (labels[i, n:] == -1).all()
 
 
 def _coding(size: tuple[int, ...]) -> BoxCoding:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import onnx
 import pytest
 from onnx import numpy_helper
 from temper.core.errors import TemperError
+from temper.deploy.runtimes.onnxruntime import OnnxRuntime
 from temper.export import bisect as bisect_module
 from temper.export.bisect import first_difference, half_way, relative_error
+from temper.export.calibrate import measure_ranges
 from temper.export.probe import GraphOn, open_probe
+from temper.export.quantize import activations, quantize
 from tiny_bundle import tiny_graph
 from traced_graphs import KINDS, Traced, convolutions, corrupted, sharing_weights
 
@@ -188,3 +192,26 @@ def test_a_probe_shows_what_is_asked_for(tmp_path: Path) -> None:
     np.testing.assert_array_equal(both[0]["count"], both[1]["count"])
     with pytest.raises(TemperError, match="cannot load"), open_probe(GraphOn(path, "fp32"), ["nothing"]):
         pass
+
+
+def test_a_tensor_that_onnx_runtime_fuses_away_is_shown(traced_graphs: Give, tmp_path: Path) -> None:
+    """Of an int8 graph for TensorRT, with the convolution beside a block's branch and one in the branch as outputs."""
+    one = traced_graphs("retinanet")
+    fp32 = onnx.load(str(one.fp32))
+    given = [partial(one.store.image, row) for row in range(2)]
+    ranges = measure_ranges(fp32, activations(fp32), given, ("min_max",))["min_max"]
+    int8 = tmp_path / "int8.onnx"
+    onnx.save(quantize(fp32, ranges, "tensorrt"), str(int8))
+    graph = GraphOn(int8, "int8")
+    names = [f"network/backbone.res3.res3a.{part}/conv:0" for part in ("branch2a", "short")]
+    asked = tmp_path / "asked.onnx"
+    changed = onnx.load(str(int8))
+    del changed.graph.output[:]
+    changed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    onnx.save(changed, str(asked))
+    plain = OnnxRuntime(asked, precision="int8", rewriting="none").tensors({"image": given[0]()[None]}, names)
+    with open_probe(graph, names) as probe:
+        shown = probe.run(given[0]()[None])
+    for name, value in zip(names, plain, strict=True):
+        assert relative_error(value, shown[name]) < 0.05
+    assert half_way(GraphOn(one.fp32, "fp32"), graph, [given[0]()]) is not None

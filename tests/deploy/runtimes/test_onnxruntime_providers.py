@@ -92,7 +92,10 @@ def test_a_provider_whose_libraries_do_not_load_is_not_taken_for_a_gpu(
         def preload_dlls(self) -> None:
             self.preloaded = True
 
-        def InferenceSession(self, path: str, options: object, providers: list[object]) -> object:
+        def set_default_logger_severity(self, severity: int) -> None:
+            self.severity = severity
+
+        def InferenceSession(self, path: str, options: object, providers: list[object], **_: int) -> object:
             return real.InferenceSession(path, options, providers=providers[-1:])
 
     monkeypatch.setattr(module, "import_onnxruntime", WithCuda)
