@@ -141,7 +141,7 @@ def _parts(folder: Path, choose_on: str, judge_on: str) -> tuple[DataSet, DataSe
 def _print(point: OperatingPoint) -> None:
     chosen, judged = point.chosen_on, point.judged_on
     click.echo(
-        f"{point.variant.name} on {point.wanted.runtime}: chosen on {len(chosen.data)} pictures of {chosen.data.name}, "
+        f"{point.variant.name} on {point.wanted.runtime}: chosen on {_count(len(chosen.data))} of {chosen.data.name}, "
         f"judged on {len(judged.data)} of {judged.data.name}; old → new"
     )
     width = max(5, *(len(label) for label in point.choices))
@@ -159,6 +159,10 @@ def _print(point: OperatingPoint) -> None:
         )
     for line in (*_pictures(judged), *point.cautions()):
         click.echo(line)
+
+
+def _count(pictures: int) -> str:
+    return "1 picture" if pictures == 1 else f"{pictures} pictures"
 
 
 def _pictures(part: Part) -> list[str]:

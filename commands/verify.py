@@ -59,7 +59,10 @@ def verify(
 
     folder = find_run(run, runs)
     failed, titles = 0, []
-    for model in models_with_bundles(folder, models):
+    chosen = models_with_bundles(folder, models)
+    for model in () if models or as_json else (one for one in MODELS if one not in chosen):
+        click.echo(f"{model} not exported, so not verified")
+    for model in chosen:
         with progress(choose_style(as_json)) as reporter:
 
             def tell(proof: Proof, model: str = model) -> None:
