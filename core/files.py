@@ -28,6 +28,8 @@ MAX_RECORD_BYTES = 64 << 20
 
 #: Marks what is still being written. Whatever carries it after a crash is rubbish and may be removed.
 PARTIAL_SUFFIX = ".partial"
+#: What :func:`swap` leaves of the second name, beside the first, where it was killed and the file system cannot swap.
+SWAP_SUFFIX = ".aside"
 # of Linux's renameat2
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
@@ -224,7 +226,7 @@ def swap(first: Path, second: Path) -> None:
     if _exchange(first, second):
         return
     # else the second steps aside for an instant
-    aside = first.with_name(f"{first.name}.aside")
+    aside = first.with_name(f"{first.name}{SWAP_SUFFIX}")
     os.replace(second, aside)
     try:
         os.replace(first, second)

@@ -7,13 +7,16 @@ stage that is dear to make: trainings and exports. A bundle that somebody has si
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import zipfile
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
 
 from ..bundle.manifest import SIGNATURE_NAME
 from ..core.errors import TemperError
-from ..core.files import explain_os_errors, remove_tree, swap
+from ..core.files import SWAP_SUFFIX, explain_os_errors, remove_tree, swap
+from ..core.interruption import held_back
 from ..core.models import MODELS
-from .folder import RunFolder
+from .folder import RunFolder, StageRecord
 
 #: Below the run's folder; it holds stages as the run's folder does.
 ASIDE_NAME = "before"
@@ -26,7 +29,7 @@ def set_aside(run: RunFolder, stage: str) -> Path | None:
 
     Args:
         run: locked by this process.
-        stage: that is about to begin under another key.
+        stage: that is about to begin under another key, or again.
 
     Returns:
         Where it lies now; None if there is nothing worth keeping.
@@ -34,15 +37,22 @@ def set_aside(run: RunFolder, stage: str) -> Path | None:
     Raises:
         TemperError: if a signed bundle would be lost for it.
     """
-    if stage not in KEPT or run.record(stage) is None:
+    finished = run.record(stage) is not None
+    if stage not in KEPT or not (finished or _signed(run.stage(stage))):
         return None
     before = _before(run)
-    require_no_signed(run, stage)
+    require_no_signed(run, [stage])
     with explain_os_errors(before.path):
         remove_tree(before.stage(stage))
         before.path.mkdir(exist_ok=True)
         os.replace(run.stage(stage), before.stage(stage))
     return before.stage(stage)
+
+
+def can_be_taken_back(run: RunFolder, stage: str, key: str) -> StageRecord | None:
+    """The record of a result that was set aside, if it is the one of this key; else None."""
+    record = _before(run).record(stage) if stage in KEPT else None
+    return record if record is not None and record.key == key else None
 
 
 def take_back(run: RunFolder, stage: str, key: str) -> bool:
@@ -56,31 +66,63 @@ def take_back(run: RunFolder, stage: str, key: str) -> bool:
     Returns:
         Whether the stage is done now.
     """
-    before = _before(run)
-    record = before.record(stage) if stage in KEPT else None
-    if record is None or record.key != key:
+    if can_be_taken_back(run, stage, key) is None:
         return False
-    with explain_os_errors(run.path):
-        if run.record(stage) is None:
-            remove_tree(run.stage(stage))  # begun for a trial and never finished
-            os.replace(before.stage(stage), run.stage(stage))
+    place, aside = run.stage(stage), _before(run).stage(stage)
+    with explain_os_errors(run.path), held_back():
+        if run.record(stage) is None and not _signed(place):
+            remove_tree(place)  # begun for a trial and never finished
+            os.replace(aside, place)
         else:
-            swap(run.stage(stage), before.stage(stage))
+            swap(place, aside)
     return True
 
 
-def require_no_signed(run: RunFolder, stage: str) -> None:
-    """Refuse to let go of a signed bundle that was set aside.
+def recover(run: RunFolder) -> None:
+    """Put in its place what a process left between two when it was killed while it took a result back.
+
+    Args:
+        run: locked by this process.
+    """
+    for left in run.path.glob(f"*{SWAP_SUFFIX}"):
+        stage = left.name.removesuffix(SWAP_SUFFIX)
+        place = next((one for one in (run.stage(stage), _before(run).stage(stage)) if not one.exists()), None)
+        if stage in KEPT and place is not None:
+            with explain_os_errors(run.path):
+                os.replace(left, place)
+
+
+def require_no_signed(run: RunFolder, stages: Collection[str]) -> None:
+    """Refuse to let go of signed bundles that were set aside.
+
+    Args:
+        run: the run.
+        stages: whose results are about to be set aside in their place.
 
     Raises:
-        TemperError: naming it.
+        TemperError: naming the first of them.
     """
-    signed = [path.parent for path in _before(run).stage(stage).glob(f"*/{SIGNATURE_NAME}")]
-    if signed:
-        raise TemperError(
-            f"{signed[0]} is a signed bundle that an earlier change set aside, and the next would take its place. Move "
-            "it to where you keep what is released, or remove it, and give the same command again."
-        )
+    for stage in stages:
+        signed = _signed(_before(run).stage(stage)) if stage in KEPT else None
+        if signed is not None:
+            raise TemperError(
+                f"{signed} is a signed bundle that an earlier change set aside, and the next would take its place. "
+                "Move it to where you keep what is released, or remove it, and give the same command again."
+            )
+
+
+def _signed(folder: Path) -> Path | None:
+    """A signed bundle in a folder, be it a folder or one file; None if there is none."""
+    found = next((path.parent for path in sorted(folder.glob(f"*/{SIGNATURE_NAME}"))), None)
+    return found or next((path for path in sorted(folder.glob("*.zip")) if _is_signed_file(path)), None)
+
+
+def _is_signed_file(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(PurePosixPath(name).name == SIGNATURE_NAME for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False
 
 
 def _before(run: RunFolder) -> RunFolder:

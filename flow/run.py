@@ -15,9 +15,9 @@ from ..core.interruption import raise_if_interrupted, received
 from ..core.models import MODELS
 from ..distill.recipe import Recipe, to_plain
 from ..distill.recipe_detectors import section_name
-from .aside import set_aside, take_back
+from .aside import can_be_taken_back, recover, require_no_signed, set_aside, take_back
 from .folder import RECIPE_NAME, RunFolder, StageRecord
-from .keys import Sources, identities, read_sources, stage_key, stages_for
+from .keys import NEEDS, Sources, identities, read_sources, stage_key, stages_for
 from .requirements import require_golden, require_packages, require_runtimes
 from .stages import run_stage
 from .weights import fetch_unpinned, require_weights
@@ -66,7 +66,9 @@ def run_recipe(
         again = ()  # the call that was to do them was interrupted, and goes on
     fetch_unpinned(recipe, stages, tell)
     sources = read_sources(recipe)  # says what is missing before anything is written
-    open_stages = stages[len(_standing(recipe, folder, stages, sources, again)) :]
+    anew = frozenset(again) or folder.forgotten()
+    open_stages = _open(recipe, folder, stages, sources, again, anew)
+    require_no_signed(folder, open_stages)
     require_shares(recipe, open_stages, processes)
     require_packages(open_stages)
     if "benchmark" in open_stages:
@@ -77,9 +79,12 @@ def run_recipe(
     if processes == 1:  # else every process looks at its own
         require_device(recipe, open_stages)
     with folder.locked():
+        recover(folder)
         remove_partial(folder.path)
         _write_recipe(recipe, folder)
         if again:
+            for stage in again:
+                _keep(folder, stage, tell)
             folder.forget(again)
         made: dict[str, str] = {}
         for index, stage in enumerate(stages, start=1):
@@ -88,7 +93,7 @@ def run_recipe(
             record = folder.record(stage)
             if record is not None and record.key == key:
                 tell(Event("stage_skipped", stage, {**place, "reason": "already done"}))
-            elif take_back(folder, stage, key):
+            elif stage not in anew and take_back(folder, stage, key):
                 record = folder.record(stage)
                 assert record is not None
                 tell(Event("stage_skipped", stage, {**place, "reason": "done before, taken back"}))
@@ -141,10 +146,8 @@ def require_shares(recipe: Recipe, stages: Collection[str], processes: int) -> N
 
 def _do(recipe: Recipe, folder: RunFolder, stage: str, key: str, report: Reporter, runner: Runner) -> StageRecord:
     folder.tell(stage)
-    kept = set_aside(folder, stage)
-    if kept is not None:
-        told = f"what was here before is set aside in {kept}; it comes back with the recipe it was made by"
-        report(Event("note", stage, {"message": told}))
+    if not folder.can_go_on(stage, key):
+        _keep(folder, stage, report)
     folder.begin(stage, key)
     began = time.monotonic()
     try:
@@ -161,20 +164,45 @@ def _do(recipe: Recipe, folder: RunFolder, stage: str, key: str, report: Reporte
     return record
 
 
-def _standing(
-    recipe: Recipe, folder: RunFolder, stages: tuple[str, ...], sources: Sources, again: Collection[str]
+def _keep(folder: RunFolder, stage: str, report: Reporter) -> None:
+    kept = set_aside(folder, stage)
+    if kept is not None:
+        told = f"what was here is set aside in {kept} until the next change; its own recipe takes it back"
+        report(Event("note", stage, {"message": told}))
+
+
+def _open(
+    recipe: Recipe,
+    folder: RunFolder,
+    stages: tuple[str, ...],
+    sources: Sources,
+    again: Collection[str],
+    anew: Collection[str],
 ) -> list[str]:
-    """The first stages, as far as each is done and its key stands."""
+    """The stages that have to be done, as far as can be known before: also all that build on another of them.
+
+    Args:
+        recipe: of the run.
+        folder: the run's.
+        stages: wanted.
+        sources: of the recipe.
+        again: stages to be done whether or not they are.
+        anew: stages whose result is not taken back.
+    """
     made: dict[str, str] = {}
-    standing: list[str] = []
+    left: list[str] = []
     for stage in stages:
-        record = folder.record(stage)
-        key = stage_key(recipe, stage, sources, made)
-        if record is None or record.key != key or stage in again:
-            break
-        made |= identities(stage, record)
-        standing.append(stage)
-    return standing
+        record = None
+        if not set(NEEDS[stage]) & set(left):
+            key = stage_key(recipe, stage, sources, made)
+            record = folder.record(stage)
+            if record is None or record.key != key:
+                record = None if stage in anew else can_be_taken_back(folder, stage, key)
+        if record is None or stage in again:
+            left.append(stage)
+        else:
+            made |= identities(stage, record)
+    return left
 
 
 def _write_recipe(recipe: Recipe, folder: RunFolder) -> None:

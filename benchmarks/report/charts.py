@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .latency import SAMPLES, SPANS
 from .plot import (
     INK,
     MUTED,
@@ -41,7 +42,8 @@ def accuracy_latency_chart(results: Sequence[Result]) -> Chart | None:
             own = [r for r in shown if r.subject.model == model]
             _draw_model(axes, own)
         _limit_axes(axes, shown)
-        axes.set_xlabel("median latency, encoded picture to boxes [ms]   (further left is better)")
+        span = SPANS[shown[0].latency.scenario]
+        axes.set_xlabel(f"median latency, {span} [ms]   (further left is better)")
         if width < WIDE:
             axes.set_xlabel("median latency [ms], left is better")
         axes.set_ylabel("mAP [points]")
@@ -81,7 +83,7 @@ def stage_chart(results: Sequence[Result]) -> Chart:
         axes.set_xlim(0, longest * (1.16 if width == WIDE else 1.35))
         axes.invert_yaxis()
         axes.tick_params(axis="y", length=0, labelcolor=INK)
-        axes.set_xlabel("mean time of one call [ms]")
+        axes.set_xlabel(f"mean time of one {SAMPLES[shown[0].latency.scenario]} [ms]")
         draw_legend(figure, *axes.get_legend_handles_labels(), columns=4 if width == WIDE else 2)
 
     bars = "; ".join(

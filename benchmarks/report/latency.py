@@ -24,6 +24,21 @@ SPANS = {
     "offline": "encoded picture to boxes",
     "line": "arrival to boxes",
 }
+#: What one sample of a scenario is, where it does not matter of how many pictures.
+SAMPLES = {"single-stream": "call", "multi-stream": "query", "offline": "call", "line": "picture"}
+
+
+def one_sample(result: Result, query_pictures: int) -> str:
+    """What takes the end-to-end latency of a result: "picture", "call of 8 pictures", "query of 8 pictures".
+
+    Args:
+        result: of a benchmark.
+        query_pictures: pictures in a query of that benchmark's multi stream.
+    """
+    scenario = result.latency.scenario
+    if scenario == "multi-stream":
+        return f"query of {query_pictures} pictures"
+    return "picture" if scenario == "line" or result.batch == 1 else f"call of {result.batch} pictures"
 
 
 def latency_part(results: Sequence[Result]) -> dict[str, Any]:

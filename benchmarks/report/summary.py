@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ...core.models import in_sentence
 from ..measurement import BenchmarkRow
-from .latency import SPANS
+from .latency import SPANS, one_sample
 from .results import ROLE_TITLES, Result, leading
 
 #: Latencies with a ratio in this range are called level.
@@ -92,7 +92,7 @@ def _latency_sentence(
     own = distilled.median_ms
     if own is None:
         return "Too few calls ended within the time box to say how long one takes."
-    call = "picture" if distilled.batch == 1 else f"call of {distilled.batch} pictures"
+    call = one_sample(distilled, benchmark.settings.query_pictures)
     sentence = f"At {distilled.subject.precision} it takes {_ms(own)} per {call} (median, from {_span(distilled)})"
     if teacher is not None and teacher.median_ms is not None:
         sentence += f", {_speed(distilled, teacher)} its teacher ({_ms(teacher.median_ms)})"
@@ -130,10 +130,12 @@ def _quantised_sentence(full: Result, int8: Result) -> str:
         difference = _difference(ap_after, ap_before).replace("level with", "the same as")
         sentence += f", and reaches {ap_after:.1f} mAP, {difference} before"
     if full.footprint is not None and int8.footprint is not None:
+        before, after = _megabytes(full), _megabytes(int8)
+        grown = int8.footprint.file_bytes > full.footprint.file_bytes
         sentence += (
-            f"; its file shrinks from {_megabytes(full)} to {_megabytes(int8)}"
-            if (int8.footprint.file_bytes < full.footprint.file_bytes)
-            else f"; its file grows from {_megabytes(full)} to {_megabytes(int8)}"
+            f"; its file stays at {after}"
+            if before == after
+            else f"; its file {'grows' if grown else 'shrinks'} from {before} to {after}"
         )
     return sentence + "."
 

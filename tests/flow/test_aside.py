@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -66,16 +67,80 @@ def test_one_result_of_each_stage_is_kept(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "fake" / "before").iterdir()) == sorted(STUDENTS)
 
 
-def test_a_signed_bundle_is_never_dropped(tmp_path: Path) -> None:
-    redo(FIRST, tmp_path)
-    bundle = tmp_path / "fake" / "export-student" / "fake-student.temper"
+def sign(runs: Path, packed: bool) -> str:
+    """A signed bundle in the student's export, as a folder or as one file; gives its name."""
+    bundle = runs / "fake" / "export-student" / "fake-student.temper"
+    if packed:
+        with zipfile.ZipFile(bundle.with_name(bundle.name + ".zip"), "w") as archive:
+            archive.writestr("signature.json", "{}")
+        return f"{bundle.name}.zip"
     bundle.mkdir()
     (bundle / "signature.json").write_text("{}")
+    return bundle.name
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_signed_bundle_is_never_dropped(tmp_path: Path, packed: bool) -> None:
+    redo(FIRST, tmp_path)
+    name = sign(tmp_path, packed)
     redo(TRIAL, tmp_path)
-    kept = tmp_path / "fake" / aside.ASIDE_NAME / "export-student" / bundle.name
-    assert (kept / "signature.json").is_file()
-    with pytest.raises(TemperError, match=r"fake-student\.temper is a signed bundle .* Move it to where you keep"):
-        redo(THIRD, tmp_path)
-    assert (kept / "signature.json").is_file()
-    kept.rename(tmp_path / "released.temper")
+    kept = tmp_path / "fake" / aside.ASIDE_NAME / "export-student" / name
+    assert kept.exists()
+    before = (tmp_path / "fake" / "recipe.json").read_bytes()
+    stages = FakeStages()
+    with pytest.raises(TemperError, match=r"fake-student\.temper.* is a signed bundle .* Move it to where you keep"):
+        run_recipe(THIRD, tmp_path, silent, runner=stages)
+    assert stages.done == [], "said before hours of training"
+    assert (tmp_path / "fake" / "recipe.json").read_bytes() == before
+    assert kept.exists()
+    kept.rename(tmp_path / "released")
     assert "report" in redo(THIRD, tmp_path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_neither_again_nor_a_lost_file_drops_a_signed_bundle(tmp_path: Path, packed: bool) -> None:
+    redo(FIRST, tmp_path)
+    name = sign(tmp_path, packed)
+    kept = tmp_path / "fake" / aside.ASIDE_NAME / "export-student" / name
+    run_recipe(FIRST, tmp_path, silent, again=["export-student"], runner=FakeStages())
+    assert kept.exists()
+    kept.rename(tmp_path / "released")
+    sign(tmp_path, packed)
+    (tmp_path / "fake" / "export-student" / "whole.txt").unlink()
+    redo(TRIAL, tmp_path)
+    assert kept.exists()
+
+
+def test_a_training_done_again_keeps_the_old_one_until_then_and_does_not_take_it_back(tmp_path: Path) -> None:
+    redo(FIRST, tmp_path)
+
+    def stop(_: object, stage: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(FIRST, tmp_path, silent, again=["distilled"], runner=FakeStages(stop))
+    assert (tmp_path / "fake" / aside.ASIDE_NAME / "distilled" / "whole.txt").is_file()
+    assert redo(FIRST, tmp_path)[0] == "distilled"
+
+
+def test_what_is_taken_back_needs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    redo(FIRST, tmp_path)
+    redo(TRIAL, tmp_path)
+    asked: list[str] = []
+    monkeypatch.setattr("temper.flow.run.require_packages", asked.extend)
+    assert redo(FIRST, tmp_path) == asked == ["benchmark", "report"]
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_swap_that_was_killed_is_put_right(tmp_path: Path, step: int) -> None:
+    """On a file system that cannot swap names, between its renames."""
+    redo(FIRST, tmp_path)
+    redo(TRIAL, tmp_path)
+    place, kept = tmp_path / "fake" / "student", tmp_path / "fake" / aside.ASIDE_NAME / "student"
+    kept.rename(place.with_name("student.aside"))
+    if step == 2:
+        place.rename(kept)
+    done = redo(FIRST, tmp_path)
+    assert "student" not in done
+    assert not list((tmp_path / "fake").glob("*.aside"))
+    assert "student" not in redo(TRIAL, tmp_path)
