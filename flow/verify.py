@@ -77,7 +77,7 @@ def verify_model(
         UsageError: if there is no such variant or runtime.
         MissingDependencyError: if Paddle or a runtime asked for is not on this machine.
         TemperError: if bundle, weights or data are not there, the weights are others than those of the bundle, or the
-            data has other labels.
+            data has other labels; or if another process is at work in the run.
     """
     require_packages([f"export-{model}"])
     from ..distill.training.job import WEIGHTS_NAME
@@ -86,7 +86,8 @@ def verify_model(
 
     run, recipe = RunFolder(path), recipe_of(path)
     data = data_split(recipe, run, "val")
-    with open_bundle(bundle_path(recipe, run, model)) as bundle:
+    # a run at work would take what is written here for what a killed one left, and may replace the weights meanwhile
+    with run.locked(), open_bundle(bundle_path(recipe, run, model)) as bundle:
         weights = run.stage(model) / WEIGHTS_NAME
         # as it was exported: the run's own recipe may have changed since
         exported = recipe_from_plain(bundle.manifest.made_by.recipe, f"the recipe in {bundle.path.name}")
@@ -99,11 +100,11 @@ def verify_model(
         record, page = (path / VERIFY_NAME / f"{model}.{ending}" for ending in ("json", "html"))
         write_json(record, _record(bundle, model, data, proofs))
         drawn = unmatched_page(f"{bundle.manifest.name}: detections without a partner", done, bundle.manifest.labels)
-    if drawn is None:
-        page.unlink(missing_ok=True)  # of an earlier time
-        return ModelVerified(model, proofs, record, None)
-    write_text(page, drawn)
-    return ModelVerified(model, proofs, record, page)
+        if drawn is None:
+            page.unlink(missing_ok=True)  # of an earlier time
+        else:
+            write_text(page, drawn)
+    return ModelVerified(model, proofs, record, None if drawn is None else page)
 
 
 def models_with_bundles(path: Path, wanted: Sequence[str]) -> list[str]:
