@@ -254,8 +254,8 @@ def _latency_row(runner: _Runner, scenario: Scenario, settings: BenchmarkSetting
         Round(len(own), answer["images"], answer["seconds"]) for own, answer in zip(whole, answers, strict=True)
     )
     dropped = [answer["dropped"] for answer in answers]
-    # how long the one query of offline lasts is reckoned beforehand, and it may come out a little shorter
-    lasted = scenario == "offline" or runner.seconds[scenario] >= settings.min_seconds
+    # how long these last is reckoned beforehand, and it may come out a little shorter
+    lasted = scenario in ("offline", "line") or runner.seconds[scenario] >= settings.min_seconds
     taken = sum(map(len, whole)) + sum(dropped)
     return LatencyRow(
         subject=runner.entrant.subject,

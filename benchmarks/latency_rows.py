@@ -113,7 +113,7 @@ class LatencyRow:
         warmup_stable: whether the durations had settled when sampling began.
         rounds: the turns, in order.
         round_p50_ms: median end-to-end duration of every round; their spread shows the machine's drift.
-        complete: whether both the least time (but of offline, which is reckoned beforehand) and the least number of
+        complete: whether both the least time (but of offline and line, reckoned beforehand) and the least number of
             samples were reached within the time box.
         samples_ms: the raw durations of each stage in ``stages``, in the order they were taken; all equally many.
         punctuality: what was missed on a line; None in other scenarios.

@@ -274,7 +274,7 @@ def _say(text: str) -> None:
     """A line for whoever listens. If nobody does any more, the inspection goes on: its results are in the store."""
     try:
         click.echo(text)
-    except BrokenPipeError:
+    except OSError:  # the reader has gone, or the file it goes to is full
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 

@@ -191,9 +191,9 @@ class _Loop:
 
     def run(self, stop: threading.Event) -> RunSummary:
         known = len(self.source.warnings)
-        self._warn([*self.doubts, *self.source.warnings])
         self.started = time.perf_counter()
         try:
+            self._warn([*self.doubts, *self.source.warnings])
             ended_by = self._inspect(stop)
         except BaseException:
             with contextlib.suppress(TemperError):  # as far as the disk still takes it

@@ -34,7 +34,7 @@ def sentences_of_care(
         *_useless_models(results),
         *_weak_teacher(results),
         *_trained_once(results),
-        *_own_validation(results, benchmark),
+        *_own_validation(results, benchmark, bool(trainings)),
         *_unlike_graphs(results, benchmark),
         *_left_out_graphs(results, benchmark),
         *_training_warnings(trainings, titles),
@@ -75,13 +75,17 @@ def _trained_once(results: Sequence[Result]) -> list[str]:
     ]
 
 
-def _own_validation(results: Sequence[Result], benchmark: BenchmarkRow) -> list[str]:
+def _own_validation(results: Sequence[Result], benchmark: BenchmarkRow, of_a_run: bool) -> list[str]:
     if not benchmark.data.endswith("/val") or not any(result.line for result in results):
         return []
+    these = (
+        "The export chose its thresholds on these very pictures, so"
+        if of_a_run
+        else "The export chose its thresholds on validation pictures, and if these are they,"
+    )
     return [
-        "The export chose its thresholds on validation pictures. If these are they, what escapes and what is flagged "
-        "on new steel is likely more: judge on pictures that nothing was chosen on, where there is a test split with "
-        "--set benchmark.split=test."
+        f"{these} what escapes and what is flagged on new steel is likely more: judge on pictures that nothing was "
+        "chosen on, where there is a test split with --set benchmark.split=test."
     ]
 
 

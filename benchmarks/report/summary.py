@@ -128,7 +128,8 @@ def _quantised_sentence(full: Result, int8: Result) -> str:
     ap_before, ap_after = _ap(full), _ap(int8)
     if ap_before is not None and ap_after is not None:
         difference = _difference(ap_after, ap_before).replace("level with", "the same as")
-        sentence += f", and reaches {ap_after:.1f} mAP, {difference} before"
+        chance = f" ({said[2:]})" if (said := _chance(int8, full)) else ""
+        sentence += f", and reaches {ap_after:.1f} mAP, {difference} before{chance}"
     if full.footprint is not None and int8.footprint is not None:
         before, after = _megabytes(full), _megabytes(int8)
         grown = int8.footprint.file_bytes > full.footprint.file_bytes

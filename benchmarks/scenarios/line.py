@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from math import ceil
 
 from .load import Call, Load, Turn
 
@@ -25,7 +26,7 @@ def drive_line(call: Call, load: Load, first: int = 0) -> Turn:
     """
     turn = Turn()
     interval = 1 / load.frame_rate_hz
-    count = max(1, min(max(load.samples, round(load.seconds / interval)), int(load.limit_seconds / interval)))
+    count = max(1, min(max(load.samples, ceil(load.seconds / interval)), int(load.limit_seconds / interval)))
     waiting: deque[int] = deque()
     arrived = 0
     start = ended = time.perf_counter() + _HEAD_START_SECONDS

@@ -29,7 +29,7 @@ def split_data(
         together: groups of file names that must not be parted, as the pictures are alike.
 
     Returns:
-        The splits by name, each with its pictures in the order of ``data``. Their sizes are those of the ratio to
+        The splits by name, each with its pictures by name. Their sizes are those of the ratio to
         within one picture, or as far as ``together`` allows.
 
     Raises:
@@ -52,7 +52,9 @@ def split_data(
     assigned = _deal_out(counts, [len(unit) for unit in units], sizes)
     splits: dict[str, DataSet] = {}
     for number, name in enumerate(SPLITS):
-        chosen = sorted(index for row in np.flatnonzero(assigned == number) for index in units[row])
+        dealt = [index for row in np.flatnonzero(assigned == number) for index in units[row]]
+        # by name as well, so that a split that was another meanwhile comes out the same again
+        chosen = sorted(dealt, key=lambda index: data.samples[index].file_name)
         if chosen:
             splits[name] = replace(data.subset(chosen), name=f"{data.name.split('/')[0]}/{name}")
         elif sizes[number]:

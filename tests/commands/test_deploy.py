@@ -148,6 +148,16 @@ def test_the_inspection_goes_on_when_its_reader_goes(bundle: Path, video: Path, 
     assert stored(out, "SELECT ended_by FROM run") == [("limit",)]
 
 
+def test_a_full_output_stops_no_inspection(bundle: Path, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with open("/dev/full", "wb") as full:
+        arguments = temper_command("deploy", "run", bundle, "--source", pictures, "--out", out, "--json")
+        ended = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert ended.returncode == 1, "a picture is torn"
+    assert b"1 of 5 frames could not be inspected" in ended.stderr
+    assert stored(out, "SELECT ended_by FROM run") == [("source",)]
+
+
 def test_what_a_cut_video_does_not_give_is_not_inspected(bundle: Path, video: Path, tmp_path: Path) -> None:
     whole = video.read_bytes()
     (tmp_path / "cut.avi").write_bytes(whole[: len(whole) // 50])

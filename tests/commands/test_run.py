@@ -121,7 +121,8 @@ def test_a_changed_distillation_leaves_teacher_and_student_alone(
     changed = {name for name, state in contents(run.path).items() if before.get(name) != state}
     logs = {name for name in changed if name.startswith("visualdl/")}
     assert all(name.startswith("visualdl/distilled/") for name in logs)
-    assert {name.split("/")[0] for name in changed - logs} == {"distilled", "recipe.json"}
+    assert {name.split("/")[0] for name in changed - logs} == {"before", "distilled", "recipe.json"}
+    assert os.listdir(run.path / "before") == ["distilled"], "what was taught otherwise is set aside"
     assert weights_of(run.path)["distilled"] != weights["distilled"]
 
 

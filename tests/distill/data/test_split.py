@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,12 @@ def test_the_seed_decides_and_the_order_does_not() -> None:
     )
     assert one == again == backwards
     assert one != other
+    # and what comes out is the same files, whatever split the data has been in meanwhile
+    parts = split_data(data, (7, 2, 1), 5)
+    meanwhile = split_data(data, (5, 5), 1)
+    joined = replace(data, samples=(*meanwhile["val"].samples, *meanwhile["train"].samples))
+    for name, part in split_data(joined, (7, 2, 1), 5).items():
+        assert part.content_hash() == parts[name].content_hash()
 
 
 def test_two_numbers_leave_test_out_and_so_does_a_zero() -> None:
