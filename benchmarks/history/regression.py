@@ -17,7 +17,8 @@ class SeriesKey:
     """What does not change along a series: only then do two values stand for the same question.
 
     ``machine`` is empty for accuracy, which does not depend on it. ``data`` is the hash of the data for accuracy, and
-    its name for the rest: larger pictures take longer, but a few more of them do not.
+    its name for the rest: larger pictures take longer, but a few more of them do not. ``conditions`` are the settings
+    of the scenario (of escape rate and false alarms the IoU) that change the figure.
     """
 
     figure: str
@@ -27,6 +28,7 @@ class SeriesKey:
     batch: int
     threads: int | None
     scenario: str
+    conditions: str
     machine: str
     data: str
 
@@ -59,8 +61,9 @@ class Regression:
             cause = f"another graph ({then.graph_sha256[:8]} then)"
         elif now.runtime_version != then.runtime_version:
             cause = f"the same graph, {now.runtime} {now.runtime_version} instead of {then.runtime_version}"
+        where = f"{now.scenario} ({now.conditions})" if now.conditions else now.scenario
         return (
-            f"{now.model} {now.variant} on {now.runtime}, batch {now.batch}: {kind.title} is "
+            f"{now.model} {now.variant} on {now.runtime}, batch {now.batch}, {where}: {kind.title} is "
             f"{_range(now)}{unit}, worse than {self.against} of {then.started[:10]}, {_range(then)}{unit}; {cause}."
         )
 
@@ -115,6 +118,7 @@ def _key(point: Point) -> SeriesKey:
         batch=point.batch,
         threads=point.threads,
         scenario=point.scenario,
+        conditions=point.conditions,
         machine="" if of_data else point.machine,
         data=point.data_sha256 if of_data else point.data,
     )

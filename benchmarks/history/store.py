@@ -23,7 +23,7 @@ HISTORY_NAME = "history.sqlite3"
 HISTORY_VARIABLE = "TEMPER_HISTORY"
 #: Marks the file as a history (PRAGMA application_id, "TMPH") and its tables' version (PRAGMA user_version).
 APPLICATION_ID = 0x544D5048
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class _Base(DeclarativeBase):
@@ -81,6 +81,7 @@ class FigureTable(_Base):
     value: Mapped[float]
     low: Mapped[float | None]
     high: Mapped[float | None]
+    conditions: Mapped[str]
 
 
 _KIND = DatabaseKind(
@@ -103,6 +104,7 @@ class Point:
     batch: int
     threads: int | None
     scenario: str
+    conditions: str
     graph_sha256: str
     runtime_version: str
     machine: str
@@ -185,7 +187,7 @@ class History:
         """
         columns = [
             FigureTable.name.label("figure"),
-            *(getattr(FigureTable, name) for name in ("value", "low", "high")),
+            *(getattr(FigureTable, name) for name in ("value", "low", "high", "conditions")),
             *(
                 getattr(EntryTable, name)
                 for name in (

@@ -13,8 +13,10 @@ def series_title(series: Series) -> str:
     threads = "" if key.threads is None else f", {key.threads} threads"
     where = f"on {last.machine_title}" if key.machine else f"on {last.data} ({last.data_sha256[:8]})"
     scenario = "" if key.scenario == "single-stream" else f", {key.scenario}"
+    conditions = f" ({key.conditions})" if key.conditions else ""
     return (
-        f"{kind.title}{unit}: {key.model} {key.variant}, {key.runtime}, batch {key.batch}{threads}{scenario}, {where}"
+        f"{kind.title}{unit}: {key.model} {key.variant}, {key.runtime}, batch {key.batch}{threads}"
+        f"{scenario}{conditions}, {where}"
     )
 
 
