@@ -103,11 +103,15 @@ def entries_of(measured: Measurements) -> list[Entry]:
     """The candidates of a benchmark, in its order."""
     bundles = {entry.manifest.name: entry for entry in measured.benchmark.bundles}
     footprints = {(row.subject, row.batch): row for row in measured.footprint}
-    entries = []
+    entries: list[Entry] = []
+    judged: set[Subject] = set()
     for row in measured.latency:
         bundle = bundles[row.subject.model]
         variant = next(one for one in bundle.manifest.variants if one.name == row.subject.variant)
         cost = footprints.get((row.subject, row.batch))
+        # batch, threads and scenario change nothing of what is detected: one point for a subject
+        accuracy = () if row.subject in judged else tuple(_accuracy(measured, row.subject))
+        judged.add(row.subject)
         conditions = scenario_conditions(row, measured.benchmark.settings.query_pictures)
         entries.append(
             Entry(
@@ -122,7 +126,7 @@ def entries_of(measured: Measurements) -> list[Entry]:
                 batch=row.batch,
                 threads=row.threads,
                 scenario=row.scenario,
-                figures=(*_latency(row, conditions), *_accuracy(measured, row.subject), *_footprint(cost)),
+                figures=(*_latency(row, conditions), *accuracy, *_footprint(cost)),
             )
         )
     return entries

@@ -141,6 +141,19 @@ def test_the_iou_of_a_find_tells_escape_rates_apart_but_not_map(tmp_path: Path, 
             assert {len(one.points) for one in series_of(history.points([name]))} == {count}, name
 
 
+def test_accuracy_is_kept_once_whatever_the_batch_threads_or_scenario(tmp_path: Path, measured: Measurements) -> None:
+    again = tuple(replace(row, batch=8, threads=2, scenario="offline") for row in measured.latency)
+    later = replace(measured.benchmark, started_at="2026-02-01T10:00:00+00:00")
+    with History(tmp_path / "history.sqlite3") as history:
+        history.add(replace(measured, latency=(*measured.latency, *again)))
+        assert (len(history.points(["map"])), len(p50(history))) == (6, 12)
+        history.add(replace(measured, benchmark=later, latency=again))
+        accuracy, speed = (series_of(history.points([name])) for name in ("map", "p50"))
+    assert [len(one.points) for one in accuracy] == [2] * 6
+    assert {(one.key.batch, one.key.threads, one.key.scenario) for one in accuracy} == {(None, None, "")}
+    assert len(speed) == 12
+
+
 def test_a_figure_without_an_interval_says_nothing(tmp_path: Path, data: DataSet) -> None:
     with History(tmp_path / "history.sqlite3") as history:
         for day, ms in ((1, 10.0), (2, 20.0)):
