@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb, exp, log, sqrt
+from math import comb, exp, inf, log, sqrt
 from statistics import median
 from typing import Literal
 
@@ -118,7 +118,12 @@ def _rank(count: int, level: float) -> int:
 
 
 def resampled_difference(
-    value: float, draws: NDArray[np.float64], images: int, level: float = LEVEL, least: float = 0.0
+    value: float,
+    draws: NDArray[np.float64],
+    images: int,
+    level: float = LEVEL,
+    least: float = 0.0,
+    furthest: float = inf,
 ) -> Interval | None:
     """A paired difference with the interval of its bootstrap over pictures.
 
@@ -132,6 +137,7 @@ def resampled_difference(
         images: how many pictures there are.
         level: chance that the interval does not hold the true difference.
         least: half of the interval is at least this.
+        furthest: no difference is larger, either way: 100 for two figures from 0 to 100.
 
     Returns:
         None with fewer than two pictures, or where hardly any draw has a difference.
@@ -141,7 +147,7 @@ def resampled_difference(
         return None
     error = float(defined.std()) * sqrt(images / (images - 1))
     half = max(student_quantile(1 - level / 2, images - 1) * error, least)
-    return Interval(value, value - half, value + half)
+    return Interval(value, max(value - half, -furthest), min(value + half, furthest))
 
 
 def never_seen(images: int, level: float = LEVEL) -> float:
