@@ -68,7 +68,7 @@ def history(
         raise TemperError(
             f"There is no history {path} yet. 'temper bench run' makes it, or '--add DIR' of what one measured."
         )
-    with History(path) as opened:
+    with History(path, read_only=not folders) as opened:
         for folder in folders:
             _add(opened, folder, as_json)
         _require_models(opened, names)

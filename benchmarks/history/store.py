@@ -120,15 +120,16 @@ class History:
     """A history opened for reading and writing; use it as a context manager.
 
     Args:
-        path: the SQLite file; it is made if it is missing.
+        path: the SQLite file; it is made if it is missing, unless it is only read.
+        read_only: whether nothing is added; then no right to write is needed.
 
     Raises:
         TemperError: if the file is no history of this version, is locked, or cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, read_only: bool = False) -> None:
         self.path = path
-        self._database = Database(path, _KIND)
+        self._database = Database(path, _KIND, read_only)
 
     def __enter__(self) -> History:
         return self

@@ -197,6 +197,28 @@ def test_another_version_or_program_is_named_and_left_alone(tmp_path: Path) -> N
         History(path)
 
 
+@pytest.mark.parametrize("folder_writable", [True, False])
+def test_reading_needs_no_right_to_write(
+    tmp_path: Path, measured: Measurements, monkeypatch: pytest.MonkeyPatch, folder_writable: bool
+) -> None:
+    path = tmp_path / "history.sqlite3"
+    with History(path) as history:
+        history.add(measured)
+    before = path.read_bytes()
+    monkeypatch.setattr("os.access", lambda *_: folder_writable)
+    with History(path, read_only=True) as history:
+        assert len(history.points(["p50"])) == 6
+        assert len(history.models()) == 3
+        with pytest.raises(TemperError, match="cannot be written"):
+            history.add(
+                replace(measured, benchmark=replace(measured.benchmark, started_at="2027-01-01T00:00:00+00:00"))
+            )
+    assert path.read_bytes() == before
+    with pytest.raises(TemperError, match="unable to open"):
+        History(tmp_path / "none" / "history.sqlite3", read_only=True)
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_history_that_cannot_be_written_costs_no_measurement(tmp_path: Path, measured: Measurements) -> None:
     events: list[Event] = []
     (tmp_path / "file").write_text("x")
