@@ -62,6 +62,14 @@ def test_a_benchmark_that_was_run_is_in_the_history(place: Path, capsys: pytest.
     assert "out is in the history already." in capsys.readouterr().out
 
 
+def test_the_history_of_another_folder_of_runs_is_shown(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench("history", "--history", "other/history.sqlite3", "--add", "first") == 0
+    assert bench("history", "steel-teacher", "--runs", "other", "--figure", "p50") == 0
+    assert "median latency [ms]: steel-teacher" in capsys.readouterr().out
+    assert bench("history", "--runs", "third") == 1
+    assert "There is no history third/history.sqlite3 yet" in capsys.readouterr().err
+
+
 def test_a_regression_is_shown_and_may_fail(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert bench("history", "--add", "first", "--fail-on-regression") == 0
     assert "Worse" not in capsys.readouterr().out
