@@ -9,13 +9,14 @@ at wider quantiles that make up for it (the expanded percentile interval of Hest
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil, gamma, inf, isinf, pi, sqrt
+from math import ceil, isinf, sqrt
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..detection.intervals import LEVEL, SEED
+from .student import student_quantile
 
 #: How often rounds are drawn again; and how many it takes for the wide quantiles of few rounds.
 RESAMPLES = 4000
@@ -100,37 +101,3 @@ def expanded_tail(rounds: int) -> float:
     """The share of resamples beyond either end of an interval at ``LEVEL``, for so many rounds (Hesterberg, 2015)."""
     wide = sqrt(rounds / (rounds - 1)) * student_quantile((1 + LEVEL) / 2, rounds - 1)
     return NormalDist().cdf(-wide)
-
-
-def student_quantile(share: float, freedom: int) -> float:
-    """The quantile of Student's t distribution, for a share from 0.5 on; by bisection, to 1e-9.
-
-    Args:
-        share: below it, from 0.5 to below 1.
-        freedom: degrees of freedom, at least 1.
-    """
-    low, high = 0.0, 1.0
-    while _student_share(high, freedom) < share:
-        high *= 2
-    while high - low > 1e-9 * high:
-        middle = (low + high) / 2
-        low, high = (middle, high) if _student_share(middle, freedom) < share else (low, middle)
-    return high
-
-
-def _student_share(value: float, freedom: int) -> float:
-    """The share of Student's t distribution below a value that is not negative, by Simpson's rule in the angle.
-
-    With t = sqrt(n) tan(a) the density becomes cos(a)^(n - 1), which is smooth and ends at a right angle.
-    """
-    if value == inf:
-        return 1.0
-    angle = np.arctan(value / sqrt(freedom))
-    points = np.linspace(0.0, angle, 401)
-    heights = np.cos(points) ** (freedom - 1)
-    weights = np.ones(len(points))
-    weights[1:-1:2], weights[2:-1:2] = 4, 2
-    area = float(weights @ heights) * angle / (3 * (len(points) - 1))
-    # gamma overflows where t is the normal distribution to all that matters here
-    scale = gamma((freedom + 1) / 2) / gamma(freedom / 2) / sqrt(pi) if freedom < 300 else sqrt(freedom / 2 / pi)
-    return 0.5 + scale * area

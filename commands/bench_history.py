@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import Choice, history_option
+from .options import Choice, history_option, runs_option
 
 if TYPE_CHECKING:
     from ..benchmarks.history.regression import Series
@@ -32,6 +32,7 @@ FIGURE_NAMES = (
     metavar="FIGURE",
     help=f"What to show: {', '.join(FIGURE_NAMES)}; several times for several.  [default: map, p50]",
 )
+@runs_option
 @history_option
 @click.option(
     "--add",
@@ -46,6 +47,7 @@ FIGURE_NAMES = (
 def history(
     names: tuple[str, ...],
     figures: tuple[str, ...],
+    runs: Path,
     history: str | None,
     folders: tuple[Path, ...],
     html: Path | None,
@@ -61,14 +63,15 @@ def history(
     from ..benchmarks.history.store import History, history_path, parse_history
     from ..core.errors import TemperError, UsageError
 
-    path = parse_history(history) if history else history_path(Path("runs"))
+    path = parse_history(history) if history else history_path(runs)
     if path is None:
         raise UsageError("There is no history to show: --history or TEMPER_HISTORY says 'none'. Name a file.")
     if not path.is_file() and not folders:
         raise TemperError(
-            f"There is no history {path} yet. 'temper bench run' makes it, or '--add DIR' of what one measured."
+            f"There is no history {path} yet. 'temper bench run' makes it, or '--add DIR' of what one measured. "
+            "After 'temper run --runs RUNS' name '--runs RUNS'."
         )
-    with History(path) as opened:
+    with History(path, read_only=not folders) as opened:
         for folder in folders:
             _add(opened, folder, as_json)
         _require_models(opened, names)

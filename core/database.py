@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 from sqlalchemy import MetaData, create_engine, event, text
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 
 from .errors import TemperError
 from .files import explain_os_errors
@@ -41,27 +43,29 @@ class DatabaseKind:
 
 
 class Database:
-    """A file opened for reading and writing; use it as a context manager.
+    """A file opened for reading and writing, or for reading alone; use it as a context manager.
 
     Args:
-        path: the file; it is made if it is missing.
+        path: the file; it is made if it is missing, unless it is only read.
         kind: what it is for.
+        read_only: open it without the right to write, neither to the file nor to its folder.
 
     Raises:
         TemperError: if the file is not of this kind and version, is locked, or cannot be written.
     """
 
-    def __init__(self, path: Path, kind: DatabaseKind) -> None:
+    def __init__(self, path: Path, kind: DatabaseKind, read_only: bool = False) -> None:
         self.path, self._kind = path, kind
         with explain_os_errors(path):
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                if not read_only:
+                    path.parent.mkdir(parents=True, exist_ok=True)
             except (FileExistsError, NotADirectoryError) as error:
                 raise TemperError(f"{error.filename} is not a folder. Choose {kind.instead}.") from error
-        self.engine = _open_engine(path)
+        self.engine = _open_engine(path, read_only)
         try:
             with self._explained():
-                _prepare(self.engine, path, kind)
+                _prepare(self.engine, path, kind, read_only)
         except BaseException:
             self.engine.dispose()
             raise
@@ -96,7 +100,9 @@ class Database:
             raise TemperError(_explain(str(error), self.path, self._kind)) from error
 
 
-def _open_engine(path: Path) -> Engine:
+def _open_engine(path: Path, read_only: bool) -> Engine:
+    if read_only:
+        return _open_reader(path)
     # autocommit off in the driver, BEGIN sent by us: otherwise Python's sqlite3 decides where transactions begin
     arguments = {"timeout": BUSY_SECONDS, "isolation_level": None}
     engine = create_engine(URL.create("sqlite", database=str(path.absolute())), connect_args=arguments)
@@ -113,14 +119,32 @@ def _open_engine(path: Path) -> Engine:
     return engine
 
 
-def _prepare(engine: Engine, path: Path, kind: DatabaseKind) -> None:
+def _open_reader(path: Path) -> Engine:
+    def connect() -> sqlite3.Connection:
+        address = f"{path.absolute().as_uri()}?mode=ro"
+        # a file with a write-ahead log needs two files beside it, which nobody makes in a folder without the right to;
+        # where there is no log, nobody writes and the file is all there is
+        if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
+            address += "&immutable=1"
+        return sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+def _prepare(engine: Engine, path: Path, kind: DatabaseKind, read_only: bool) -> None:
     """Make the tables in a new file, refuse what is not ours untouched, and switch on the write-ahead log."""
     with engine.begin() as connection:
         application, version, tables = (
             int(connection.execute(text(query)).scalar_one())
             for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
         )
-        if tables == 0:
+        if tables == 0 and not read_only:
             kind.metadata.create_all(connection)
             connection.execute(text(f"PRAGMA application_id = {kind.application_id}"))
             connection.execute(text(f"PRAGMA user_version = {kind.version}"))
@@ -131,6 +155,8 @@ def _prepare(engine: Engine, path: Path, kind: DatabaseKind) -> None:
                 f"{path} holds {kind.holds} of version {version}; this Temper writes {kind.version}. "
                 f"Choose {kind.instead}."
             )
+    if read_only:
+        return
     # outside of a transaction, where SQLAlchemy's connections never are; kept in the file from then on
     raw = engine.raw_connection()
     try:

@@ -95,7 +95,9 @@ def compare_accuracy(
     for name in FAMILY:
         x, y = (family[name] for family in points)
         differences = figure_of_draws(drawn[1], name) - figure_of_draws(drawn[0], name)
-        change = None if x is None or y is None else resampled_difference(y - x, differences, images, level)
+        change = (
+            None if x is None or y is None else resampled_difference(y - x, differences, images, level, furthest=100)
+        )
         effects[name] = _effect((x, y), change, smallest["map"], "more", images, alike)
     defects = a.defects
     with_defects = int((defects > 0).sum())
@@ -107,7 +109,7 @@ def compare_accuracy(
         rates = [float(100 * side.missed.sum() / defects.sum()) for side in (a, b)]
         least = 0.0 if alike else 100 * never_seen(with_defects, level)
         change = resampled_difference(
-            float(100 * (b.missed - a.missed).sum() / defects.sum()), shares[1] - shares[0], images, level, least
+            float(100 * (b.missed - a.missed).sum() / defects.sum()), shares[1] - shares[0], images, level, least, 100
         )
     effects["escape_rate"] = _effect((rates[0], rates[1]), change, smallest["escape"], "less", images, alike)
     alarms = [side.false_alarms for side in (a, b)]

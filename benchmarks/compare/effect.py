@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb, exp, log, sqrt
-from statistics import NormalDist, median
+from math import comb, exp, inf, log, sqrt
+from statistics import median
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import UsageError
+from ..student import student_quantile
 
 #: How often "there is a difference" is said of a figure where there is none.
 LEVEL = 0.001
@@ -117,7 +118,12 @@ def _rank(count: int, level: float) -> int:
 
 
 def resampled_difference(
-    value: float, draws: NDArray[np.float64], images: int, level: float = LEVEL, least: float = 0.0
+    value: float,
+    draws: NDArray[np.float64],
+    images: int,
+    level: float = LEVEL,
+    least: float = 0.0,
+    furthest: float = inf,
 ) -> Interval | None:
     """A paired difference with the interval of its bootstrap over pictures.
 
@@ -131,6 +137,7 @@ def resampled_difference(
         images: how many pictures there are.
         level: chance that the interval does not hold the true difference.
         least: half of the interval is at least this.
+        furthest: no difference is larger, either way: 100 for two figures from 0 to 100.
 
     Returns:
         None with fewer than two pictures, or where hardly any draw has a difference.
@@ -140,24 +147,7 @@ def resampled_difference(
         return None
     error = float(defined.std()) * sqrt(images / (images - 1))
     half = max(student_quantile(1 - level / 2, images - 1) * error, least)
-    return Interval(value, value - half, value + half)
-
-
-def student_quantile(share: float, freedom: int) -> float:
-    """The quantile of Student's t distribution by Cornish and Fisher's expansion (Abramowitz and Stegun, 26.7.5).
-
-    Args:
-        share: from 0.5 to below 1.
-        freedom: degrees of freedom; from 10 on it is right to 1 % for shares up to 0.9995, with fewer a little small.
-    """
-    z = NormalDist().inv_cdf(share)
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return z + sum(term / freedom**power for power, term in enumerate(terms, start=1))
+    return Interval(value, max(value - half, -furthest), min(value + half, furthest))
 
 
 def never_seen(images: int, level: float = LEVEL) -> float:

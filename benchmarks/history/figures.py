@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ...core.files import sha256_json
@@ -54,12 +54,16 @@ FIGURES: dict[str, FigureKind] = {
 
 @dataclass(frozen=True)
 class Figure:
-    """One value with its 95 % interval; the ends are None where one benchmark does not tell."""
+    """One value with its 95 % interval; the ends are None where one benchmark does not tell.
+
+    ``conditions`` are the settings that it depends on and that its name and candidate do not tell, as text.
+    """
 
     name: str
     value: float
     low: float | None = None
     high: float | None = None
+    conditions: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,11 +103,16 @@ def entries_of(measured: Measurements) -> list[Entry]:
     """The candidates of a benchmark, in its order."""
     bundles = {entry.manifest.name: entry for entry in measured.benchmark.bundles}
     footprints = {(row.subject, row.batch): row for row in measured.footprint}
-    entries = []
+    entries: list[Entry] = []
+    judged: set[Subject] = set()
     for row in measured.latency:
         bundle = bundles[row.subject.model]
         variant = next(one for one in bundle.manifest.variants if one.name == row.subject.variant)
         cost = footprints.get((row.subject, row.batch))
+        # batch, threads and scenario change nothing of what is detected: one point for a subject
+        accuracy = () if row.subject in judged else tuple(_accuracy(measured, row.subject))
+        judged.add(row.subject)
+        conditions = scenario_conditions(row, measured.benchmark.settings.query_pictures)
         entries.append(
             Entry(
                 model=row.subject.model,
@@ -117,10 +126,26 @@ def entries_of(measured: Measurements) -> list[Entry]:
                 batch=row.batch,
                 threads=row.threads,
                 scenario=row.scenario,
-                figures=(*_latency(row), *_accuracy(measured, row.subject), *_footprint(cost)),
+                figures=(*_latency(row, conditions), *accuracy, *_footprint(cost)),
             )
         )
     return entries
+
+
+def scenario_conditions(row: LatencyRow, query_pictures: int) -> str:
+    """The settings of a row's scenario that its durations depend on, and who issued the queries, in a line.
+
+    Args:
+        row: of the scenario.
+        query_pictures: pictures in a query of multi stream.
+    """
+    told = [f"driver {row.driver}"]
+    if row.scenario == "multi-stream":
+        told.append(f"{query_pictures} pictures a query")
+    if row.punctuality is not None:
+        line = row.punctuality
+        told.append(f"{line.frame_rate_hz:g} frames/s, deadline {line.deadline_ms:g} ms, queue {line.queue}")
+    return ", ".join(told)
 
 
 def machine_title(state: MachineState) -> str:
@@ -137,14 +162,15 @@ def machine_key(state: MachineState) -> str:
     return sha256_json({**{name: plain[name] for name in fixed}, "memory_gib": round(state.memory_mib / 1024)})
 
 
-def _latency(row: LatencyRow) -> Iterator[Figure]:
+def _latency(row: LatencyRow, conditions: str) -> Iterator[Figure]:
     whole = row.stages["end_to_end"]
     for name in ("p50", "mean", "p90", "p99", "p999", "jitter"):
         value = getattr(whole, f"{name}_ms")
         if value is not None:
             low, high = whole.intervals.get(f"{name}_ms") or (None, None)
-            yield Figure(name, value, low, high)
-    yield from _estimate("throughput", row.images_per_second)
+            yield Figure(name, value, low, high, conditions)
+    for figure in _estimate("throughput", row.images_per_second):
+        yield replace(figure, conditions=conditions)
 
 
 def _accuracy(measured: Measurements, subject: Subject) -> Iterator[Figure]:
@@ -152,6 +178,11 @@ def _accuracy(measured: Measurements, subject: Subject) -> Iterator[Figure]:
         if precision.subject == subject and precision.label is None:
             for name, estimate in precision.figures.items():
                 yield from _estimate("map" if name == "ap" else name, estimate)
+    for figure in _inspection(measured, subject):
+        yield replace(figure, conditions=f"found from IoU {measured.benchmark.settings.found_iou:g}")
+
+
+def _inspection(measured: Measurements, subject: Subject) -> Iterator[Figure]:
     for escape in measured.escape:
         if escape.subject == subject and escape.group == "all":
             yield from _estimate("escape_rate", escape.escape.rate, 100)

@@ -16,17 +16,20 @@ _OF_DATA = frozenset(name for name in FIGURES if name.startswith(("ap", "map", "
 class SeriesKey:
     """What does not change along a series: only then do two values stand for the same question.
 
-    ``machine`` is empty for accuracy, which does not depend on it. ``data`` is the hash of the data for accuracy, and
-    its name for the rest: larger pictures take longer, but a few more of them do not.
+    ``machine``, ``batch``, ``threads`` and ``scenario`` are blank for accuracy, which does not depend on them. ``data``
+    is the hash of the data for accuracy, and its name for the rest: larger pictures take longer, but a few more of them
+    do not. ``conditions`` are the settings of the scenario (of escape rate and false alarms the IoU) that change the
+    figure.
     """
 
     figure: str
     model: str
     variant: str
     runtime: str
-    batch: int
+    batch: int | None
     threads: int | None
     scenario: str
+    conditions: str
     machine: str
     data: str
 
@@ -59,8 +62,10 @@ class Regression:
             cause = f"another graph ({then.graph_sha256[:8]} then)"
         elif now.runtime_version != then.runtime_version:
             cause = f"the same graph, {now.runtime} {now.runtime_version} instead of {then.runtime_version}"
+        where = "" if now.figure in _OF_DATA else f", batch {now.batch}, {now.scenario}"
+        where += f" ({now.conditions})" if now.conditions else ""
         return (
-            f"{now.model} {now.variant} on {now.runtime}, batch {now.batch}: {kind.title} is "
+            f"{now.model} {now.variant} on {now.runtime}{where}: {kind.title} is "
             f"{_range(now)}{unit}, worse than {self.against} of {then.started[:10]}, {_range(then)}{unit}; {cause}."
         )
 
@@ -112,9 +117,10 @@ def _key(point: Point) -> SeriesKey:
         model=point.model,
         variant=point.variant,
         runtime=point.runtime,
-        batch=point.batch,
-        threads=point.threads,
-        scenario=point.scenario,
+        batch=None if of_data else point.batch,
+        threads=None if of_data else point.threads,
+        scenario="" if of_data else point.scenario,
+        conditions=point.conditions,
         machine="" if of_data else point.machine,
         data=point.data_sha256 if of_data else point.data,
     )

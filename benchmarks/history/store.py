@@ -23,7 +23,7 @@ HISTORY_NAME = "history.sqlite3"
 HISTORY_VARIABLE = "TEMPER_HISTORY"
 #: Marks the file as a history (PRAGMA application_id, "TMPH") and its tables' version (PRAGMA user_version).
 APPLICATION_ID = 0x544D5048
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class _Base(DeclarativeBase):
@@ -81,6 +81,7 @@ class FigureTable(_Base):
     value: Mapped[float]
     low: Mapped[float | None]
     high: Mapped[float | None]
+    conditions: Mapped[str]
 
 
 _KIND = DatabaseKind(
@@ -103,6 +104,7 @@ class Point:
     batch: int
     threads: int | None
     scenario: str
+    conditions: str
     graph_sha256: str
     runtime_version: str
     machine: str
@@ -118,15 +120,16 @@ class History:
     """A history opened for reading and writing; use it as a context manager.
 
     Args:
-        path: the SQLite file; it is made if it is missing.
+        path: the SQLite file; it is made if it is missing, unless it is only read.
+        read_only: whether nothing is added; then no right to write is needed.
 
     Raises:
         TemperError: if the file is no history of this version, is locked, or cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, read_only: bool = False) -> None:
         self.path = path
-        self._database = Database(path, _KIND)
+        self._database = Database(path, _KIND, read_only)
 
     def __enter__(self) -> History:
         return self
@@ -185,7 +188,7 @@ class History:
         """
         columns = [
             FigureTable.name.label("figure"),
-            *(getattr(FigureTable, name) for name in ("value", "low", "high")),
+            *(getattr(FigureTable, name) for name in ("value", "low", "high", "conditions")),
             *(
                 getattr(EntryTable, name)
                 for name in (

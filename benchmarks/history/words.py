@@ -10,11 +10,13 @@ def series_title(series: Series) -> str:
     """What a series is of: figure, graph, runtime, and the machine or data that all its points share."""
     key, kind, last = series.key, FIGURES[series.key.figure], series.points[-1]
     unit = f" [{kind.unit}]" if kind.unit else ""
+    batch = "" if key.batch is None else f", batch {key.batch}"
     threads = "" if key.threads is None else f", {key.threads} threads"
     where = f"on {last.machine_title}" if key.machine else f"on {last.data} ({last.data_sha256[:8]})"
-    scenario = "" if key.scenario == "single-stream" else f", {key.scenario}"
+    scenario = "" if key.scenario in ("", "single-stream") else f", {key.scenario}"
+    conditions = f" ({key.conditions})" if key.conditions else ""
     return (
-        f"{kind.title}{unit}: {key.model} {key.variant}, {key.runtime}, batch {key.batch}{threads}{scenario}, {where}"
+        f"{kind.title}{unit}: {key.model} {key.variant}, {key.runtime}{batch}{threads}{scenario}{conditions}, {where}"
     )
 
 

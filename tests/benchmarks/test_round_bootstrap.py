@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from temper.benchmarks.round_bootstrap import RoundBootstrap, expanded_tail, percentile, student_quantile
+from temper.benchmarks.round_bootstrap import RoundBootstrap, expanded_tail, percentile
+from temper.benchmarks.student import student_quantile
 
 ROUNDS = st.lists(st.lists(st.floats(0.01, 1e4), min_size=1, max_size=40), min_size=1, max_size=12)
 

@@ -62,15 +62,23 @@ def test_a_benchmark_that_was_run_is_in_the_history(place: Path, capsys: pytest.
     assert "out is in the history already." in capsys.readouterr().out
 
 
+def test_the_history_of_another_folder_of_runs_is_shown(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench("history", "--history", "other/history.sqlite3", "--add", "first") == 0
+    assert bench("history", "steel-teacher", "--runs", "other", "--figure", "p50") == 0
+    assert "median latency [ms]: steel-teacher" in capsys.readouterr().out
+    assert bench("history", "--runs", "third") == 1
+    assert "There is no history third/history.sqlite3 yet" in capsys.readouterr().err
+
+
 def test_a_regression_is_shown_and_may_fail(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert bench("history", "--add", "first", "--fail-on-regression") == 0
     assert "Worse" not in capsys.readouterr().out
     words = ("history", "steel-teacher", "--figure", "p50", "--add", "second", "--html", "history.html")
     assert bench(*words, "--fail-on-regression") == 1
     told = capsys.readouterr()
-    assert "median latency [ms]: steel-teacher fp32, onnxruntime, batch 1, on " in told.out
+    assert "median latency [ms]: steel-teacher fp32, onnxruntime, batch 1 (driver temper), on " in told.out
     assert "worse than the one before" in told.out
-    assert "2 figures got worse. First: steel-teacher fp32 on onnxruntime, batch 1: median latency is 26.00" in told.err
+    assert "2 figures got worse. First: steel-teacher fp32 on onnxruntime, batch 1, " in told.err
     page = (place / "history.html").read_text()
     assert page.count("<svg") == 4, "a wide and a narrow chart for each of two graphs"
     assert "Worse: steel-teacher" in page

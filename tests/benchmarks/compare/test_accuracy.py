@@ -87,6 +87,16 @@ def test_few_pictures_are_never_equivalent_unless_all_is_the_same(steel: DataSet
     assert (ap.verdict, ap.note) == ("no difference shown", "12 pictures are too few to call them equivalent")
 
 
+def test_no_interval_reaches_beyond_the_differences_there_can_be(steel: DataSet) -> None:
+    few = replace(steel, samples=steel.samples[:3])
+    found = truth(few)
+    effects = compare_accuracy(few, judged(few, found), judged(few, blind_to(found, [0, 1])), SMALLEST, 0.001)
+    for name in ("ap", "ap50", "escape_rate"):
+        change = effects[name].change
+        assert change is not None, name
+        assert (change.low, change.high) == (-100, 100), name
+
+
 def test_disagreements_are_named_and_sorted(steel: DataSet, tmp_path: Path) -> None:
     found = truth(steel)
     names = [sample.file_name for sample in steel.samples]

@@ -12,7 +12,6 @@ from temper.benchmarks.compare.effect import (
     never_seen,
     resampled_difference,
     starts_needed,
-    student_quantile,
 )
 from temper.core.errors import UsageError
 from temper.detection.intervals import draw_pictures
@@ -73,12 +72,15 @@ def test_one_spoilt_start_in_fifteen_moves_no_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "freedom", "table"),
-    # Abramowitz and Stegun, table 26.10
-    [(0.975, 10, 2.228), (0.9995, 10, 4.587), (0.9995, 30, 3.646), (0.9995, 120, 3.373), (0.975, 60, 2.000)],
+    ("images", "table"),
+    # Student's t at 0.9995 (Abramowitz and Stegun, table 26.10)
+    [(2, 636.619), (3, 31.598), (6, 6.869), (31, 3.646)],
 )
-def test_student_quantiles_are_those_of_the_table(share: float, freedom: int, table: float) -> None:
-    assert student_quantile(share, freedom) == pytest.approx(table, rel=0.01)
+def test_the_interval_of_few_pictures_is_as_wide_as_student_says(images: int, table: float) -> None:
+    draws = np.array([-1.0, 1.0] * 50) * math.sqrt((images - 1) / images)
+    found = resampled_difference(0.0, draws, images, 0.001)
+    assert found is not None
+    assert found.high == pytest.approx(table, rel=1e-4)
 
 
 def test_the_paired_interval_holds_the_truth_as_often_as_it_says() -> None:

@@ -9,11 +9,13 @@ from bench_rows import benchmark_row, footprint, latency, manifest, subject, wri
 from temper.benchmarks.history.figures import FIGURES, entries_of, machine_key
 from temper.benchmarks.history.regression import find_regressions, series_of
 from temper.benchmarks.history.store import History, Point, history_path, remember
+from temper.benchmarks.latency_rows import Driver, Punctuality
 from temper.benchmarks.measurement import Measurements, read_rows
 from temper.commands.bench_history import FIGURE_NAMES
 from temper.core.errors import TemperError
 from temper.core.events import Event, silent
 from temper.detection.dataset import DataSet
+from temper.detection.intervals import Estimate
 
 
 @pytest.fixture
@@ -67,7 +69,8 @@ def test_a_slower_version_is_a_regression_beyond_both_intervals(tmp_path: Path, 
     assert [point.value for point in series.points] == pytest.approx([10.0, 10.05, 11.5], rel=0.01)
     assert [one.against for one in series.regressions] == ["the one before", "the best"]
     assert not series.regressions[0].same_graph
-    assert "steel-student fp32 on onnxruntime, batch 1: median latency is 11.50" in series.regressions[0].sentence()
+    sentence = series.regressions[0].sentence()
+    assert "student fp32 on onnxruntime, batch 1, single-stream (driver temper): median latency is 11.50" in sentence
     assert "another graph (aaaaaaaa then)" in series.regressions[0].sentence()
 
 
@@ -106,6 +109,51 @@ def test_another_machine_or_other_data_is_another_series(tmp_path: Path, data: D
     assert machine_key(busy) == machine_key(first.benchmark.machine_before) != machine_key(other)
 
 
+def test_other_settings_of_a_scenario_are_another_series(tmp_path: Path, data: DataSet) -> None:
+    def multi(day: int, ms: float, pictures: int, driver: Driver = "temper") -> Measurements:
+        one = timed(data, ms, day)
+        settings = replace(one.benchmark.settings, query_pictures=pictures)
+        rows = tuple(replace(row, scenario="multi-stream", driver=driver) for row in one.latency)
+        return replace(one, benchmark=replace(one.benchmark, settings=settings), latency=rows)
+
+    def line(day: int, ms: float, rate: float) -> Measurements:
+        one = timed(data, ms, day)
+        kept = Punctuality(rate, 50.0, 4, 100, 0, 0, Estimate(0.0, 0.0, 0.01))
+        return replace(one, latency=tuple(replace(row, scenario="line", punctuality=kept) for row in one.latency))
+
+    with History(tmp_path / "history.sqlite3") as history:
+        for measured in (multi(1, 10.0, 4), multi(2, 20.0, 8), multi(3, 30.0, 8, "loadgen"), line(4, 8.0, 10)):
+            history.add(measured)
+        history.add(line(5, 9.0, 30))
+        history.add(multi(6, 25.0, 8))
+        series = series_of(p50(history))
+    assert [len(one.points) for one in series] == [1, 2, 1, 1, 1]
+    (regression,) = [found for one in series for found in one.regressions]
+    assert "batch 1, multi-stream (driver temper, 8 pictures a query): median latency" in regression.sentence()
+
+
+def test_the_iou_of_a_find_tells_escape_rates_apart_but_not_map(tmp_path: Path, measured: Measurements) -> None:
+    strict = replace(measured.benchmark, settings=replace(measured.benchmark.settings, found_iou=0.75))
+    with History(tmp_path / "history.sqlite3") as history:
+        history.add(measured)
+        history.add(replace(measured, benchmark=strict))
+        for name, count in (("escape_rate", 1), ("false_alarms", 1), ("map", 2)):
+            assert {len(one.points) for one in series_of(history.points([name]))} == {count}, name
+
+
+def test_accuracy_is_kept_once_whatever_the_batch_threads_or_scenario(tmp_path: Path, measured: Measurements) -> None:
+    again = tuple(replace(row, batch=8, threads=2, scenario="offline") for row in measured.latency)
+    later = replace(measured.benchmark, started_at="2026-02-01T10:00:00+00:00")
+    with History(tmp_path / "history.sqlite3") as history:
+        history.add(replace(measured, latency=(*measured.latency, *again)))
+        assert (len(history.points(["map"])), len(p50(history))) == (6, 12)
+        history.add(replace(measured, benchmark=later, latency=again))
+        accuracy, speed = (series_of(history.points([name])) for name in ("map", "p50"))
+    assert [len(one.points) for one in accuracy] == [2] * 6
+    assert {(one.key.batch, one.key.threads, one.key.scenario) for one in accuracy} == {(None, None, "")}
+    assert len(speed) == 12
+
+
 def test_a_figure_without_an_interval_says_nothing(tmp_path: Path, data: DataSet) -> None:
     with History(tmp_path / "history.sqlite3") as history:
         for day, ms in ((1, 10.0), (2, 20.0)):
@@ -117,7 +165,7 @@ def test_a_figure_without_an_interval_says_nothing(tmp_path: Path, data: DataSet
 
 def test_more_is_better_for_map(tmp_path: Path, data: DataSet) -> None:
     point = Point(
-        "map", 50.0, 48.0, 52.0, "m", "fp32", "fp32", "onnxruntime", 1, None, "single-stream", "a" * 64, "1.0",
+        "map", 50.0, 48.0, 52.0, "m", "fp32", "fp32", "onnxruntime", 1, None, "single-stream", "", "a" * 64, "1.0",
         "machine", "a machine", "data", "d" * 64, "2026-01-01T10:00:00+00:00", "0.1.0", 0,
     )  # fmt: skip
     worse = replace(point, value=44.0, low=42.0, high=46.0)
@@ -142,11 +190,33 @@ def test_another_version_or_program_is_named_and_left_alone(tmp_path: Path) -> N
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 7")
     connection.close()
-    with pytest.raises(TemperError, match="holds a history of version 7; this Temper writes 1. Choose another file"):
+    with pytest.raises(TemperError, match="holds a history of version 7; this Temper writes 2. Choose another file"):
         History(path)
     path.write_bytes(b"no database " * 100)
     with pytest.raises(TemperError, match="is no SQLite file"):
         History(path)
+
+
+@pytest.mark.parametrize("folder_writable", [True, False])
+def test_reading_needs_no_right_to_write(
+    tmp_path: Path, measured: Measurements, monkeypatch: pytest.MonkeyPatch, folder_writable: bool
+) -> None:
+    path = tmp_path / "history.sqlite3"
+    with History(path) as history:
+        history.add(measured)
+    before = path.read_bytes()
+    monkeypatch.setattr("os.access", lambda *_: folder_writable)
+    with History(path, read_only=True) as history:
+        assert len(history.points(["p50"])) == 6
+        assert len(history.models()) == 3
+        with pytest.raises(TemperError, match="cannot be written"):
+            history.add(
+                replace(measured, benchmark=replace(measured.benchmark, started_at="2027-01-01T00:00:00+00:00"))
+            )
+    assert path.read_bytes() == before
+    with pytest.raises(TemperError, match="unable to open"):
+        History(tmp_path / "none" / "history.sqlite3", read_only=True)
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_history_that_cannot_be_written_costs_no_measurement(tmp_path: Path, measured: Measurements) -> None:
