@@ -115,7 +115,10 @@ def _end(error: BaseException, debug: bool) -> int:
     if interruption is not None:
         _say("\nInterrupted. What is finished is kept; the same command goes on from there.")
         return TERMINATED if isinstance(interruption, Terminated) else INTERRUPTED
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, BrokenPipeError) or (
+        # the terminal has gone
+        isinstance(error, OSError) and error.errno == errno.EIO and not error.filename
+    ):
         # whoever read our output has gone; nothing more can be said there
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE

@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
 
 import click
 
@@ -283,5 +283,7 @@ def _display(as_json: bool, labels: list[str]) -> _JsonDisplay | _PlainDisplay:
         return _JsonDisplay(labels)
     from rich.console import Console
 
-    console = Console()
+    from ..core.streams import Shown
+
+    console = Console(file=cast("TextIO", Shown(sys.stdout)))
     return _LiveDisplay(labels, console) if console.is_terminal else _PlainDisplay(labels)

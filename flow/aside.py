@@ -114,10 +114,12 @@ def require_no_signed(run: RunFolder, stages: Collection[str]) -> None:
 def _signed(folder: Path) -> Path | None:
     """A signed bundle in a folder, be it a folder or one file; None if there is none."""
     found = next((path.parent for path in sorted(folder.glob(f"*/{SIGNATURE_NAME}"))), None)
-    return found or next((path for path in sorted(folder.glob("*.zip")) if _is_signed_file(path)), None)
+    return found or next((path for path in sorted(folder.rglob("*")) if _is_signed_file(path)), None)
 
 
 def _is_signed_file(path: Path) -> bool:
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
     try:
         with zipfile.ZipFile(path) as archive:
             return any(PurePosixPath(name).name == SIGNATURE_NAME for name in archive.namelist())

@@ -131,10 +131,23 @@ class RunFolder:
 
     def forgotten(self) -> frozenset[str]:
         """The stages of the last :meth:`forget`, unless all of them were done since."""
+        return frozenset(self._again())
+
+    def left_anew(self) -> frozenset[str]:
+        """Those of :meth:`forgotten` that were not done since."""
+        return frozenset(name for name, done in self._again().items() if not done)
+
+    def done_anew(self, name: str) -> None:
+        """Note that a forgotten stage is done."""
+        noted = self._again()
+        if name in noted:
+            write_json(self.path / AGAIN_NAME, {**noted, name: True})
+
+    def _again(self) -> dict[str, bool]:
         try:
-            return frozenset(map(str, read_json(self.path / AGAIN_NAME, MAX_RECORD_BYTES)))
-        except (TemperError, TypeError):
-            return frozenset()
+            return {str(name): bool(done) for name, done in read_json(self.path / AGAIN_NAME, MAX_RECORD_BYTES).items()}
+        except (TemperError, AttributeError):
+            return {}
 
     def forget(self, names: Collection[str]) -> None:
         """Let stages count as never begun; what lies in their folders goes when they begin."""
@@ -142,7 +155,7 @@ class RunFolder:
             for file in (DONE_NAME, KEY_NAME):
                 remove_tree(self.stage(name) / file)
         # after it: a process killed in between would otherwise have noted what it has not done
-        write_json(self.path / AGAIN_NAME, sorted(names))
+        write_json(self.path / AGAIN_NAME, dict.fromkeys(sorted(names), False))
 
     def remember(self) -> None:
         """All forgotten stages are done: to do them again is a new wish from now on."""

@@ -7,11 +7,12 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
 
 from ..core.errors import TemperError
 from ..core.events import Event, Reporter
 from ..core.models import distilled_title, in_sentence
+from ..core.streams import Shown
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -189,6 +190,10 @@ class _Live:
             self.display.update(self.task, completed=1, total=1, figures=figures)
 
 
+def _shown() -> TextIO:
+    return cast("TextIO", Shown(sys.stdout))
+
+
 def _live_reporter(titles: Mapping[str, str]) -> Iterator[Reporter]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -199,5 +204,5 @@ def _live_reporter(titles: Mapping[str, str]) -> Iterator[Reporter]:
         TaskProgressColumn(),
         TextColumn("{task.fields[figures]}", markup=False),
     )
-    with Progress(*columns, console=Console(highlight=False), refresh_per_second=4) as display:
+    with Progress(*columns, console=Console(file=_shown(), highlight=False), refresh_per_second=4) as display:
         yield _Live(display, titles).report

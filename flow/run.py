@@ -19,7 +19,7 @@ from .aside import can_be_taken_back, recover, require_no_signed, set_aside, tak
 from .folder import RECIPE_NAME, RunFolder, StageRecord
 from .keys import NEEDS, Sources, identities, read_sources, stage_key, stages_for
 from .requirements import require_golden, require_packages, require_runtimes
-from .stages import run_stage
+from .stages import DATA_NAME, judged_split, run_stage
 from .weights import fetch_unpinned, require_weights
 
 Runner = Callable[[Recipe, RunFolder, str, Reporter], dict[str, Any]]
@@ -66,7 +66,7 @@ def run_recipe(
         again = ()  # the call that was to do them was interrupted, and goes on
     fetch_unpinned(recipe, stages, tell)
     sources = read_sources(recipe)  # says what is missing before anything is written
-    anew = frozenset(again) or folder.forgotten()
+    anew = frozenset(again) or folder.left_anew()
     open_stages = _open(recipe, folder, stages, sources, again, anew)
     require_no_signed(folder, open_stages)
     require_shares(recipe, open_stages, processes)
@@ -90,17 +90,14 @@ def run_recipe(
         for index, stage in enumerate(stages, start=1):
             key = stage_key(recipe, stage, sources, made)
             place = {"index": index, "total": len(stages)}
-            record = folder.record(stage)
-            if record is not None and record.key == key:
-                tell(Event("stage_skipped", stage, {**place, "reason": "already done"}))
-            elif stage not in anew and take_back(folder, stage, key):
-                record = folder.record(stage)
-                assert record is not None
-                tell(Event("stage_skipped", stage, {**place, "reason": "done before, taken back"}))
-            else:
+            record = _standing(folder, stage, key, anew, place, tell)
+            if record is None:
                 tell(Event("stage_started", stage, place))
                 record = _do(recipe, folder, stage, key, tell, runner)
+                folder.done_anew(stage)
                 tell(Event("stage_done", stage, {"seconds": record.seconds}))
+            if stage == "data" and "benchmark" in stages:
+                _require_judged(recipe, folder)
             made |= identities(stage, record)
         if folder.forgotten() <= made.keys():
             folder.remember()
@@ -162,6 +159,25 @@ def _do(recipe: Recipe, folder: RunFolder, stage: str, key: str, report: Reporte
     record = StageRecord(key, float(result.get("seconds", time.monotonic() - began)), result)
     folder.finish(stage, record)
     return record
+
+
+def _standing(
+    folder: RunFolder, stage: str, key: str, anew: Collection[str], place: dict[str, int], report: Reporter
+) -> StageRecord | None:
+    """The record of a stage that need not be done, because it is or can be taken back, which is told; else None."""
+    record, reason = folder.record(stage), "already done"
+    if record is None or record.key != key:
+        if stage in anew or not take_back(folder, stage, key):
+            return None
+        record, reason = folder.record(stage), "done before, taken back"
+    report(Event("stage_skipped", stage, {**place, "reason": reason}))
+    return record
+
+
+def _require_judged(recipe: Recipe, folder: RunFolder) -> None:
+    """Refuse data without the pictures that the benchmark is to judge on, before hours of training."""
+    if recipe.benchmark.split == "test" and (folder.stage("data") / DATA_NAME).is_dir():
+        judged_split(recipe, folder)
 
 
 def _keep(folder: RunFolder, stage: str, report: Reporter) -> None:

@@ -97,7 +97,6 @@ def _data(recipe: Recipe, run: RunFolder, report: Reporter) -> dict[str, Any]:
     for split, data in sets.items():
         if not len(data):
             raise TemperError(f"The data set has no pictures in its split '{split}'; both train and val are needed.")
-    judged_split(recipe, run)  # said before hours of training
     return {
         "labels": list(sets["train"].labels),
         "images": {split: len(data) for split, data in sets.items()},

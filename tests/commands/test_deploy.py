@@ -148,6 +148,22 @@ def test_the_inspection_goes_on_when_its_reader_goes(bundle: Path, video: Path, 
     assert stored(out, "SELECT ended_by FROM run") == [("limit",)]
 
 
+def test_the_inspection_goes_on_when_its_terminal_goes(bundle: Path, video: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    parent, child = pty.openpty()
+    arguments = temper_command("deploy", "run", bundle, "--source", video, "--out", out, "--limit", 400)
+    running = subprocess.Popen(
+        arguments, stdin=subprocess.DEVNULL, stdout=child, stderr=child, start_new_session=True,
+        env={**os.environ, "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(child)
+    assert os.read(parent, 10), "it has begun to show something"
+    os.close(parent)
+    assert running.wait(120) == 0
+    assert stored(out, "SELECT count(*) FROM frame") == [(400,)]
+    assert stored(out, "SELECT ended_by FROM run") == [("limit",)]
+
+
 def test_a_full_output_stops_no_inspection(bundle: Path, pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with open("/dev/full", "wb") as full:

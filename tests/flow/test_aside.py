@@ -71,9 +71,10 @@ def sign(runs: Path, packed: bool) -> str:
     """A signed bundle in the student's export, as a folder or as one file; gives its name."""
     bundle = runs / "fake" / "export-student" / "fake-student.temper"
     if packed:
-        with zipfile.ZipFile(bundle.with_name(bundle.name + ".zip"), "w") as archive:
+        # 'temper bundle pack --out' takes any name
+        with zipfile.ZipFile(bundle, "w") as archive:
             archive.writestr("signature.json", "{}")
-        return f"{bundle.name}.zip"
+        return bundle.name
     bundle.mkdir()
     (bundle / "signature.json").write_text("{}")
     return bundle.name
@@ -121,6 +122,21 @@ def test_a_training_done_again_keeps_the_old_one_until_then_and_does_not_take_it
         run_recipe(FIRST, tmp_path, silent, again=["distilled"], runner=FakeStages(stop))
     assert (tmp_path / "fake" / aside.ASIDE_NAME / "distilled" / "whole.txt").is_file()
     assert redo(FIRST, tmp_path)[0] == "distilled"
+
+
+def test_what_was_done_again_already_is_taken_back(tmp_path: Path) -> None:
+    redo(FIRST, tmp_path)
+
+    def stop(_: object, stage: str) -> None:
+        if stage == "distilled":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(FIRST, tmp_path, silent, again=["student", "distilled"], runner=FakeStages(stop))
+    made = (tmp_path / "fake" / "student" / "whole.txt").stat().st_mtime_ns
+    redo(TRIAL, tmp_path, cut="distilled")
+    assert redo(FIRST, tmp_path)[0] == "distilled"
+    assert (tmp_path / "fake" / "student" / "whole.txt").stat().st_mtime_ns == made
 
 
 def test_what_is_taken_back_needs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

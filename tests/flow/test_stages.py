@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_stages import make_recipe
+from fake_stages import FakeStages, make_recipe
 from temper.benchmarks.history.store import HISTORY_NAME, History
 from temper.benchmarks.measurement import MEASUREMENTS_NAME, read_rows
 from temper.core.errors import TemperError
@@ -14,6 +14,7 @@ from temper.core.events import Event, silent
 from temper.core.files import sha256_json
 from temper.detection.dataset import load_split, save_split
 from temper.flow.folder import RunFolder, StageRecord
+from temper.flow.run import run_recipe
 from temper.flow.stages import DATA_NAME, _warn_of_weak_teacher, data_split, judged_split, run_stage
 from tiny_run import FinishedRun
 from toy_data import toy_data
@@ -66,8 +67,12 @@ def test_data_from_a_folder_are_imported_and_told_of(tmp_path: Path, pictures: P
 
 def test_a_split_to_judge_on_is_asked_for_before_anything_trains(tmp_path: Path, pictures: Path) -> None:
     changes = {"data__synthetic": None, "data__path": str(pictures), "benchmark__split": "test"}
+    run_recipe(make_recipe(**{**changes, "benchmark__split": "val"}), tmp_path / "a", silent, goals=["data"])
+    stages = FakeStages()
+    # the data were there already, and no training begins
     with pytest.raises(TemperError, match="the data has no test pictures. 'temper data split' parts some off"):
-        run_data(tmp_path / "a", **changes)
+        run_recipe(make_recipe(**changes), tmp_path / "a", silent, runner=stages)
+    assert stages.done == []
     data = load_split(pictures, "val")
     save_split(data.subset([0, 1]), pictures, "val")
     save_split(data.subset([2]), pictures, "test")
