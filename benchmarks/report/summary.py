@@ -9,6 +9,7 @@ from ..measurement import BenchmarkRow
 from .latency import SPANS, one_sample
 from .results import ROLE_TITLES, Result, leading
 
+_CHANCE = "may be chance, the intervals overlap"
 #: Latencies with a ratio in this range are called level.
 _LEVEL = (0.95, 1.05)
 
@@ -75,10 +76,10 @@ def _accuracy_sentence(
     if student is not None and (alone := _ap(student)) is not None:
         gap = _difference(ap, alone)
         twin = "same " if _same_network(distilled, student, benchmark) else ""
-        parts.append(f"{gap} the {twin}student trained alone ({alone:.1f}{_chance(distilled, student)})")
+        parts.append(f"{gap} the {twin}student trained alone ({_with_doubt(alone, distilled, student)})")
         helped = round(ap - alone, 1) > 0
     if teacher is not None and (taught := _ap(teacher)) is not None:
-        parts.append(f"{_difference(ap, taught)} its teacher ({taught:.1f}{_chance(distilled, teacher)})")
+        parts.append(f"{_difference(ap, taught)} its teacher ({_with_doubt(taught, distilled, teacher)})")
     sentence = f"{where} the {_name(distilled)} reaches {ap:.1f} mAP"
     if parts:
         sentence += ", " + " and ".join(parts)
@@ -128,7 +129,7 @@ def _quantised_sentence(full: Result, int8: Result) -> str:
     ap_before, ap_after = _ap(full), _ap(int8)
     if ap_before is not None and ap_after is not None:
         difference = _difference(ap_after, ap_before).replace("level with", "the same as")
-        chance = f" ({said[2:]})" if (said := _chance(int8, full)) else ""
+        chance = f" ({_CHANCE})" if _may_be_chance(int8, full) else ""
         sentence += f", and reaches {ap_after:.1f} mAP, {difference} before{chance}"
     if full.footprint is not None and int8.footprint is not None:
         before, after = _megabytes(full), _megabytes(int8)
@@ -210,15 +211,19 @@ def _difference(value: float, other: float) -> str:
     return f"{abs(gap):.1f} {unit} {'more' if gap > 0 else 'less'} than"
 
 
-def _chance(one: Result, other: Result) -> str:
-    """Said of a difference in mAP that the intervals of the two do not bear out; empty where they do."""
+def _with_doubt(ap: float, one: Result, other: Result) -> str:
+    return f"{ap:.1f}; {_CHANCE}" if _may_be_chance(one, other) else f"{ap:.1f}"
+
+
+def _may_be_chance(one: Result, other: Result) -> bool:
+    """Whether two mAPs that differ have intervals that overlap."""
     intervals = [result.line.precision[None].figures["ap"] for result in (one, other) if result.line]
     if _ap(one) is None or round(_ap(one) or 0, 1) == round(_ap(other) or 0, 1) or len(intervals) < 2:
-        return ""
+        return False
     (low, high), (least, most) = ((interval.low, interval.high) for interval in intervals)
-    if low is None or high is None or least is None or most is None or max(low, least) > min(high, most):
-        return ""
-    return "; may be chance, the intervals overlap"
+    if low is None or high is None or least is None or most is None:
+        return False
+    return max(low, least) <= min(high, most)
 
 
 def _speed(own: Result, other: Result) -> str:
