@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.errors import UsageError, nearest
-from .options import RUNTIME_NAMES, Choice, public_key_option
+from .options import RUNTIME_NAMES, Choice, found_iou_option, public_key_option
 
 if TYPE_CHECKING:
     from ..benchmarks.compare.conditions import Condition
@@ -90,13 +90,7 @@ def _smallest(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]
     metavar="NAME=VALUE",
     help=f"Smallest effect of interest; several times for several.  [default: {SMALLEST_HELP}]",
 )
-@click.option(
-    "--found-iou",
-    default=0.5,
-    show_default=True,
-    type=click.FloatRange(0.05, 1),
-    help="Overlap (IoU) from which a detection finds a defect.",
-)
+@found_iou_option
 @click.option("--limit", type=click.IntRange(1), help="Compare on this many pictures, evenly spread over the split.")
 @click.option(
     "--fail-if",

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from .bench_measuring import measuring_options, settings_of
-from .options import RUNTIME_NAMES, history_option, public_key_option
+from .options import RUNTIME_NAMES, found_iou_option, history_option, public_key_option
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -40,13 +40,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 )
 @click.option("--threads", type=click.IntRange(1, 512), help="Threads of the runtime.  [default: the runtime chooses]")
 @measuring_options
-@click.option(
-    "--found-iou",
-    default=0.5,
-    show_default=True,
-    type=click.FloatRange(0.05, 1),
-    help="Overlap (IoU) from which a detection finds a defect.",
-)
+@found_iou_option
 @click.option("--limit", type=click.IntRange(1), help="Measure on this many pictures, evenly spread over the split.")
 @history_option
 @public_key_option

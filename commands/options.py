@@ -120,3 +120,12 @@ def with_vdl(overrides: tuple[str, ...], vdl: bool | None) -> tuple[str, ...]:
 def with_golden(overrides: tuple[str, ...], golden: Path | None) -> tuple[str, ...]:
     """The overrides, ``--golden`` among them as the last word."""
     return overrides if golden is None else (*overrides, f"export.golden_images={json.dumps(str(golden))}")
+
+
+found_iou_option = click.option(
+    "--found-iou",
+    default=0.5,
+    show_default=True,
+    type=click.FloatRange(0.05, 1),
+    help="Overlap (IoU) from which a detection finds a defect.",
+)
