@@ -1,4 +1,4 @@
-"""What a camera gives: frames, each with an answer to come or the reason why there can be none, and gaps between them."""
+"""What a camera gives: frames, each with an answer to come or the reason why there can be none, and the gaps."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Frame:
         cause: why it will not be inspected; None if it can be. A frame without an image always has one.
         detail: the cause in a sentence; None without a cause.
         frame_id: the camera's own count, made to go on for ever where the camera's wraps; None if it counts nothing.
-        exposed: when it was exposed, seconds of UTC since 1970, by the camera's clock mapped to the host's; by its arrival
-            where the camera tells no time.
+        exposed: when it was exposed, seconds of UTC since 1970, by the camera's clock mapped to the host's; by its
+            arrival where the camera tells no time.
         arrived: ``time.monotonic()`` when it was whole in this process's memory.
         decode_ms: time spent on decoding or unpacking, milliseconds.
         timestamp_ms: position in a video; None elsewhere.

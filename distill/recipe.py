@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from ..core.settings.section import Fraction, Section, each_once
 from ..detection.decode import DecodeSettings
 from ..detection.images import ResizeRule
 from .recipe_detectors import ModelSection, section_name
 from .recipe_distillation import DistillationSection
-from .recipe_section import Fraction, Section, each_once
 from .recipe_sizes import DYNAMIC, STEP, parse_sizes
 from .recipe_training import TrainingSection
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 
+from ..core.settings.section import Fraction, Section
 from .detectors.sizes import PICODET_SIZES, PICODET_STRIDES, PPYOLOE_NECK, PPYOLOE_SIZES, PPYOLOE_STRIDES
-from .recipe_section import Fraction, Section
 from .recipe_training import TrainingOverride
 from .weights_address import check_address, is_address
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from .recipe_section import Fraction, Section
+from ..core.settings.section import Fraction, Section
 
 
 class MgdSection(Section):

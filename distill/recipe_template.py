@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
+from ..core.settings.fields import FieldPath, accepted_values, as_written, field_schema, section_fields
 from .recipe import DataSection, Recipe, SyntheticData, to_plain
 from .recipe_detectors import RetinaNetSection
 from .recipe_distillation import DistillationSection, MgdSection
-from .recipe_fields import FieldPath, accepted_values, as_written, field_schema, section_fields
 
 #: A header line for each section; its docstring is not written for users of a file.
 _HEADINGS: dict[FieldPath, str] = {

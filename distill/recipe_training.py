@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .recipe_section import Section
+from ..core.settings.section import Section
 
 
 class AugmentSection(Section):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...core.errors import DivergedError, TemperError, UsageError
 from ...core.events import Event, Reporter
 from ...core.files import MAX_RECORD_BYTES, read_json, remove_partial, remove_tree, sha256_json, write_json
+from ...core.settings.fields import FieldPath, dotted
 from ...distill.recipe import Recipe
-from ...distill.recipe_fields import FieldPath, dotted
 from ..folder import SWEEP_NAME, RunFolder
 from ..keys import NEEDS, Sources, identities, read_sources, stage_key
 from ..requirements import require_packages

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import UsageError
+from ...core.settings.fields import FieldPath, accepted_values, dotted, field_schema, section_fields, walk_fields
+from ...core.settings.yaml_text import parse_value
 from ...distill.recipe import Recipe, to_plain
 from ...distill.recipe_detectors import section_name
-from ...distill.recipe_fields import FieldPath, accepted_values, dotted, field_schema, section_fields, walk_fields
 from ...distill.recipe_file import PATH_FIELDS, recipe_from_plain
-from ...distill.recipe_yaml import parse_value
 from ..keys import Sources, stage_key, stages_for
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ import numpy as np
 
 from ...core.errors import MissingDependencyError, TemperError, UsageError
 from ...core.files import explain_os_errors
-from ...distill.recipe_fields import FieldPath
+from ...core.settings.fields import FieldPath
 from ..requirements import is_installed, training_install_hint
 from .space import SweptField
 

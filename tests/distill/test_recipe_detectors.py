@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 from temper.core.errors import UsageError
+from temper.core.settings.fields import accepted_values, section_fields, walk_fields
 from temper.distill.recipe import DataSection, Recipe, SyntheticData
 from temper.distill.recipe_detectors import DetectorSection, PicoDetSection, PpYoloeSection, RetinaNetSection
-from temper.distill.recipe_fields import accepted_values, section_fields, walk_fields
 from temper.distill.recipe_file import read_recipe, recipe_from_plain, shipped_recipes
 from temper.distill.recipe_template import write_recipe
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from temper.core.errors import UsageError
 from temper.core.files import read_json, write_json
+from temper.core.settings.file import MAX_BYTES
 from temper.distill.recipe import Recipe, to_plain
-from temper.distill.recipe_file import MAX_BYTES, read_recipe, recipe_from_plain, shipped_recipes, without_places
+from temper.distill.recipe_file import read_recipe, recipe_from_plain, shipped_recipes, without_places
 
 SMALLEST = "name: x\ndata: {synthetic: {}}\nteacher: {}\nstudent: {}\n"
 

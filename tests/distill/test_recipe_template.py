@@ -7,12 +7,12 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from temper.core.settings.fields import field_schema, walk_fields
+from temper.core.settings.yaml_text import parse_yaml
 from temper.distill.recipe import Recipe
 from temper.distill.recipe_detectors import RetinaNetSection
-from temper.distill.recipe_fields import field_schema, walk_fields
 from temper.distill.recipe_file import read_recipe, shipped_recipes
 from temper.distill.recipe_template import starter_recipe, write_recipe
-from temper.distill.recipe_yaml import parse_yaml
 
 
 @pytest.mark.parametrize("name", ["starter", "demo", "neu-det-cpu", "neu-det"])

@@ -4,9 +4,9 @@ from typing import Literal
 
 import pytest
 from pydantic import Field, ValidationError
+from temper.core.settings.fields import accepted_values, explain_mistake, field_schema, section_fields, walk_fields
+from temper.core.settings.section import Section
 from temper.distill.recipe import Recipe
-from temper.distill.recipe_fields import accepted_values, explain_mistake, field_schema, section_fields, walk_fields
-from temper.distill.recipe_section import Section
 
 
 class Inner(Section):

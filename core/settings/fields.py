@@ -1,4 +1,4 @@
-"""What every field of a recipe takes, in words; and pydantic's complaints as sentences.
+"""What every field of a file of settings takes, in words; and pydantic's complaints as sentences.
 
 A section can be one of several kinds, told apart by one of its fields (``detector``). A path may then name the kind
 after the section, as pydantic's own do: ``teacher, picodet, size``; else the first kind that has the field counts.
@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ..core.errors import nearest
+from ..errors import nearest
 
 FieldPath = tuple[str, ...]
 #: A value quoted in a message is cut to this many characters.
@@ -80,6 +80,8 @@ def field_schema(model: type[BaseModel], path: FieldPath) -> dict[str, Any] | No
             prefix = entry.get("prefixItems", [])
             inner = prefix[int(part)] if int(part) < len(prefix) else entry.get("items", {})
             entry = _resolve(model, inner)
+        elif isinstance(entry.get("additionalProperties"), dict):
+            entry = _resolve(model, entry["additionalProperties"])
         else:
             return None
     return entry

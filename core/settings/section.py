@@ -1,4 +1,4 @@
-"""What every section of a recipe has in common."""
+"""What every section of a file of settings has in common."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""YAML as recipes use it: a small, safe part of the language, with the line of every field.
+"""YAML as recipes and lines use it: a small, safe part of the language, with the line of every field.
 
 Numbers and booleans follow YAML 1.2, so ``5e-4`` is a number and ``no`` is a text. Anchors, aliases and tags are
-refused: a recipe needs none, and a few lines of aliases can stand for gigabytes.
+refused: nobody needs them here, and a few lines of aliases can stand for gigabytes.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from ..core.errors import UsageError
+from ..errors import UsageError
 
-#: Sections inside sections; a recipe has three levels.
+#: Sections inside sections; the deepest file of ours has four levels.
 MAX_DEPTH = 20
 
 Path = tuple[str, ...]
@@ -25,7 +25,7 @@ class Document:
     """A parsed YAML text.
 
     Attributes:
-        values: plain Python values; a mapping for a recipe, anything for a single value.
+        values: plain Python values; a mapping for a whole file, anything for a single value.
         lines: for the path of every field the line its name stands in, counted from 1.
     """
 
@@ -55,19 +55,20 @@ _Loader.add_implicit_resolver(
 )
 
 
-def parse_yaml(text: str, name: str) -> Document:
-    """Parse a whole recipe.
+def parse_yaml(text: str, name: str, noun: str = "recipe") -> Document:
+    """Parse a whole file.
 
     Args:
         text: the file's content.
         name: the file, for messages.
+        noun: what it should be, for messages.
 
     Raises:
-        UsageError: naming the line that is not YAML, or holds what a recipe must not.
+        UsageError: naming the line that is not YAML, or holds what such a file must not.
     """
-    document = _parse(text, name)
+    document = _parse(text, name, noun)
     if not isinstance(document.values, dict):
-        raise UsageError(f"{name} is not a recipe: it should hold fields such as 'name: demo', one a line.")
+        raise UsageError(f"{name} is not a {noun}: it should hold fields such as 'name: demo', one a line.")
     return document
 
 
@@ -77,12 +78,12 @@ def parse_value(text: str, name: str) -> Document:
     Raises:
         UsageError: if it is not YAML.
     """
-    return _parse(text, name)
+    return _parse(text, name, "recipe")
 
 
-def _parse(text: str, name: str) -> Document:
+def _parse(text: str, name: str, noun: str) -> Document:
     try:
-        _check_events(text, name)
+        _check_events(text, name, noun)
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
@@ -109,24 +110,24 @@ def _tab_hint(text: str, error: yaml.MarkedYAMLError) -> str:
     return ""
 
 
-def _check_events(text: str, name: str) -> None:
+def _check_events(text: str, name: str, noun: str) -> None:
     """Refuse, before anything is built, what could grow or recurse without end."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise UsageError(
-                f"{name}, line {line}: recipes have no anchors and aliases (& and *); write the value out."
+                f"{name}, line {line}: a {noun} has no anchors and aliases (& and *); write the value out."
             )
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > MAX_DEPTH:
-            raise UsageError(f"{name}, line {line}: more than {MAX_DEPTH} levels inside one another are no recipe.")
+            raise UsageError(f"{name}, line {line}: more than {MAX_DEPTH} levels inside one another are no {noun}.")
         tag = getattr(event, "tag", None)
         if tag and tag not in ("!", "tag:yaml.org,2002:str"):
-            raise UsageError(f"{name}, line {line}: recipes have no tags ({tag}); write a plain value.")
+            raise UsageError(f"{name}, line {line}: a {noun} has no tags ({tag}); write a plain value.")
 
 
 def _build(loader: _Loader, node: yaml.Node, path: Path, lines: dict[Path, int], name: str) -> Any:

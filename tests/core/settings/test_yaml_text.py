@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from temper.core.errors import UsageError
-from temper.distill.recipe_yaml import MAX_DEPTH, parse_value, parse_yaml
+from temper.core.settings.yaml_text import MAX_DEPTH, parse_value, parse_yaml
 
 
 @pytest.mark.parametrize(
@@ -57,10 +57,10 @@ def test_every_field_knows_its_line() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: &x 1\n", "r, line 1: recipes have no anchors and aliases"),
-        ("a: 1\nb: *x\n", "r, line 2: recipes have no anchors and aliases"),
-        ("a: 1\nb: !!python/object/apply:os.system [ls]\n", "r, line 2: recipes have no tags"),
-        ("a: !!binary aGk=\n", "r, line 1: recipes have no tags"),
+        ("a: &x 1\n", "r, line 1: a recipe has no anchors and aliases"),
+        ("a: 1\nb: *x\n", "r, line 2: a recipe has no anchors and aliases"),
+        ("a: 1\nb: !!python/object/apply:os.system [ls]\n", "r, line 2: a recipe has no tags"),
+        ("a: !!binary aGk=\n", "r, line 1: a recipe has no tags"),
         ("? [a, b]\n: 1\n", "r, line 1: the name of a field must be a plain word"),
         ("a: 1\n---\nb: 2\n", "this is not YAML .*another document"),
         ("a: {b: 1\n", "this is not YAML"),
