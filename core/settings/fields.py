@@ -38,8 +38,9 @@ def _resolve(model: type[BaseModel], entry: Mapping[str, Any]) -> dict[str, Any]
             target = _schema(model)["$defs"][merged.pop("$ref").rsplit("/", 1)[1]]
             merged = {**target, **merged}
         elif "anyOf" in merged:
-            options = [option for option in merged.pop("anyOf") if option.get("type") != "null"]
-            merged = {**options[0], **merged, "nullable": True}
+            every = merged.pop("anyOf")
+            options = [option for option in every if option.get("type") != "null"]
+            merged = {**options[0], **merged, **({"nullable": True} if len(options) < len(every) else {})}
         else:
             return {"type": "object", **merged} if "oneOf" in merged else merged
 

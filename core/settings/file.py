@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ..errors import UsageError
-from .fields import FieldPath, dotted, explain_mistake, field_schema, walk_fields
+from .fields import FieldPath, as_written, dotted, explain_mistake, field_schema, walk_fields
 from .yaml_text import parse_value, parse_yaml
 
 #: A file of settings longer than this is none.
@@ -152,14 +152,33 @@ class SettingsSource:
         except ValidationError as error:
             errors = error.errors(include_url=False)
             # a list with one wrong entry is told of at the entry, not as too short as well
-            inner = {one["loc"][:-1] for one in errors}
+            inner = {one["loc"][:length] for one in errors for length in range(len(one["loc"]))}
             errors = [one for one in errors if not (one["type"] == "too_short" and one["loc"] in inner)]
-            found = sorted(errors, key=lambda one: self.line(tuple(map(str, one["loc"]))))
+            told = [self._of_the_field(model, dict(one)) for one in errors]
+            found = sorted(told, key=lambda one: self.line(tuple(map(str, one["loc"]))))
             mistakes = [*mistakes, *(explain_mistake(model, one, self.place) for one in found)]
         else:
             if not mistakes:
                 return found_model
         raise UsageError("\n".join(dict.fromkeys(mistakes)))
+
+    def _of_the_field(self, model: type[BaseModel], mistake: dict[str, Any]) -> dict[str, Any]:
+        """The same mistake, told at the field where that may be one of several things: pydantic tells of each of them."""
+        loc = mistake["loc"]
+        for length in range(1, len(loc)):
+            path = tuple(str(part) for part in loc[:length])
+            entry = field_schema(model, path)
+            if entry is None:
+                break
+            if "takes" in entry:
+                return {"loc": loc[:length], "type": "wrong", "input": self._value(as_written(model, path))}
+        return mistake
+
+    def _value(self, path: FieldPath) -> Any:
+        value: Any = self.values
+        for part in path:
+            value = value[int(part)] if isinstance(value, list) else value.get(part)
+        return value
 
 
 def read_text(path: Path, noun: str, where_to_get_one: str) -> str:

@@ -1,0 +1,51 @@
+"""Where a line's verdicts go beyond the device, in ``line.yml``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ...core.settings.section import Section
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Positive = Annotated[float, Field(gt=0, le=1e6)]
+
+
+class MqttSection(Section):
+    """An MQTT broker."""
+
+    host: str = Field("127.0.0.1", min_length=1, max_length=253, description="name or address of the broker")
+    port: Port = Field(1883, description="8883 is usual with TLS")
+    topic: str = Field("temper", min_length=1, max_length=200, description="what topics begin with, before the line")
+    username: str | None = Field(None, max_length=200, description="of the broker's account")
+    password_file: str | None = Field(None, description="holds the password, nothing else")
+    tls: bool = Field(False, description="whether the connection is encrypted")
+    ca: str | None = Field(None, description="certificates of the authorities to trust; the system's")
+    certificate: str | None = Field(None, description="of this client")
+    key: str | None = Field(None, description="of this client's certificate")
+    keepalive_seconds: int = Field(15, ge=2, le=3600, description="after which the broker counts the line as gone")
+
+
+class WebhookSection(Section):
+    """An HTTP address that verdicts are posted to."""
+
+    url: str = Field(min_length=1, max_length=2000, description="https://…")
+    secret_file: str | None = Field(None, description="holds the key that bodies are signed with")
+    timeout_seconds: Positive = Field(10.0, description="that an answer may take")
+    batch: int = Field(100, ge=1, le=10_000, description="most messages in one request")
+    allow_http: bool = Field(False, description="whether an address beyond this machine may be without TLS")
+
+
+class PlantSection(Section):
+    """The plant's PostgreSQL database, for many lines."""
+
+    url: str = Field(min_length=1, max_length=2000, description="postgresql://user@host/database")
+    password_file: str | None = Field(None, description="holds the password, nothing else")
+
+
+class MetricsSection(Section):
+    """Prometheus metrics and the health endpoint."""
+
+    address: str = Field("127.0.0.1", min_length=1, max_length=253, description="0.0.0.0 for other machines to read")
+    port: Port = Field(9469, description="of /metrics, /health and /ready")
