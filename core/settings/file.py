@@ -163,7 +163,7 @@ class SettingsSource:
         raise UsageError("\n".join(dict.fromkeys(mistakes)))
 
     def _of_the_field(self, model: type[BaseModel], mistake: dict[str, Any]) -> dict[str, Any]:
-        """The same mistake, told at the field where that may be one of several things: pydantic tells of each of them."""
+        """The same mistake, told at the field where that may be one of several things; pydantic tells of each."""
         loc = mistake["loc"]
         for length in range(1, len(loc)):
             path = tuple(str(part) for part in loc[:length])
