@@ -58,7 +58,7 @@ def generate_key_files(name: Path, passphrase: bytes | None = None) -> KeyFiles:
     private, public = (name.with_name(name.name + suffix) for suffix in (PRIVATE_SUFFIX, PUBLIC_SUFFIX))
     for path in (private, public):
         if path.exists() or path.is_symlink():
-            raise TemperError(f"{path} is there already, and a key is never overwritten. Choose another name.")
+            raise UsageError(f"{path} is there already, and a key is never overwritten. Choose another name.")
     key = Ed25519PrivateKey.generate()
     encryption: serialization.KeySerializationEncryption = (
         serialization.NoEncryption() if passphrase is None else serialization.BestAvailableEncryption(passphrase)

@@ -139,7 +139,7 @@ def open_bundle(path: Path, public_key: Path | None = None) -> Bundle:
     if path.is_dir():
         return Bundle(path, path, *_checked_content(path, path, keys))
     if not path.is_file():
-        raise TemperError(f"There is no bundle {path}. Make one with 'temper export'.")
+        raise UsageError(f"There is no bundle {path}. Make one with 'temper export'.")
     folder = partial_folder(Path(tempfile.gettempdir()), "temper-bundle.")
     try:
         # whoever takes only signed bundles does not have a stranger's unpacked first

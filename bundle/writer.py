@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..core.errors import TemperError, UsageError
+from ..core.errors import UsageError
 from ..core.files import atomic_folder, explain_os_errors, sha256_file, write_bytes, write_json
 from .loader import open_bundle
 from .manifest import BUNDLE_SUFFIX, MANIFEST_NAME, Manifest, with_checksum
@@ -49,12 +49,11 @@ def require_bundle_target(target: Path) -> None:
     """Refuse a place where a bundle must not be written, before any work is done for it.
 
     Raises:
-        UsageError: if the name does not end in ``.temper``.
-        TemperError: if something stands there that is not a bundle.
+        UsageError: if the name does not end in ``.temper``, or something stands there that is not a bundle.
     """
     if target.suffix != BUNDLE_SUFFIX or not target.stem:
         raise UsageError(f"A bundle's name ends in {BUNDLE_SUFFIX}; write to {target}{BUNDLE_SUFFIX} instead.")
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise TemperError(f"{target} is there and is not a bundle's folder. Remove it, or choose another name.")
+        raise UsageError(f"{target} is there and is not a bundle's folder. Remove it, or choose another name.")
     if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST_NAME).is_file():
-        raise TemperError(f"{target} is a folder that is not a bundle. Remove it, or choose another name.")
+        raise UsageError(f"{target} is a folder that is not a bundle. Remove it, or choose another name.")

@@ -67,7 +67,7 @@ def history(
     if path is None:
         raise UsageError("There is no history to show: --history or TEMPER_HISTORY says 'none'. Name a file.")
     if not path.is_file() and not folders:
-        raise TemperError(
+        raise UsageError(
             f"There is no history {path} yet. 'temper bench run' makes it, or '--add DIR' of what one measured. "
             "After 'temper run --runs RUNS' name '--runs RUNS'."
         )

@@ -34,7 +34,7 @@ def init(
 
     The run gets the file's name, or keeps its own with --from. Change what you like, then 'temper run FILE'.
     """
-    from ..core.errors import TemperError, UsageError, nearest
+    from ..core.errors import UsageError, nearest
     from ..core.files import write_text
     from ..distill.recipe_file import shipped_recipes
     from ..distill.recipe_template import starter_recipe, write_recipe
@@ -46,7 +46,7 @@ def init(
     if student is None and (slim is not None or data is not None):
         raise UsageError("--slim and --data belong to --from-paddledet.")
     if file.exists() and not force:
-        raise TemperError(f"{file} is there already. Name another file, or replace it with --force.")
+        raise UsageError(f"{file} is there already. Name another file, or replace it with --force.")
     if source is not None:
         text = shipped_recipes()[source].read_text(encoding="utf-8")
     elif student is not None:

@@ -18,7 +18,7 @@ class TemperError(Exception):
 
 
 class UsageError(TemperError):
-    """The command or the recipe asks for something that does not exist or does not fit (exit code 2)."""
+    """The command or the recipe names what is not there, or does not fit, or must not be replaced (exit code 2)."""
 
     exit_code = 2
 

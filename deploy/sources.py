@@ -177,9 +177,9 @@ def open_source(path: Path, channels: Channels, *, recursive: bool = False) -> S
     if os.path.isdir(path):
         return _open_folder(path, channels, recursive)
     if not os.path.exists(path):
-        raise TemperError(f"There is nothing at {path}. Give a folder of pictures, a picture, or a video.")
+        raise UsageError(f"There is nothing at {path}. Give a folder of pictures, a picture, or a video.")
     if not os.path.isfile(path):
-        raise TemperError(f"{path} is neither a folder nor a file. Give a folder of pictures, a picture, or a video.")
+        raise UsageError(f"{path} is neither a folder nor a file. Give a folder of pictures, a picture, or a video.")
     if _is_picture(path.name):
         return PictureFiles(path, [path], channels, [])
     return VideoFile(path, channels)

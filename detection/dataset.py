@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import TemperError
+from ..core.errors import TemperError, UsageError
 from ..core.files import read_json, sha256_json, write_json
 
 SPLITS = ("train", "val", "test")
@@ -108,7 +108,7 @@ def load_split(folder: Path, split: str) -> DataSet:
         TemperError: if the folder or split is missing, or the file is not what it should be.
     """
     if not folder.is_dir():
-        raise TemperError(f"There is no data set folder {folder}. Make one with 'temper data import'.")
+        raise UsageError(f"There is no data set folder {folder}. Make one with 'temper data import'.")
     path = folder / "annotations" / f"{split}.json"
     if not path.is_file():
         there = [name for name in SPLITS if (folder / "annotations" / f"{name}.json").is_file()]

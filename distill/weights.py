@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import TemperError
+from ..core.errors import TemperError, UsageError
 from ..core.files import read_bytes, write_bytes
 
 Weights = dict[str, NDArray[Any]]
@@ -48,7 +48,7 @@ def load_weights(path: Path) -> Weights:
     """
     try:
         if path.exists() and not path.is_file():
-            raise TemperError(f"The weights {path} are no file. Give a .safetensors or .pdparams file.")
+            raise UsageError(f"The weights {path} are no file. Give a .safetensors or .pdparams file.")
         content = read_bytes(path, MAX_BYTES)
     except OSError as error:
         raise TemperError(f"The weights {path} cannot be read: {error.strerror}.") from error
@@ -56,7 +56,7 @@ def load_weights(path: Path) -> Weights:
         return _from_safetensors(content, path)
     if path.suffix == ".pdparams":
         return _from_pickle(content, path)
-    raise TemperError(f"The weights {path} are neither .safetensors nor .pdparams.")
+    raise UsageError(f"The weights {path} are neither .safetensors nor .pdparams.")
 
 
 def read_labels(path: Path) -> tuple[str, ...] | None:

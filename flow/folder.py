@@ -198,7 +198,7 @@ class RunFolder:
         if not self.path.exists():
             return
         if not self.path.is_dir():
-            raise TemperError(f"{self.path} is there and is not a folder. Choose another place with --runs.")
+            raise UsageError(f"{self.path} is there and is not a folder. Choose another place with --runs.")
         names = set(os.listdir(self.path))
         if self.mark in names:
             return
@@ -211,7 +211,7 @@ class RunFolder:
                 )
         # all that is there of one that was killed before it wrote its mark
         if any(name != LOCK_NAME and not name.endswith(PARTIAL_SUFFIX) for name in names):
-            raise TemperError(
+            raise UsageError(
                 f"{self.path} is there and does not belong to a {kind} of Temper. Choose another place with --runs, or "
                 "another name with --set name=NAME."
             )

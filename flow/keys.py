@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import TemperError, UsageError
+from ..core.errors import UsageError
 from ..core.files import sha256_file, sha256_json, walk_folder
 from ..core.models import MODELS
 from ..distill.data.listing import list_files
@@ -170,7 +170,7 @@ def _weights_hash(name: str, section: ModelSection) -> str:
             require_sha256(path, section.weights_sha256)
         return sha256_file(path)
     except OSError as error:
-        raise TemperError(
+        raise UsageError(
             f"The recipe's {name}.weights is '{path}', which cannot be read: {error.strerror}. Give the file with "
             f"--set {name}.weights=FILE, or start from nothing with --set {name}.weights=null{_thawed(name, section)}."
         ) from error
@@ -203,7 +203,7 @@ def _existing(field_name: str, value: str) -> Path:
     path = Path(value)
     if not path.exists():
         what = "folder or archive of your data set" if field_name == "data.path" else "folder of your pictures"
-        raise TemperError(
+        raise UsageError(
             f"The recipe's {field_name} is '{value}', and there is nothing at {path.absolute()}. Give the {what}, for "
             f"example with --set {field_name}=FOLDER."
         )

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..core.errors import TemperError, nearest
+from ..core.errors import TemperError, UsageError, nearest
 from ..core.files import MAX_RECORD_BYTES, read_json
 from ..core.models import MODELS
 from ..distill.recipe import Recipe
@@ -60,7 +60,7 @@ def find_run(name: Path, runs: Path) -> Path:
         if (path / RECIPE_NAME).is_file():
             return path
     there = sorted(path.parent.name for path in runs.glob(f"*/{RECIPE_NAME}"))
-    raise TemperError(f"There is no run {name}.{nearest(name.name, there)} 'temper run RECIPE' starts one.")
+    raise UsageError(f"There is no run {name}.{nearest(name.name, there)} 'temper run RECIPE' starts one.")
 
 
 def recipe_of(path: Path) -> Recipe:

@@ -56,9 +56,9 @@ def require_replaceable(target: Path, force: bool = False) -> None:
         stranger = "no annotations of any split"
     stranger = stranger or _foreign_part(target / "annotations")
     if stranger:
-        raise TemperError(f"{target} holds something else than a data set ({stranger}). Choose another folder.")
+        raise UsageError(f"{target} holds something else than a data set ({stranger}). Choose another folder.")
     if not force:
-        raise TemperError(f"{target} holds a data set already. Choose another folder, or replace it with --force.")
+        raise UsageError(f"{target} holds a data set already. Choose another folder, or replace it with --force.")
 
 
 def require_apart(source: Path, target: Path) -> None:

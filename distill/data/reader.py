@@ -99,7 +99,7 @@ def _read_coco_json(path: Path) -> object:
 
 def _require_there(source: Path) -> None:
     if not source.exists():
-        raise TemperError(f"There is no data at {source}. Give a folder, a COCO json file or an archive that is there.")
+        raise UsageError(f"There is no data at {source}. Give a folder, a COCO json file or an archive that is there.")
 
 
 def _give_up(source: Path) -> NoReturn:

@@ -66,7 +66,7 @@ def test_the_history_of_another_folder_of_runs_is_shown(place: Path, capsys: pyt
     assert bench("history", "--history", "other/history.sqlite3", "--add", "first") == 0
     assert bench("history", "steel-teacher", "--runs", "other", "--figure", "p50") == 0
     assert "median latency [ms]: steel-teacher" in capsys.readouterr().out
-    assert bench("history", "--runs", "third") == 1
+    assert bench("history", "--runs", "third") == 2
     assert "There is no history third/history.sqlite3 yet" in capsys.readouterr().err
 
 
@@ -87,7 +87,7 @@ def test_a_regression_is_shown_and_may_fail(place: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        ([], 1, "There is no history runs/history.sqlite3 yet"),
+        ([], 2, "There is no history runs/history.sqlite3 yet"),
         (["--history", "none"], 2, "There is no history to show"),
         (["--figure", "p5"], 2, "there is no 'p5'. Did you mean 'p50'"),
         (["--add", "nothing"], 1, "There are no measurements at nothing/measurements.jsonl"),

@@ -269,9 +269,9 @@ def test_wrong_input_is_one_sentence(bundle: Path, pictures: Path, tmp_path: Pat
     out = tmp_path / "out"
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.mp4").write_text("a video")
-    fails("There is no bundle .*nowhere", tmp_path / "nowhere", "--source", pictures, "--out", out)
+    fails("There is no bundle .*nowhere", tmp_path / "nowhere", "--source", pictures, kind=UsageError)
     fails("is not a Temper bundle", pictures, "--source", pictures, "--out", out)
-    fails("There is nothing at .*nowhere", bundle, "--source", tmp_path / "nowhere", "--out", out)
+    fails("There is nothing at .*nowhere", bundle, "--source", tmp_path / "nowhere", "--out", out, kind=UsageError)
     fails("There is no picture in", bundle, "--source", tmp_path / "empty", "--out", out)
     fails("neither a picture nor a video", bundle, "--source", tmp_path / "text.mp4", "--out", out)
     fails("no variant 'int8'", bundle, "--source", pictures, "--out", out, "--variant", "int8", kind=UsageError)

@@ -59,7 +59,7 @@ def test_a_misspelt_recipe_is_answered_with_the_nearest(capsys: pytest.CaptureFi
 
 def test_a_file_is_replaced_only_with_force(capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine.yml").write_text("mine")
-    assert main(["init", "mine.yml"]) == 1
+    assert main(["init", "mine.yml"]) == 2
     assert "mine.yml is there already. Name another file, or replace it with --force." in capsys.readouterr().err
     assert Path("mine.yml").read_text() == "mine"
     assert main(["init", "mine.yml", "--force"]) == 0

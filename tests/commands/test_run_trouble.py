@@ -102,7 +102,7 @@ def test_an_override_that_fits_nothing(override: str, message: str, capsys: pyte
 )
 def test_a_file_that_is_not_there(overrides: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = [word for override in overrides for word in ("--set", override)]
-    assert main(["run", "tiny.yml", *words]) == 1
+    assert main(["run", "tiny.yml", *words]) == 2
     assert message in told(capsys)
     assert not Path("runs").exists()
 
@@ -187,7 +187,7 @@ def test_runs_that_is_a_file(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_folder_that_is_no_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "runs" / "tiny").mkdir(parents=True)
     (here / "runs" / "tiny" / "photo.jpg").write_bytes(b"")
-    assert main(["run", "tiny.yml"]) == 1
+    assert main(["run", "tiny.yml"]) == 2
     assert "runs/tiny is there and does not belong to a run of Temper" in told(capsys)
     assert os.listdir("runs/tiny") == ["photo.jpg"]
 

@@ -64,8 +64,8 @@ def test_while_it_runs(run: FinishedRun, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_no_such_run(run: FinishedRun, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["status", "tinny"]) == 1
+    assert main(["status", "tinny"]) == 2
     told = capsys.readouterr().err
     assert told == "Error: There is no run tinny. Did you mean 'tiny'? 'temper run RECIPE' starts one.\n"
-    assert main(["status", "x", "--runs", "nowhere"]) == 1
+    assert main(["status", "x", "--runs", "nowhere"]) == 2
     assert capsys.readouterr().err == "Error: There is no run x. 'temper run RECIPE' starts one.\n"

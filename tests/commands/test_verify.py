@@ -97,7 +97,7 @@ def test_a_wrong_layer_is_named_and_the_command_fails(run: FinishedRun, capsys: 
         (["tiny", "--runtime", "openvin"], 2, "There is no runtime 'openvin'. Did you mean 'openvino'?"),
         (["tiny", "--runtime", "onnxruntime-cuda"], 1, "has no CUDAExecutionProvider"),
         (["tiny", "--images", "0"], 2, "--images"),
-        (["tine"], 1, "There is no run tine. Did you mean 'tiny'?"),
+        (["tine"], 2, "There is no run tine. Did you mean 'tiny'?"),
     ],
 )
 def test_what_cannot_be_verified_is_one_sentence(
