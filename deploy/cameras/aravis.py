@@ -91,11 +91,12 @@ class AravisCamera:
         Aravis, _ = aravis()
         self._name, self._channels, self._settings = name, channels, settings
         self._success = Aravis.BufferStatus.SUCCESS
-        self._camera = _open(name, address)
+        self._camera: Any = _open(name, address)
+        self._stream: Any = None
         self._lost = threading.Event()
         lost = self._lost
-        device = self._camera.get_device()
-        self._device = device
+        device: Any = self._camera.get_device()
+        self._device: Any = device
         device.connect("control-lost", lambda _device: lost.set())
         self._ready: deque[Frame] = deque()
         self._clock = CameraClock()
@@ -209,11 +210,11 @@ class AravisCamera:
         except TemperError as error:
             raise CameraLost(f"The camera {self._name} was started anew. {error}") from error
         self._ready.extend(self._never_came(number, exposed, arrived) for number in missing)
-        self._ready.append(self._frame(buffer, frame_id, exposed, arrived))
+        self._ready.append(self._frame(buffer, frame_id, exposed, arrived, 1000 * (utc - exposed)))
         self._stream.push_buffer(buffer)
         return self._ready.popleft()
 
-    def _frame(self, buffer: Any, frame_id: int, exposed: float, arrived: float) -> Frame:
+    def _frame(self, buffer: Any, frame_id: int, exposed: float, arrived: float, travel_ms: float) -> Frame:
         source = f"{self._name} {frame_id}"
         status = buffer.get_status()
         if status != self._success:
@@ -232,7 +233,7 @@ class AravisCamera:
                 self._name, source, None, Cause.ERROR, f"It cannot be unpacked: {error}.", frame_id, exposed, arrived
             )
         decode_ms = 1000 * (time.perf_counter() - started)
-        return Frame(self._name, source, picture, None, None, frame_id, exposed, arrived, decode_ms)
+        return Frame(self._name, source, picture, None, None, frame_id, exposed, arrived, travel_ms, decode_ms)
 
     def _never_came(self, frame_id: int, exposed: float, arrived: float) -> Frame:
         detail = "The camera counted it, and it did not arrive."

@@ -76,7 +76,7 @@ class PictureChecks:
         if not self._settings.frozen_after:
             return 0
         rows = np.ascontiguousarray(image[:: max(1, image.shape[0] // _ROWS)])
-        digest = crc32(rows, image.shape[0] << 32 | image.shape[1])
+        digest = crc32(rows.data, image.shape[0] << 32 | image.shape[1])
         self._same = self._same + 1 if digest == self._digest else 1
         self._digest = digest
         return self._same

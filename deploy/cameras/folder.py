@@ -159,7 +159,9 @@ class FolderCamera:
         self._seen.pop(name, None)
         self._put_away(path, seen)
         exposed = seen.modified / 1e9
-        return Frame(self._name, readable(name), image, cause, detail, None, exposed, arrived, decode_ms)
+        return Frame(
+            self._name, readable(name), image, cause, detail, exposed=exposed, arrived=arrived, decode_ms=decode_ms
+        )
 
     def _put_away(self, path: Path, seen: _Seen) -> None:
         try:

@@ -81,6 +81,7 @@ class KeptCamera:
         track: tells positions; None if nothing does.
         backoff: waits between tries.
         last_seen: of an earlier process, so that the time until now becomes a gap too.
+        ahead_m: how far upstream of the line's origin the camera looks.
         silence_seconds: without a frame, then the connection counts as lost; None for a camera that may be silent.
     """
 
@@ -93,12 +94,13 @@ class KeptCamera:
         track: Track | None = None,
         backoff: Backoff | None = None,
         last_seen: LastSeen | None = None,
+        ahead_m: float = 0.0,
         silence_seconds: float | None = 10.0,
     ) -> None:
         self.name = name
         self._open = open_camera
         self._checks = checks
-        self._track = track
+        self._track, self._ahead_m = track, ahead_m
         self._backoff = backoff or Backoff()
         self._last = last_seen
         self._silence = silence_seconds
@@ -172,7 +174,7 @@ class KeptCamera:
         """The frame with its position, and with a cause where its picture is none of the strip."""
         if self._shift and frame.frame_id is not None:
             frame = replace(frame, frame_id=frame.frame_id + self._shift)
-        position = self._track.position(frame) if self._track is not None else frame.position_m
+        position = self._position(frame)
         found = self._checks.look(frame.image) if self._checks is not None and frame.image is not None else None
         if found is not None:
             frame = replace(frame, image=None, cause=found[0], detail=found[1], position_m=position)
@@ -183,6 +185,12 @@ class KeptCamera:
         self._last = LastSeen(frame.frame_id, frame.exposed, position)
         return frame
 
+    def _position(self, frame: Frame) -> float | None:
+        if self._track is None:
+            return frame.position_m
+        position = self._track.position(frame)
+        return None if position is None else position + self._ahead_m
+
     def _close_gap(self, frame: Frame, hand_on: HandOn) -> Frame:
         """Tell of the time without the camera, now that it is back; its count goes on where it can."""
         last, self._shift = self._last, 0
@@ -191,7 +199,7 @@ class KeptCamera:
         missed = self._missed(last, frame)
         if missed is not None and frame.frame_id is not None and last.frame_id is not None:
             self._shift = last.frame_id + missed + 1 - frame.frame_id
-        position = self._track.position(replace(frame, frame_id=_shifted(frame, self._shift))) if self._track else None
+        position = self._position(replace(frame, frame_id=_shifted(frame, self._shift)))
         length = None
         if position is not None and last.position_m is not None and position >= last.position_m:
             length = position - last.position_m

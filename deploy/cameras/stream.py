@@ -108,7 +108,18 @@ class StreamCamera:
             started = time.perf_counter()
             exposed = self._exposed(picture, utc)
             self._ready.append(
-                Frame(self._name, self._next_source(), image, None, None, None, exposed, arrived, decode_ms)
+                Frame(
+                    self._name,
+                    self._next_source(),
+                    image,
+                    None,
+                    None,
+                    None,
+                    exposed,
+                    arrived,
+                    1000 * (utc - exposed),
+                    decode_ms,
+                )
             )
 
     def _exposed(self, timed: Any, utc: float) -> float:

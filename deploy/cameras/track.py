@@ -15,24 +15,27 @@ class Track(Protocol):
         """Where the frame's first row lies, in metres from wherever counting began; None if it cannot be told."""
 
 
-@dataclass(frozen=True)
 class BySpeed:
     """A strip of constant speed: the moment of exposure tells the place.
 
-    Positions count from 1970, so that they are the same for all cameras and go on over restarts; a coil's report counts from its
-    own start.
+    Positions count from 1970, so that they are the same for all cameras and go on over restarts; a coil's report counts
+    from its own start. Only the first frame is placed by the clock, all others by the time since then, so that the strip does
+    not jump when somebody sets the clock. One object serves all cameras of a line.
 
-    Attributes:
+    Args:
         metres_per_second: of the strip.
-        ahead_m: how far upstream of the line's origin the camera looks.
     """
 
-    metres_per_second: float
-    ahead_m: float = 0.0
+    def __init__(self, metres_per_second: float) -> None:
+        self._speed = metres_per_second
+        self._anchor: tuple[float, float] | None = None
 
     def position(self, frame: Frame) -> float | None:
         """The way of the strip until the exposure."""
-        return frame.exposed * self.metres_per_second + self.ahead_m
+        moment = frame.arrived - frame.travel_ms / 1000
+        if self._anchor is None:
+            self._anchor = (moment, frame.exposed * self._speed)
+        return self._anchor[1] + (moment - self._anchor[0]) * self._speed
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,10 @@ class ByFrame:
 
     Attributes:
         metres_per_frame: the strip's way between two exposures.
-        ahead_m: as for :class:`BySpeed`.
     """
 
     metres_per_frame: float
-    ahead_m: float = 0.0
 
     def position(self, frame: Frame) -> float | None:
         """The way of the strip by the camera's count; None where the camera counts nothing."""
-        return None if frame.frame_id is None else frame.frame_id * self.metres_per_frame + self.ahead_m
+        return None if frame.frame_id is None else frame.frame_id * self.metres_per_frame
