@@ -80,7 +80,7 @@ def loop_of(
     open_camera: Callable[[], Roll] | None = None,
     **options: object,
 ) -> LineLoop:
-    inspector = Inspector(detector, tile, 8, most_batch=4)
+    inspector = Inspector(detector, tile, 0, most_batch=4)
     inspector.warm_up([(64, 64)], 4)
     rules = Judging(detector.thresholds, np.zeros(len(detector.thresholds)))
     across = AcrossFrames() if scale else None
@@ -185,11 +185,11 @@ def test_tiles_see_what_the_whole_frame_would(detector: BundleDetector) -> None:
     keeper = Kept()
     wide = np.concatenate([steel(False), steel(True), steel(False), steel(False)], axis=1)
     one = Frame("top", "top 0", wide, frame_id=0, exposed=time.time(), arrived=time.monotonic())
-    loop_of(detector, [one], keeper, tile=(64, 64)).run(threading.Event())
+    loop_of(detector, [one], keeper, tile=(128, 100)).run(threading.Event())
     (result,) = judged(keeper)
     assert result.verdict.outcome is Outcome.DEFECT
     alone = detector.verdict(detector.detect(steel(True))).defects
-    middle = alone.boxes[0, [0, 2]].mean() + 64
+    middle = alone.boxes[0, [0, 2]].mean() + 128
     assert any(box[0] <= middle <= box[2] for box in result.verdict.defects.boxes)
 
 
