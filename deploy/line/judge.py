@@ -26,12 +26,11 @@ class Judged:
     Attributes:
         frame: as it came.
         number: of the frame in this run, from 0.
-        verdict: ok, defect or not inspected. A late frame keeps its defects in ``late_defects``.
+        verdict: ok, defect or not inspected; a late frame keeps the defects that were found too late.
         cause: why it was not inspected; None if it was.
         detail: the same as a sentence.
         times: milliseconds by stage.
         latency_ms: from exposure to verdict.
-        late_defects: what was found too late.
     """
 
     frame: Frame
@@ -41,7 +40,6 @@ class Judged:
     detail: str | None
     times: StageTimes
     latency_ms: float | None
-    late_defects: Detections | None = None
 
 
 class Judge:
@@ -99,9 +97,8 @@ class Judge:
         latency_ms = since_exposure_ms(frame)
         if self._deadline_ms is not None and latency_ms > self._deadline_ms:
             detail = f"Its verdict took {latency_ms:.0f} ms; the deadline is {self._deadline_ms:g} ms."
-            nothing = Detections.none(found.image_size, frame.source, Status.TIMEOUT)
-            verdict = Verdict(Outcome.NOT_INSPECTED, nothing)
-            return Judged(frame, number, verdict, Cause.LATE, detail, times, latency_ms, defects), whole
+            verdict = Verdict(Outcome.NOT_INSPECTED, defects)
+            return Judged(frame, number, verdict, Cause.LATE, detail, times, latency_ms), whole
         verdict = Verdict(Outcome.DEFECT if len(defects) else Outcome.OK, defects)
         return Judged(frame, number, verdict, None, None, times, latency_ms), whole
 
@@ -143,8 +140,3 @@ class Judge:
 def since_exposure_ms(frame: Frame) -> float:
     """Milliseconds from a frame's exposure until now, whatever was done to the clock meanwhile."""
     return frame.travel_ms + 1000 * (time.monotonic() - frame.arrived)
-
-
-def smallest_by_class(labels: list[str], smallest_mm: float, by_class: Mapping[str, float]) -> np.ndarray:
-    """float64 [classes]: the least size of each class."""
-    return np.array([by_class.get(label, smallest_mm) for label in labels], np.float64)

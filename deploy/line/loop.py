@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from ...core.errors import TemperError
@@ -57,7 +57,7 @@ class _Round:
 
     items: list[Item]
     work: Work | None
-    started: float = field(default_factory=time.monotonic)
+    started: float
 
 
 class _End:
@@ -173,12 +173,13 @@ class LineLoop:
             self._beat("prepare")
             most = self._inspector.frames_at_once(size) if size is not None else 1
             items = [self._in_time(item) for item in self._intake.take(most, _POLL_SECONDS)]
+            started = time.monotonic()
             frames = [item for item in items if isinstance(item, Frame) and item.image is not None]
             if frames and frames[-1].image is not None:
                 size = (frames[-1].image.shape[1], frames[-1].image.shape[0])
             if items:
                 work = self._inspector.prepare(frames) if frames else None
-                self._rounds.put(_Round(items, work), lambda: self._beat("prepare"), self._given_up)
+                self._rounds.put(_Round(items, work, started), lambda: self._beat("prepare"), self._given_up)
         self._rounds.put(_End(), lambda: self._beat("prepare"), self._given_up)
 
     def _in_time(self, item: Item) -> Item:
@@ -206,14 +207,15 @@ class LineLoop:
         results: list[Result] = []
         for item in one.items:
             if isinstance(item, Frame):
-                results += self._judge_frame(item, one.work, answers)
+                results += self._judge_frame(item, one, answers)
                 self._number += 1
             else:
                 results += self._judge.gap(item) if isinstance(item, Gap) else []
                 results.append(item)
         return results
 
-    def _judge_frame(self, frame: Frame, work: Work | None, answers: Iterator[Detections]) -> list[Result]:
+    def _judge_frame(self, frame: Frame, one: _Round, answers: Iterator[Detections]) -> list[Result]:
+        work, queued_ms = one.work, 1000 * (one.started - frame.arrived)
         if frame.cause is not None or frame.image is None:
             cause, detail = frame.cause or Cause.ERROR, frame.detail or "It has no picture."
             return [self._judge.without_answer(frame, self._number, cause, detail)]
@@ -221,7 +223,7 @@ class LineLoop:
             why = work.error if work is not None and work.error else "It was not inspected."
             return [self._judge.without_answer(frame, self._number, Cause.ERROR, why)]
         # what a call of several frames takes, each of them takes: none has its verdict before
-        times = {"decode": frame.decode_ms, **work.times}
+        times = {"transfer": frame.travel_ms, "decode": frame.decode_ms, "queue": queued_ms, **work.times}
         judged, whole = self._judge.judge(frame, self._number, next(answers), times)
         return [judged, *whole]
 
