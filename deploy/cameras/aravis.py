@@ -247,7 +247,8 @@ def _open(name: str, address: str | None) -> Any:
         camera = Aravis.Camera.new(address)
     except GLib.Error as error:
         raise CameraUnavailable(
-            f"The camera {name} ({asked}) cannot be opened: {error.message}. 'temper deploy cameras' lists those that answer."
+            f"The camera {name} ({asked}) cannot be opened: {error.message}. 'temper deploy cameras' lists those that "
+            "answer."
         ) from error
     if camera is None:
         raise CameraUnavailable(

@@ -63,8 +63,8 @@ def _set_region(camera: Any, region: tuple[int, int, int, int], name: str) -> No
         sensor = camera.get_sensor_size()
     if x < 0 or y < 0 or width < 1 or height < 1 or x + width > sensor.width or y + height > sensor.height:
         raise CameraMisconfigured(
-            f"The camera {name} has {sensor.width} x {sensor.height} pixels; region {list(region)} (x, y, width, height) "
-            "does not lie in them."
+            f"The camera {name} has {sensor.width} x {sensor.height} pixels; region {list(region)} (x, y, width, "
+            "height) does not lie in them."
         )
     with _explained(name, f"region {list(region)}"):
         camera.set_region(x, y, width, height)
@@ -124,9 +124,8 @@ def _set_feature(device: Any, feature: str, value: FeatureValue, name: str) -> N
             if isinstance(node, kind):
                 if not isinstance(value, types) or (isinstance(value, bool) and kind is not Aravis.GcBoolean):
                     wanted = {"GcBoolean": "true or false", "GcFloat": "a number", "GcInteger": "a whole number"}
-                    raise CameraMisconfigured(
-                        f"The camera {name} takes {wanted.get(kind.__name__, 'a text')} for {feature}; it was given {value!r}."
-                    )
+                    takes = wanted.get(kind.__name__, "a text")
+                    raise CameraMisconfigured(f"The camera {name} takes {takes} for {feature}; it was given {value!r}.")
                 put(feature, value)
                 return
         raise CameraMisconfigured(f"The camera {name} has {feature}, but it is nothing that can be set.")

@@ -27,8 +27,8 @@ class CameraEnded(TemperError):
 class Camera(Protocol):
     """One connection to one camera. Made by a function that opens it; never used again after an error.
 
-    Frames come in the order of their exposure. A frame is handed out only when it is whole: one that arrived in parts is
-    a frame without an image, with the cause LOST. A frame that the camera counted and that never came is one too, in
+    Frames come in the order of their exposure. A frame is handed out only when it is whole: one that arrived in parts
+    is a frame without an image, with the cause LOST. A frame that the camera counted and that never came is one too, in
     its place, so that nothing is missing while the connection stands.
     """
 

@@ -13,8 +13,8 @@ class CameraClock:
 
     Both clocks run at the same rate but for some parts in a million; what differs is where they start. Of the last
     ``window`` frames the smallest difference between arrival and timestamp is taken for the offset: transfer can hold a
-    frame up, never bring it early. A frame is therefore never told as exposed after it arrived, and the offset follows drift
-    and steps of the host's clock within a window.
+    frame up, never bring it early. A frame is therefore never told as exposed after it arrived, and the offset
+    follows drift and steps of the host's clock within a window.
 
     Args:
         window: frames.

@@ -37,9 +37,9 @@ class _Seen:
 class FolderCamera:
     """Watches a folder; see ``base.Camera``.
 
-    A file is taken when its size and time have stood still for ``settle_seconds`` and it can be decoded. One that stands still
-    and still cannot be decoded is given ``give_up_seconds`` from when it was first seen, then it is an error. Files that are
-    there when watching begins are taken too, oldest first, by time of change and name.
+    A file is taken when its size and time have stood still for ``settle_seconds`` and it can be decoded. One that
+    stands still and still cannot be decoded is given ``give_up_seconds`` from when it was first seen, then it is an
+    error. Files that are there when watching begins are taken too, oldest first, by time of change and name.
 
     Args:
         name: of the camera in frames and messages.
@@ -47,7 +47,8 @@ class FolderCamera:
         channels: what the bundle takes.
         settle_seconds: that a file must stand still.
         give_up_seconds: that a file may take to become readable.
-        afterwards: what becomes of a file that was taken. With ``keep`` it is remembered as long as this connection stands.
+        afterwards: what becomes of a file that was taken. With ``keep`` it is remembered as long as this connection
+            stands.
         after: files changed at or before this moment, seconds of UTC, count as taken: by an earlier process.
 
     Raises:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ...core.errors import TemperError
 
-#: GigE Vision counts in 16 bits and leaves 0 out: after 65535 comes 1 (GigE Vision 2.0, block_id of the stream's header).
+#: GigE Vision counts in 16 bits and leaves 0 out: after 65535 comes 1 (GigE Vision 2.0, block_id of the stream's
+#: header).
 GIGE_VISION_WRAP = 65_535
 #: So many frames missing at once are no loss on the wire: the camera was restarted, or the count is broken.
 MOST_MISSING = 10_000
@@ -28,7 +29,8 @@ class FrameIds:
             counted: as the camera says it.
 
         Returns:
-            The frame's id, greater than every one before, and the ids of the frames missing before it. The first id is the camera's own count.
+            The frame's id, greater than every one before, and the ids of the frames missing before it. The first id
+            is the camera's own count.
 
         Raises:
             TemperError: if the count goes back, or jumps by more than ``MOST_MISSING``.

@@ -20,8 +20,8 @@ _INSTALL = "sudo apt-get install gir1.2-aravis-0.8 python3-gi"
 def aravis() -> tuple[Any, Any]:
     """The modules ``Aravis`` and ``GLib``.
 
-    A virtual environment does not see the system's ``gi``. It is loaded from there by itself, alone, where it was built for this
-    version of Python: nothing else of the system's packages comes with it.
+    A virtual environment does not see the system's ``gi``. It is loaded from there by itself, alone, where it was
+    built for this version of Python: nothing else of the system's packages comes with it.
 
     Raises:
         MissingDependencyError: if either is missing, with the command that installs it.
@@ -49,8 +49,8 @@ def _introspection() -> Any:
         )
     if not list(folder.glob(f"_gi.cpython-{version}-*.so")):
         raise MissingDependencyError(
-            f"The system's PyGObject was built for another Python than {sys.version_info.major}.{sys.version_info.minor}. "
-            "Use the system's Python for Temper, or build it for this one: pip install 'PyGObject<3.51'."
+            f"The system's PyGObject was built for another Python than {sys.version_info.major}."
+            f"{sys.version_info.minor}. Use the system's Python for Temper, or build it for this one: pip install 'PyGObject<3.51'."
         )
     spec = importlib.util.spec_from_file_location(
         "gi", folder / "__init__.py", submodule_search_locations=[str(folder)]

@@ -1,4 +1,4 @@
-"""A camera that is kept connected: opened, watched, opened anew with back-off, and every time without it told as a gap."""
+"""A camera that is kept connected: opened, watched, opened anew with back-off; every time without it is told as a gap."""
 
 from __future__ import annotations
 
@@ -210,8 +210,8 @@ class KeptCamera:
     def _missed(self, last: LastSeen, frame: Frame) -> int | None:
         """How many frames the camera counted meanwhile; None if its count says nothing of that.
 
-        A camera that was restarted counts from its beginning. That shows where it would have had to send more frames than its
-        rate allows in the time that passed.
+        A camera that was restarted counts from its beginning. That shows where it would have had to send more frames
+        than its rate allows in the time that passed.
         """
         if last.frame_id is None or frame.frame_id is None:
             return None

@@ -6,8 +6,9 @@ The rule, the same for every format:
 2. A Bayer pattern becomes RGB by bilinear interpolation (OpenCV's), after step 1.
 3. RGB becomes grey by 0.299 R + 0.587 G + 0.114 B; grey becomes RGB by repeating it.
 
-Names are those of GenICam's Pixel Format Naming Convention (PFNC 2.4). ``Mono10p`` and ``Mono12p`` are its packed formats, lowest bits first;
-``Mono10Packed`` and ``Mono12Packed`` are GigE Vision's older ones, in which two pixels share the byte between them.
+Names are those of GenICam's Pixel Format Naming Convention (PFNC 2.4). ``Mono10p`` and ``Mono12p`` are its packed
+formats, lowest bits first; ``Mono10Packed`` and ``Mono12Packed`` are GigE Vision's older ones, in which two pixels
+share the byte between them.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _twelve_packed_low_first(raw: Bytes, pixels: int) -> Bytes:
 
 
 def _packed_high_first(raw: Bytes, pixels: int) -> Bytes:
-    """Two pixels in three bytes: the first and the last hold the high bits, the one between them the low bits of both."""
+    """Two pixels in three bytes: the first and the last hold the high bits, the one between the low bits of both."""
     return np.ascontiguousarray(_groups(raw, pixels, 2, 3)[:, ::2]).ravel()[:pixels]
 
 

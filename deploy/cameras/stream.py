@@ -73,7 +73,7 @@ class StreamCamera:
         return {"stream": self._shown, "codec": str(context.name), "size": f"{context.width} x {context.height}"}
 
     def grab(self, timeout: float) -> Frame | None:
-        """The next picture; see ``base.Camera.grab``. Waits for it up to ``read_seconds``, whatever ``timeout`` says."""
+        """The next picture; see ``base.Camera.grab``. Waits up to ``read_seconds``, whatever ``timeout`` says."""
         while not self._ready:
             try:
                 packet = next(self._packets)

@@ -19,8 +19,8 @@ class BySpeed:
     """A strip of constant speed: the moment of exposure tells the place.
 
     Positions count from 1970, so that they are the same for all cameras and go on over restarts; a coil's report counts
-    from its own start. Only the first frame is placed by the clock, all others by the time since then, so that the strip does
-    not jump when somebody sets the clock. One object serves all cameras of a line.
+    from its own start. Only the first frame is placed by the clock, all others by the time since then, so that the
+    strip does not jump when somebody sets the clock. One object serves all cameras of a line.
 
     Args:
         metres_per_second: of the strip.

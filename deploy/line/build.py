@@ -46,7 +46,8 @@ def require_fitting(config: LineConfig, labels: list[str]) -> None:
     for zone in config.judging.ignore:
         if zone.camera is not None and zone.camera not in cameras:
             raise UsageError(
-                f"judging.ignore names a camera '{zone.camera}' that the line does not have.{nearest(zone.camera, cameras)}"
+                f"judging.ignore names a camera '{zone.camera}' that the line does not have."
+                f"{nearest(zone.camera, cameras)}"
             )
 
 

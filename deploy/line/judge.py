@@ -6,8 +6,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from ...detection.detections import Detections, Status
 from ..detector import Outcome, Verdict
 from ..frames import Cause, Frame, Gap

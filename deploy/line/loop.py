@@ -1,8 +1,8 @@
 """The loop of a line: acquire, prepare, infer, judge, store. A thread each, with bounded queues between them.
 
-Cameras put their frames into the intake, the only place where anything is given up, and there by the line's rule. Behind it
-nothing is lost: every queue lets the one before it wait. Frames are judged in the order in which they came, and told of only
-once they are stored.
+Cameras put their frames into the intake, the only place where anything is given up, and there by the line's rule.
+Behind it nothing is lost: every queue lets the one before it wait. Frames are judged in the order in which they came,
+and told of only once they are stored.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Defects that reach over the edges of frames and cameras, made whole.
 
-Frames come one after the other, those of several cameras in between one another. A part of a defect can still go on in a frame that has not come as
-long as some camera's next frame may show the place where it ends. Once all cameras have gone by, the defect is finished and given out.
+Frames come one after the other, those of several cameras in between one another. A part of a defect can still go on
+in a frame that has not come as long as some camera's next frame may show the place where it ends. Once all cameras
+have gone by, the defect is finished and given out.
 """
 
 from __future__ import annotations
@@ -173,7 +174,8 @@ class AcrossFrames:
     def _is_open(self, part: _Part) -> bool:
         """Whether a frame that is still to come may show where the part ends.
 
-        A camera's next frame begins after its last one began; cameras that look at another part of the strip's width do not count.
+        A camera's next frame begins after its last one began; cameras that look at another part of the strip's width
+        do not count.
         """
         reach = part.box[3] + self.tolerance_mm
         left, right = part.box[0] - self.tolerance_mm, part.box[2] + self.tolerance_mm

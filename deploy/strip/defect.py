@@ -21,7 +21,8 @@ class StripDefect:
         length_mm: along the strip.
         width_mm: across the strip.
         frames: numbers of the first and the last frame that show a part of it.
-        cut: whether it may reach further: into a part of the strip that was not inspected, or beyond the longest length.
+        cut: whether it may reach further: into a part of the strip that was not inspected, or beyond the longest
+            length.
         repeat_m: the distance at which it comes again and again; None if it does not.
     """
 

@@ -24,7 +24,8 @@ class Zone:
 
     Attributes:
         camera: in whose pixels the corners are; None: in millimetres across the strip.
-        corners: two opposite ones of a box, or all of a polygon, in order; y of a zone across the strip may be infinite.
+        corners: two opposite ones of a box, or all of a polygon, in order; y of a zone across the strip may be
+            infinite.
     """
 
     camera: str | None

@@ -1,7 +1,7 @@
 """When two boxes, each seen through a window of its own, show one and the same defect.
 
-A window is a tile of a picture, or a frame's place on the strip. A window cuts what reaches over its edge, and windows overlap, so the
-same defect is seen whole by one, in part by another, or in parts by both:
+A window is a tile of a picture, or a frame's place on the strip. A window cuts what reaches over its edge, and
+windows overlap, so the same defect is seen whole by one, in part by another, or in parts by both:
 
     window a          window b            both see the part of the defect
     +-----------+.....+                   that lies in what they have in
@@ -10,9 +10,9 @@ same defect is seen whole by one, in part by another, or in parts by both:
     +-----------+.....+
               common
 
-Two boxes of one class are linked where, cut down to what both windows have in common, they cover at least half of the smaller one.
-Windows that only touch have a line in common; so boxes and windows are made larger by a tolerance first, and what is left to agree
-is where along the seam they lie. What is linked through others is one defect.
+Two boxes of one class are linked where, cut down to what both windows have in common, they cover at least half of the
+smaller one. Windows that only touch have a line in common; so boxes and windows are made larger by a tolerance first,
+and what is left to agree is where along the seam they lie. What is linked through others is one defect.
 """
 
 from __future__ import annotations

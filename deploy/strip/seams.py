@@ -22,8 +22,8 @@ def merge(found: Detections, tile_of: NDArray[np.int64], tiles: Tiles) -> Detect
         tiles: how the picture was cut.
 
     Returns:
-        Highest score first. A defect that was seen on several tiles has the box around all of its parts and the highest of
-        their scores. What was seen on one tile alone stays as it is.
+        Highest score first. A defect that was seen on several tiles has the box around all of its parts and the
+        highest of their scores. What was seen on one tile alone stays as it is.
     """
     if len(tiles) == 1 or len(found) < 2:
         return found

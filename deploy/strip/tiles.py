@@ -45,8 +45,8 @@ class Tiles:
 def plan(size: tuple[int, int], tile: tuple[int, int], overlap: int) -> Tiles:
     """Cut pictures of ``size`` into as few tiles as cover them, spread evenly.
 
-    Neighbours have at least ``overlap`` pixels in common; more where the tiles do not come out even, so that the last one looks
-    at as much of the picture as the others.
+    Neighbours have at least ``overlap`` pixels in common; more where the tiles do not come out even, so that the last
+    one looks at as much of the picture as the others.
 
     Args:
         size: width and height of the pictures in pixels.

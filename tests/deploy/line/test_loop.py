@@ -25,7 +25,6 @@ from temper.deploy.strip.defect import StripDefect
 from temper.deploy.strip.judging import Judging
 from temper.deploy.strip.scale import Scale
 
-
 BEGIN = 1_700_000_000.0
 
 
@@ -34,7 +33,7 @@ class Roll:
 
     facts: dict[str, str] = {}  # noqa: RUF012
 
-    def __init__(self, frames: Sequence[Frame | None | Exception], pause: float = 0.0) -> None:
+    def __init__(self, frames: Sequence[Frame | Exception | None], pause: float = 0.0) -> None:
         self._frames, self._pause = list(frames), pause
 
     def grab(self, timeout: float) -> Frame | None:
@@ -71,7 +70,7 @@ def frame(number: int, defect: bool = False) -> Frame:
 
 def loop_of(
     detector: BundleDetector,
-    frames: Sequence[Frame | None | Exception],
+    frames: Sequence[Frame | Exception | None],
     keeper: Kept,
     policy: Policy = "block",
     deadline_ms: float | None = None,
