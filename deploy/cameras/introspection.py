@@ -50,7 +50,8 @@ def _introspection() -> Any:
     if not list(folder.glob(f"_gi.cpython-{version}-*.so")):
         raise MissingDependencyError(
             f"The system's PyGObject was built for another Python than {sys.version_info.major}."
-            f"{sys.version_info.minor}. Use the system's Python for Temper, or build it for this one: pip install 'PyGObject<3.51'."
+            f"{sys.version_info.minor}. Use the system's Python for Temper, or build it for this one: pip install "
+            "'PyGObject<3.51'."
         )
     spec = importlib.util.spec_from_file_location(
         "gi", folder / "__init__.py", submodule_search_locations=[str(folder)]

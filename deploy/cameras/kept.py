@@ -1,4 +1,4 @@
-"""A camera that is kept connected: opened, watched, opened anew with back-off; every time without it is told as a gap."""
+"""A camera that is kept connected: opened, watched, opened anew; every time without it is told as a gap."""
 
 from __future__ import annotations
 

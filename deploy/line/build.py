@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import assert_never
 
@@ -32,7 +32,7 @@ def require_fitting(config: LineConfig, labels: list[str]) -> None:
     Raises:
         UsageError: if it names a class that the bundle does not have, or a camera that the line does not have.
     """
-    named = {
+    named: dict[str, Iterable[str]] = {
         "judging.smallest_mm_by_class": config.judging.smallest_mm_by_class,
         "judging.severity": config.judging.severity,
     }

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +101,7 @@ class Repeats:
         return _at_least(hits - 1, self.times - 1, at_one_place)
 
 
-def _nearest(places: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.int64]:
+def _nearest(places: NDArray[np.float64], wanted: NDArray[Any]) -> NDArray[np.int64]:
     right = np.clip(np.searchsorted(places, wanted), 0, len(places) - 1)
     left = np.maximum(right - 1, 0)
     return np.asarray(np.where(np.abs(places[left] - wanted) <= np.abs(places[right] - wanted), left, right))
