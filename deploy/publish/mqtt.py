@@ -125,6 +125,7 @@ class _Connection:
         self._target, self._protocol = target, protocol
         self._changed = threading.Condition()
         self._answer: Any = None  # the broker's reason code to the connection
+        self._window = settings.window
         self._lost: str | None = None
         self._trouble: TemperError | None = None
         self._acknowledged: dict[int, Any] = {}  # reason codes by packet id
@@ -150,7 +151,7 @@ class _Connection:
             reconnect_on_failure=False,
         )
         client.connect_timeout = settings.timeout_seconds
-        client.max_inflight_messages_set(settings.window)
+        client.max_inflight_messages_set(0)  # no limit: the window is kept here, where the broker's wish is known
         if settings.username is not None:
             client.username_pw_set(settings.username, settings.password.read("The password of the MQTT broker"))
         if settings.tls:
@@ -224,16 +225,13 @@ class _Connection:
         """
         self.check()
         self._acknowledged.clear()
-        ids = []
-        for topic, body, retain in packets:
-            info = self._client.publish(topic, body, qos=1, retain=retain)
-            ids.append(info.mid)
-            if info.rc != 0:
-                break
+        ids: list[int] = []
         count = 0
         until = time.monotonic() + 2 * timeout
         while count < len(packets) and self._trouble is None:
-            reason = self._await_one(ids[count], min(timeout, until - time.monotonic())) if count < len(ids) else None
+            for topic, body, retain in packets[len(ids) : count + self._window]:
+                ids.append(self._client.publish(topic, body, qos=1, retain=retain).mid)
+            reason = self._await_one(ids[count], min(timeout, until - time.monotonic()))
             if reason is None:
                 with self._changed:
                     why = self._lost or f"it has acknowledged nothing for {timeout:g} s"
@@ -282,10 +280,9 @@ class _Connection:
 
     def _connected(self, _client: Any, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
         most = getattr(properties, "ReceiveMaximum", None)
-        if most is not None and most < self._client.max_inflight_messages:
-            self._client.max_inflight_messages = most
         with self._changed:
             self._answer = reason
+            self._window = min(self._window, most or self._window)
             self._changed.notify_all()
 
     def _disconnected(self, _client: Any, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
