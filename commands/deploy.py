@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..core.events import Event
+    from ..deploy.results.records import FrameResult
     from ..deploy.run import RunSummary
-    from ..deploy.store import FrameResult
 
 #: The events of an engine that is built first; of the rest the run is the only stage.
 ENGINE_STAGE = "engine"
@@ -110,11 +110,12 @@ class _JsonDisplay(AbstractContextManager["_JsonDisplay"]):
         self._write(
             {
                 "kind": "frame",
-                "index": result.index,
+                "number": result.number,
                 "source": result.source,
                 "time": result.time,
                 "verdict": result.verdict.outcome.value,
-                "cause": result.cause,
+                "cause": None if result.cause is None else result.cause.value,
+                "detail": result.detail,
                 "picture": result.picture,
                 "times_ms": {stage: round(duration, 3) for stage, duration in result.times.items()},
                 "defects": [
@@ -205,8 +206,8 @@ class _LiveDisplay(_PlainDisplay):
 
 def frame_text(result: FrameResult, labels: list[str]) -> str | None:
     """The line for a frame with a defect or without an answer; None for one that is ok."""
-    if result.cause is not None:
-        return f"not inspected  {result.source}: {result.cause}"
+    if result.detail is not None:
+        return f"not inspected  {result.source}: {result.detail}"
     defects = result.verdict.defects
     if not len(defects):
         return None
@@ -255,7 +256,7 @@ def summary_lines(summary: RunSummary) -> list[str]:
         if summary.p99_ms is not None:
             speed += f", {summary.p99_ms:.1f} ms (99th percentile)"
         lines.append(speed)
-    return [*lines, f"Results: {summary.store}, run {summary.run_id}"]
+    return [*lines, f"Results: {summary.store}, run {summary.run}"]
 
 
 def not_inspected_text(summary: RunSummary) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from .files import explain_os_errors
 
 #: How long a writer waits for another one on the same file.
 BUSY_SECONDS = 5.0
+#: Marks a connection whose transaction only reads.
+_READING = "temper_reading"
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,11 @@ class DatabaseKind:
     Attributes:
         metadata: its tables.
         application_id: marks the file as of this kind (PRAGMA application_id).
-        version: of its tables (PRAGMA user_version); a file of another version is refused.
+        version: of its tables (PRAGMA user_version); a file of a newer version is refused.
         holds: what is in it, for messages.
         instead: what to choose where the file cannot be used, for messages.
+        upgrade: brings a file of an older version up to date, in the transaction of the connection it is given, or
+            raises a :class:`TemperError`; None refuses older files, too.
     """
 
     metadata: MetaData
@@ -40,6 +44,7 @@ class DatabaseKind:
     version: int
     holds: str
     instead: str
+    upgrade: Callable[[Connection, int], None] | None = None
 
 
 class Database:
@@ -49,12 +54,14 @@ class Database:
         path: the file; it is made if it is missing, unless it is only read.
         kind: what it is for.
         read_only: open it without the right to write, neither to the file nor to its folder.
+        durable: whether each transaction survives a power cut once it is over. If not, the last ones may be undone by
+            one, whole; what durable transactions of others stored before stays.
 
     Raises:
         TemperError: if the file is not of this kind and version, is locked, or cannot be written.
     """
 
-    def __init__(self, path: Path, kind: DatabaseKind, read_only: bool = False) -> None:
+    def __init__(self, path: Path, kind: DatabaseKind, read_only: bool = False, durable: bool = True) -> None:
         self.path, self._kind = path, kind
         with explain_os_errors(path):
             try:
@@ -62,7 +69,7 @@ class Database:
                     path.parent.mkdir(parents=True, exist_ok=True)
             except (FileExistsError, NotADirectoryError) as error:
                 raise TemperError(f"{error.filename} is not a folder. Choose {kind.instead}.") from error
-        self.engine = _open_engine(path, read_only)
+        self.engine = _open_reader(path) if read_only else _open_engine(path, durable)
         try:
             with self._explained():
                 _prepare(self.engine, path, kind, read_only)
@@ -91,6 +98,20 @@ class Database:
             yield connection
 
     @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A block that sees the file as it is when the block first reads; nobody who writes waits for it.
+
+        Raises:
+            TemperError: if it cannot be read.
+        """
+        with (
+            self._explained(),
+            self.engine.connect().execution_options(**{_READING: True}) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
@@ -100,21 +121,20 @@ class Database:
             raise TemperError(_explain(str(error), self.path, self._kind)) from error
 
 
-def _open_engine(path: Path, read_only: bool) -> Engine:
-    if read_only:
-        return _open_reader(path)
+def _open_engine(path: Path, durable: bool) -> Engine:
     # autocommit off in the driver, BEGIN sent by us: otherwise Python's sqlite3 decides where transactions begin
     arguments = {"timeout": BUSY_SECONDS, "isolation_level": None}
     engine = create_engine(URL.create("sqlite", database=str(path.absolute())), connect_args=arguments)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: Any) -> None:
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         connection.execute("PRAGMA foreign_keys = ON")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        reading = connection.get_execution_options().get(_READING)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
 
@@ -150,6 +170,9 @@ def _prepare(engine: Engine, path: Path, kind: DatabaseKind, read_only: bool) ->
             connection.execute(text(f"PRAGMA user_version = {kind.version}"))
         elif application != kind.application_id:
             raise TemperError(f"{path} is a database of another program. Choose {kind.instead}.")
+        elif version < kind.version and kind.upgrade is not None and not read_only:
+            kind.upgrade(connection, version)
+            connection.execute(text(f"PRAGMA user_version = {kind.version}"))
         elif version != kind.version:
             raise TemperError(
                 f"{path} holds {kind.holds} of version {version}; this Temper writes {kind.version}. "

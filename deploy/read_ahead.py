@@ -7,7 +7,8 @@ import queue
 import threading
 from collections.abc import Iterator
 
-from .sources import Frame, Source
+from .frames import Frame
+from .sources import Source
 
 #: Frames that may wait for the detector. When the queue is full the reader waits: files and videos do not run away,
 #: so nothing is ever dropped.

@@ -19,11 +19,14 @@ from ..core.events import Event, Reporter, silent
 from ..detection.detections import Detections, Status
 from ..detection.figure_names import USEFUL_AP
 from .detector import BundleDetector, Outcome
+from .frames import Cause, Frame
 from .pictures import PictureWriter
 from .read_ahead import ReadAhead
-from .sources import Frame, Source
+from .results.records import FrameResult, now
+from .results.schema import STORE_NAME
+from .results.store import Store
+from .sources import Source
 from .stages import StageTimes
-from .store import STORE_NAME, FrameResult, Store, now
 
 Pictures = Literal["all", "defects", "none"]
 EndedBy = Literal["source", "limit", "signal"]
@@ -64,7 +67,7 @@ class RunSummary:
     """What a run came to.
 
     Attributes:
-        run_id: number of the run in the store.
+        run: number of the run in the store.
         frames: how many were taken, the sum of the next three.
         ok: frames without a defect.
         defect: frames with at least one.
@@ -80,7 +83,7 @@ class RunSummary:
         store: the SQLite file.
     """
 
-    run_id: int
+    run: int
     frames: int
     ok: int
     defect: int
@@ -116,8 +119,8 @@ class _Tally:
     def add(self, result: FrameResult) -> None:
         self.outcomes[result.verdict.outcome] += 1
         self.defects.update(result.verdict.defects.labels.tolist())
-        if result.cause is not None:
-            self.causes[result.cause] += 1
+        if result.detail is not None:
+            self.causes[result.detail] += 1
         else:
             self.end_to_end_ms.append(result.times["end_to_end"])
 
@@ -151,9 +154,9 @@ def run_detector(
     stop = stop or threading.Event()
     with Store(settings.out / STORE_NAME) as store:
         detector.warm_up()
-        run_id = store.begin_run(detector, source.name)
-        with PictureWriter(settings.out, run_id, detector.bundle.manifest.labels) as pictures:
-            return _Loop(detector, source, settings, store, run_id, pictures, report, announce).run(stop)
+        number = store.begin_run(detector, source.name).number
+        with PictureWriter(settings.out, number, detector.bundle.manifest.labels) as pictures:
+            return _Loop(detector, source, settings, store, pictures, report, announce).run(stop)
 
 
 @dataclass
@@ -164,7 +167,6 @@ class _Loop:
     source: Source
     settings: RunSettings
     store: Store
-    run_id: int
     pictures: PictureWriter
     report: Reporter
     announce: Callable[[FrameResult], None]
@@ -202,7 +204,7 @@ class _Loop:
         seconds = time.perf_counter() - self.started
         self._tell_progress()
         self._warn(self.source.warnings[known:])
-        self.store.end_run(self.run_id, ended_by)
+        self.store.end_run(ended_by)
         if not self.tally.frames and ended_by == "source":
             raise TemperError(f"No frame could be read from {self.source.name}.")
         return self._summary(seconds, ended_by)
@@ -212,7 +214,7 @@ class _Loop:
         taken = 0
         with ReadAhead(self.source) as ahead:
             for frame in ahead.frames(stop):
-                self._wait_for_commit(self._judge(frame))
+                self._wait_for_commit(self._judge(taken, frame))
                 taken += 1
                 waited = time.perf_counter() - self.waiting_since
                 if len(self.waiting) >= COMMIT_FRAMES or waited >= COMMIT_SECONDS or ahead.empty:
@@ -225,26 +227,36 @@ class _Loop:
         self._commit()
         return ended_by
 
-    def _judge(self, frame: Frame) -> FrameResult:
+    def _judge(self, number: int, frame: Frame) -> FrameResult:
         """The verdict of one frame. A frame without an answer is not inspected, never ok."""
         times: StageTimes = {}
-        cause = frame.cause
+        cause, detail = frame.cause, frame.detail
         if frame.image is None:
             found = Detections.none((0, 0), frame.source, Status.ERROR)
         else:
             try:
                 found = self.detector.detect(frame.image, frame.source, times)
             except TemperError as error:
-                cause = str(error)
+                cause, detail = Cause.ERROR, str(error)
                 size = (frame.image.shape[1], frame.image.shape[0])
                 found = Detections.none(size, frame.source, Status.ERROR)
         times = {"decode": frame.decode_ms, **times, "end_to_end": frame.decode_ms + times.get("end_to_end", 0.0)}
         verdict = self.detector.verdict(found)
         picture = None
         if frame.image is not None and verdict.outcome in _DRAWN[self.settings.pictures]:
-            picture = self.pictures.write(frame.index, frame.source, frame.image, verdict.defects)
+            picture = self.pictures.write(number, frame.source, frame.image, verdict.defects)
         return FrameResult(
-            frame.index, frame.source, now(), verdict, cause, times, timestamp_ms=frame.timestamp_ms, picture=picture
+            number,
+            frame.source,
+            now(),
+            verdict,
+            cause,
+            detail,
+            times,
+            timestamp_ms=frame.timestamp_ms,
+            camera=frame.camera,
+            exposed=frame.exposed,
+            picture=picture,
         )
 
     def _wait_for_commit(self, result: FrameResult) -> None:
@@ -271,7 +283,7 @@ class _Loop:
                     (self.settings.out / result.picture).unlink(missing_ok=True)
             self.waiting = [replace(result, picture=None) for result in self.waiting]
             self._commit()
-        self.store.end_run(self.run_id, "error")
+        self.store.end_run("error")
 
     def _warn(self, warnings: list[str]) -> None:
         for warning in warnings:
@@ -281,7 +293,7 @@ class _Loop:
         if not self.waiting:
             return
         self.pictures.flush()  # first, so that no row names a picture that is not there
-        self.store.add_frames(self.run_id, self.waiting, self.labels)
+        self.store.add(self.waiting)
         stored, self.waiting = self.waiting, []
         for result in stored:
             self.tally.add(result)
@@ -304,7 +316,7 @@ class _Loop:
         tally = self.tally
         inspected = np.array(tally.end_to_end_ms)
         return RunSummary(
-            run_id=self.run_id,
+            run=self.store.run.number,
             frames=tally.frames,
             ok=tally.outcomes[Outcome.OK],
             defect=tally.outcomes[Outcome.DEFECT],

@@ -1,7 +1,7 @@
 """Where pictures come from: a folder, one file, or a video.
 
-Every picture becomes a :class:`Frame`, also one that cannot be read: then the frame says why. Nothing is left out
-silently.
+Every picture becomes a :class:`~.frames.Frame`, also one that cannot be read: then the frame says why. Nothing is
+left out silently.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import TemperError, UsageError
 from ..detection.images import Channels, read_image
+from .frames import Cause, Frame
 
 #: Endings of the files that are taken for pictures; OpenCV's wheels read all of them.
 PICTURE_SUFFIXES = frozenset(
@@ -30,25 +30,8 @@ _COUNTED_WRONGLY = 1
 NAMES_SHOWN = 5
 
 
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One picture on its way to the detector.
-
-    Attributes:
-        index: counts the frames of a source from 0.
-        source: the file below the folder, or the video and the number of the frame in it.
-        image: uint8 [H, W] or [H, W, 3] RGB; None if it cannot be read.
-        cause: why there is no image; None if there is one.
-        decode_ms: time spent reading and decoding, in milliseconds.
-        timestamp_ms: position in the video; None for files.
-    """
-
-    index: int
-    source: str
-    image: NDArray[np.uint8] | None
-    cause: str | None
-    decode_ms: float
-    timestamp_ms: float | None = None
+#: The camera of frames that are read from files.
+FILES = "files"
 
 
 class Source(Protocol):
@@ -93,17 +76,17 @@ class PictureFiles:
 
     def frames(self) -> Generator[Frame, None, None]:
         """One frame per file."""
-        for index, path in enumerate(self._files):
+        for path in self._files:
             name = path.name if path == self._root else path.relative_to(self._root).as_posix()
-            image, cause = None, None
+            image, detail = None, None
             started = time.perf_counter()
             try:
                 if os.path.exists(path) and not os.path.isfile(path):  # reading a pipe or a device would wait for ever
                     raise TemperError(f"{path} is not a file.")
                 image = read_image(path, self._channels)
             except TemperError as error:
-                cause = readable(str(error))
-            yield Frame(index, readable(name), image, cause, 1000 * (time.perf_counter() - started))
+                detail = readable(str(error))
+            yield _frame(readable(name), image, detail, 1000 * (time.perf_counter() - started))
 
 
 class VideoFile:
@@ -147,7 +130,7 @@ class VideoFile:
                 decode_ms = 1000 * (time.perf_counter() - started)
                 timestamp_ms = float(self._capture.get(cv2.CAP_PROP_POS_MSEC))
                 name = f"{readable(self._path.name)}#{index}"
-                yield Frame(index, name, image, None, decode_ms, timestamp_ms)
+                yield _frame(name, np.asarray(image, np.uint8), None, decode_ms, timestamp_ms)
                 index += 1
             if self.total is not None and index < self.total:
                 told = f"{self.name} says it has {self.total} frames; {index} could be read"
@@ -156,7 +139,7 @@ class VideoFile:
                 elif index:
                     # one for all of them: a file may say that it has any number
                     rest = f"{readable(self._path.name)}#{index}..{self.total - 1}"
-                    yield Frame(index, rest, None, f"{told}, the rest was not inspected.", 0.0)
+                    yield _frame(rest, None, f"{told}, the rest was not inspected.")
         finally:
             self._capture.release()
 
@@ -202,6 +185,26 @@ def readable(text: str) -> str:
     """A file name as text that can be stored and printed, whatever bytes or control characters are in it."""
     decoded = os.fsencode(text).decode("utf-8", "replace")
     return "".join(c if c.isprintable() else "\ufffd" for c in decoded)
+
+
+def _frame(
+    source: str,
+    image: NDArray[np.uint8] | None,
+    detail: str | None,
+    decode_ms: float = 0.0,
+    timestamp_ms: float | None = None,
+) -> Frame:
+    return Frame(
+        FILES,
+        source,
+        image,
+        None if detail is None else Cause.ERROR,
+        detail,
+        exposed=time.time(),
+        arrived=time.monotonic(),
+        decode_ms=decode_ms,
+        timestamp_ms=timestamp_ms,
+    )
 
 
 def _open_folder(folder: Path, channels: Channels, recursive: bool) -> PictureFiles:

@@ -225,7 +225,8 @@ def _stored(out: Path) -> list[tuple[object, ...]]:
     with contextlib.closing(sqlite3.connect(out / "results.sqlite")) as store:
         return store.execute(
             "select frame.source, frame.verdict, detection.label, detection.score, x1, y1, x2, y2 from frame "
-            "left join detection on detection.frame_id = frame.id order by frame.frame_index, detection.id"
+            "left join detection on detection.run_id = frame.run_id and detection.frame_number = frame.number "
+            "order by frame.number, detection.number"
         ).fetchall()
 
 

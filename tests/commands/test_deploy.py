@@ -94,7 +94,8 @@ def test_json_lines(bundle: Path, pictures: Path, tmp_path: Path) -> None:
     assert [frame["verdict"] for frame in frames] == ["ok", "ok", "ok", "defect", "not_inspected"]
     assert frames[3]["defects"][0]["label"] == "bright"
     assert len(frames[3]["defects"][0]["box"]) == 4
-    assert frames[4]["cause"]
+    assert frames[4]["cause"] == "error"
+    assert frames[4]["detail"]
     assert (summary["kind"], summary["frames"], summary["ended_by"]) == ("summary", 5, "source")
 
 
@@ -180,7 +181,7 @@ def test_what_a_cut_video_does_not_give_is_not_inspected(bundle: Path, video: Pa
     result = invoke(bundle, "--source", tmp_path / "cut.avi", "--out", tmp_path / "out", "--threads", 1)
     assert isinstance(result.exception, TemperError)
     assert "1 of " in str(result.exception) and "says it has 3000 frames" in str(result.exception)
-    ((source, cause),) = stored(tmp_path / "out", "select source, cause from frame where cause is not null")
+    ((source, cause),) = stored(tmp_path / "out", "select source, detail from frame where cause is not null")
     assert source.endswith("..2999") and "the rest was not inspected" in cause
 
 
@@ -193,20 +194,20 @@ def test_sigkill_leaves_a_store_that_reads_and_goes_on(bundle: Path, video: Path
         for line in process.stdout:
             value = json.loads(line)
             if value["kind"] == "frame":
-                announced.append(value["index"])
+                announced.append(value["number"])
             if len(announced) == 40:
                 process.kill()
                 break
     assert process.returncode == -signal.SIGKILL
     assert stored(out, "PRAGMA integrity_check") == [("ok",)]
-    frames = stored(out, "SELECT frame_index, picture FROM frame ORDER BY frame_index")
+    frames = stored(out, "SELECT number, picture FROM frame ORDER BY number")
     assert [index for index, _ in frames] == list(range(len(frames)))
     assert len(frames) >= len(announced)
     assert all((out / picture).is_file() for _, picture in frames if picture)
     assert stored(out, "SELECT ended_by FROM run") == [(None,)]
     again = invoke(bundle, "--source", video, "--out", out, "--limit", 3)
     assert again.exit_code == 0, again.output
-    assert stored(out, "SELECT run_id, count(*) FROM frame GROUP BY run_id")[1] == (2, 3)
+    assert stored(out, "SELECT run.number, count(*) FROM frame JOIN run ON run.id = run_id GROUP BY 1")[1] == (2, 3)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -5,8 +5,8 @@ import time
 from collections.abc import Generator
 
 import pytest
+from temper.deploy.frames import Cause, Frame
 from temper.deploy.read_ahead import ReadAhead
-from temper.deploy.sources import Frame
 
 
 class Counting:
@@ -28,7 +28,7 @@ class Counting:
                 if index == self._fails_at:
                     raise RuntimeError("camera on fire")
                 self.read = index + 1
-                yield Frame(index, str(index), None, "no picture", 0.0)
+                yield Frame("files", str(index), None, Cause.ERROR, "no picture")
         finally:
             self.closed = True
 
@@ -36,7 +36,7 @@ class Counting:
 def test_frames_come_in_order_and_all_of_them() -> None:
     source = Counting(50)
     with ReadAhead(source, depth=3) as ahead:
-        assert [frame.index for frame in ahead.frames(threading.Event())] == list(range(50))
+        assert [int(frame.source) for frame in ahead.frames(threading.Event())] == list(range(50))
     assert source.closed
 
 
@@ -44,13 +44,13 @@ def test_the_queue_is_bounded_and_nothing_is_dropped() -> None:
     source = Counting(50)
     with ReadAhead(source, depth=3) as ahead:
         frames = ahead.frames(threading.Event())
-        assert next(frames).index == 0
+        assert next(frames).source == "0"
         deadline = time.monotonic() + 5
         while source.read < 5 and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(0.05)
         assert source.read == 5  # one taken, three in the queue, one in the reader's hand
-        assert [frame.index for frame in frames] == list(range(1, 50))
+        assert [int(frame.source) for frame in frames] == list(range(1, 50))
 
 
 def test_leaving_early_ends_the_thread_and_closes_the_source() -> None:
@@ -64,7 +64,7 @@ def test_leaving_early_ends_the_thread_and_closes_the_source() -> None:
 def test_an_error_of_the_source_is_raised_after_the_frames_before_it() -> None:
     with ReadAhead(Counting(10, fails_at=2)) as ahead:
         frames = ahead.frames(threading.Event())
-        assert [next(frames).index, next(frames).index] == [0, 1]
+        assert [next(frames).source, next(frames).source] == ["0", "1"]
         with pytest.raises(RuntimeError, match="camera on fire"):
             next(frames)
 
@@ -73,6 +73,6 @@ def test_stop_ends_the_frames() -> None:
     stop = threading.Event()
     with ReadAhead(Counting(1000)) as ahead:
         for frame in ahead.frames(stop):
-            if frame.index == 3:
+            if frame.source == "3":
                 stop.set()
-    assert frame.index == 3
+    assert frame.source == "3"

@@ -15,10 +15,11 @@ from temper.bundle.manifest import Accuracy
 from temper.core.errors import TemperError
 from temper.core.events import Event
 from temper.deploy.detector import BundleDetector, Outcome
+from temper.deploy.frames import Cause, Frame
+from temper.deploy.results.records import FrameResult
 from temper.deploy.run import RunSettings, run_detector
 from temper.deploy.runtimes.base import RawOutput
-from temper.deploy.sources import Frame, open_source
-from temper.deploy.store import FrameResult
+from temper.deploy.sources import open_source
 
 
 def stored(out: Path, query: str) -> list[tuple[object, ...]]:
@@ -41,7 +42,7 @@ class Steel:
     def frames(self) -> Generator[Frame, None, None]:
         index = 0
         while True:
-            yield Frame(index, f"endless#{index}", steel(index % 3 == 0), None, 0.1)
+            yield Frame("files", f"endless#{index}", steel(index % 3 == 0), decode_ms=0.1)
             index += 1
 
 
@@ -52,7 +53,7 @@ def test_every_frame_ends_as_exactly_one_of_three(detector: BundleDetector, pict
     assert list(summary.causes.values()) == [1]
     assert summary.p50_ms is not None
     assert summary.p99_ms is None
-    assert stored(tmp_path / "out", "SELECT source, verdict FROM frame ORDER BY frame_index") == [
+    assert stored(tmp_path / "out", "SELECT source, verdict FROM frame ORDER BY number") == [
         ("0.png", "ok"),
         ("1.png", "defect"),
         ("2.png", "ok"),
@@ -71,15 +72,16 @@ def test_a_frame_is_stored_before_it_is_announced(detector: BundleDetector, pict
     announced: list[FrameResult] = []
 
     def announce(result: FrameResult) -> None:
-        query = f"SELECT verdict FROM frame WHERE frame_index = {result.index}"
+        query = f"SELECT verdict FROM frame WHERE number = {result.number}"
         assert stored(out, query) == [(result.verdict.outcome.value,)]
         if result.picture is not None:
             assert (out / result.picture).is_file()
         announced.append(result)
 
     run_detector(detector, open_source(pictures, "grey"), RunSettings(out), announce=announce)
-    assert [result.index for result in announced] == list(range(7))
-    assert announced[-1].cause is not None
+    assert [result.number for result in announced] == list(range(7))
+    assert announced[-1].cause is Cause.ERROR
+    assert announced[-1].detail is not None
     assert set(announced[0].times) == {"decode", "preprocess", "compute", "postprocess", "end_to_end"}
 
 
@@ -102,8 +104,11 @@ def test_annotated_pictures(
 def test_a_second_run_keeps_the_results_of_the_first(detector: BundleDetector, pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     for expected in (1, 2):
-        assert run_detector(detector, open_source(pictures, "grey"), RunSettings(out)).run_id == expected
-    assert stored(out, "SELECT run_id, count(*) FROM frame GROUP BY run_id") == [(1, 7), (2, 7)]
+        assert run_detector(detector, open_source(pictures, "grey"), RunSettings(out)).run == expected
+    assert stored(out, "SELECT run.number, count(*) FROM frame JOIN run ON run.id = run_id GROUP BY 1") == [
+        (1, 7),
+        (2, 7),
+    ]
     assert len(list(out.rglob("*.jpg"))) == 4
 
 
@@ -124,7 +129,7 @@ def test_stop_ends_the_run_in_good_order(detector: BundleDetector, tmp_path: Pat
     stop = threading.Event()
 
     def announce(result: FrameResult) -> None:
-        if result.index >= 20:
+        if result.number >= 20:
             stop.set()
 
     summary = run_detector(detector, Steel(), RunSettings(tmp_path, "none"), announce=announce, stop=stop)

@@ -1,0 +1,227 @@
+"""Verdicts on disk: one SQLite file that any SQLite client reads, also after a power cut."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import Table, func, insert, select, update
+from sqlalchemy.engine import Connection
+
+from ...core.database import Database, DatabaseKind
+from ..detector import BundleDetector
+from ..frames import Gap
+from ..strip.defect import StripDefect
+from .message import MessageKind
+from .migrate import upgrade_file
+from .records import (
+    FrameResult,
+    Item,
+    LastSeen,
+    Row,
+    defect_row,
+    detection_rows,
+    frame_row,
+    gap_row,
+    notice_body,
+    now,
+    seconds_of,
+)
+from .schema import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    Base,
+    DefectTable,
+    DetectionTable,
+    EventTable,
+    FrameTable,
+    GapTable,
+    RunTable,
+)
+
+#: What a file of results is.
+KIND = DatabaseKind(
+    Base.metadata, APPLICATION_ID, SCHEMA_VERSION, "results", "another folder with --out", upgrade=upgrade_file
+)
+
+
+@dataclass
+class StoredRun:
+    """A run that is at work.
+
+    Attributes:
+        id: the same everywhere, a UUID.
+        number: of the run in its file, from 1; what people are shown.
+        labels: the bundle's.
+    """
+
+    id: str
+    number: int
+    labels: tuple[str, ...]
+    _counts: Counter[MessageKind] = field(default_factory=Counter)
+
+
+class Store:
+    """A store opened for writing; use it as a context manager.
+
+    Args:
+        path: the SQLite file; it is made if it is missing. Runs in it stay, and another is added. A file that an older
+            Temper wrote is brought up to date in its place.
+        wake: file descriptor that a byte is written to after every transaction, for :class:`~.events.EventLog` at the
+            other end of the pipe; it must not block. None tells nobody.
+
+    Raises:
+        TemperError: if the file is no store, or one of a newer Temper, is locked, or cannot be written.
+    """
+
+    def __init__(self, path: Path, wake: int | None = None) -> None:
+        self.path = path
+        self._wake = wake
+        self._run: StoredRun | None = None
+        self._database = Database(path, KIND)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    @property
+    def database(self) -> Database:
+        """The file, for what else belongs to it: coils, retention."""
+        return self._database
+
+    @property
+    def run(self) -> StoredRun:
+        """The run at work.
+
+        Raises:
+            ValueError: if none was begun.
+        """
+        if self._run is None:
+            raise ValueError("no run has been begun in this store")
+        return self._run
+
+    def begin_run(self, detector: BundleDetector, source: str, line: str | None = None) -> StoredRun:
+        """Note that ``detector`` begins to work on ``source``; what is added from now on belongs to this run.
+
+        Args:
+            detector: a bundle, loaded.
+            source: what it looks at, in words.
+            line: name of the line; None for a single run over pictures.
+        """
+        manifest = detector.bundle.manifest
+        row = {
+            "id": str(uuid.uuid4()),
+            "line": line,
+            "bundle": manifest.name,
+            "manifest_sha256": detector.bundle.manifest_sha256,
+            "variant": detector.variant.name,
+            "runtime": detector.runtime.name,
+            "runtime_version": detector.runtime.version,
+            "source": source,
+            "started": now(),
+        }
+        with self._database.transaction() as connection:
+            number = 1 + (connection.execute(select(func.max(RunTable.number))).scalar_one() or 0)
+            connection.execute(insert(RunTable), [{**row, "number": number}])
+        self._run = StoredRun(str(row["id"]), number, tuple(manifest.labels))
+        return self._run
+
+    def add(self, items: Sequence[Item]) -> None:
+        """Store what happened, in order, all or nothing; it survives a power cut once this returns.
+
+        Gaps, defects and notices are numbered here, each kind from 0 in its run; frames bring their numbers.
+
+        Raises:
+            TemperError: if it cannot be stored; what was stored before stays, and the same items may be given again.
+        """
+        batch = _Batch(self.run.id, self.run.labels, Counter(self.run._counts), now())
+        for item in items:
+            batch.add(item)
+        with self._database.transaction() as connection:
+            batch.write(connection)
+        self.run._counts = batch.counts
+        self._tell()
+
+    def end_run(self, ended_by: str) -> None:
+        """Note when and why the run ended."""
+        with self._database.transaction() as connection:
+            statement = update(RunTable).where(RunTable.id == self.run.id)
+            connection.execute(statement.values(finished=now(), ended_by=ended_by))
+
+    def last_seen(self, camera: str) -> LastSeen | None:
+        """The last frame of a camera that was stored, of whichever run; None if there is none."""
+        columns = (FrameTable.frame_id, FrameTable.exposed, FrameTable.position_m)
+        with self._database.reading() as connection:
+            for run_id in connection.execute(select(RunTable.id).order_by(RunTable.number.desc())).scalars().all():
+                query = select(*columns).where(FrameTable.run_id == run_id, FrameTable.camera == camera)
+                row = connection.execute(query.order_by(FrameTable.number.desc()).limit(1)).first()
+                if row is not None:
+                    exposed = None if row.exposed is None else seconds_of(row.exposed)
+                    return LastSeen(row.frame_id, exposed, row.position_m)
+        return None
+
+    def _tell(self) -> None:
+        if self._wake is not None:
+            # a full pipe has told already; where nobody listens any more, nobody is to be told
+            with contextlib.suppress(BlockingIOError, BrokenPipeError):
+                os.write(self._wake, b"\0")
+
+
+@dataclass
+class _Batch:
+    """The rows of one transaction."""
+
+    run_id: str
+    labels: tuple[str, ...]
+    counts: Counter[MessageKind]
+    time: str
+    frames: list[Row] = field(default_factory=list)
+    detections: list[Row] = field(default_factory=list)
+    gaps: list[Row] = field(default_factory=list)
+    defects: list[Row] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)
+
+    def add(self, item: Item) -> None:
+        if isinstance(item, FrameResult):
+            self.frames.append(frame_row(self.run_id, item))
+            self.detections += detection_rows(self.run_id, item, self.labels)
+            self._log("frame", item.number)
+        elif isinstance(item, Gap):
+            number = self._log("gap")
+            self.gaps.append(gap_row(self.run_id, number, item))
+        elif isinstance(item, StripDefect):
+            number = self._log("defect")
+            self.defects.append(defect_row(self.run_id, number, self.time, item, self.labels))
+        else:
+            self._log("notice", body=notice_body(item))
+
+    def write(self, connection: Connection) -> None:
+        for table, rows in (
+            (FrameTable, self.frames),
+            (DetectionTable, self.detections),
+            (GapTable, self.gaps),
+            (DefectTable, self.defects),
+            (EventTable, self.events),
+        ):
+            if rows:
+                assert isinstance(table.__table__, Table)
+                connection.execute(table.__table__.insert(), rows)
+
+    def _log(self, kind: MessageKind, number: int | None = None, body: str | None = None) -> int:
+        if number is None:
+            number = self.counts[kind]
+            self.counts[kind] += 1
+        row = {"run_id": self.run_id, "kind": kind, "number": number, "time": self.time, "body": body}
+        self.events.append(row)
+        return number

@@ -1,0 +1,38 @@
+"""A defect of the strip, whole: what frames and cameras saw of it, joined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["minor", "major", "critical"]
+
+
+@dataclass(frozen=True)
+class StripDefect:
+    """One defect.
+
+    Attributes:
+        label: 0-based index into the bundle's labels.
+        score: the highest of its parts.
+        severity: as the line's rules say.
+        position_m: where it begins along the strip, in metres.
+        across_mm: where its left edge lies across the strip.
+        length_mm: along the strip.
+        width_mm: across the strip.
+        frames: numbers of the first and the last frame that show a part of it.
+        cut: whether it may reach further: into a part of the strip that was not inspected, or beyond the longest
+            length.
+        repeat_m: the distance at which it comes again and again; None if it does not.
+    """
+
+    label: int
+    score: float
+    severity: Severity
+    position_m: float
+    across_mm: float
+    length_mm: float
+    width_mm: float
+    frames: tuple[int, int]
+    cut: bool = False
+    repeat_m: float | None = None
