@@ -69,7 +69,6 @@ class FrameMessage(Happened):
     time: Moment = Field(description="when the verdict was made, UTC, ISO 8601")
     timestamp_ms: float | None = Field(description="position in a video, milliseconds")
     position_m: float | None = Field(description="where its first row lies along the strip, metres")
-    length_m: float | None = Field(description="how much of the strip it shows, metres")
     width: int | None = Field(description="pixels")
     height: int | None = Field(description="pixels")
     verdict: Literal["ok", "defect", "not_inspected"]
@@ -78,7 +77,6 @@ class FrameMessage(Happened):
     picture: str | None = Field(
         description="its picture with the defects drawn, relative to the folder of results on the device"
     )
-    full_picture: str | None = Field(description="the picture as the camera gave it, likewise")
     latency_ms: float | None = Field(description="from exposure to verdict, milliseconds")
     stages_ms: dict[str, float] = Field(
         description="milliseconds by stage, with the stages of docs/reference/latency.md"
