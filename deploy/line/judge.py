@@ -28,7 +28,8 @@ class Judged:
         cause: why it was not inspected; None if it was.
         detail: the same as a sentence.
         times: milliseconds by stage.
-        latency_ms: from exposure to verdict.
+        latency_ms: from exposure to verdict; None if it was not inspected.
+        length_m: how much of the strip the frame shows; None if not known.
     """
 
     frame: Frame
@@ -38,6 +39,7 @@ class Judged:
     detail: str | None
     times: StageTimes
     latency_ms: float | None
+    length_m: float | None = None
 
 
 class Judge:
@@ -61,6 +63,7 @@ class Judge:
     ) -> None:
         self._rules, self._scales, self._deadline_ms = rules, scales, deadline_ms
         self._across, self._repeats = across, repeats
+        self._rows: dict[str, int] = {}
 
     def is_late(self, frame: Frame) -> bool:
         """Whether the deadline of a frame has passed already."""
@@ -76,7 +79,8 @@ class Judge:
         size = (frame.image.shape[1], frame.image.shape[0]) if frame.image is not None else (0, 0)
         nothing = Detections.none(size, frame.source, Status.SKIPPED)
         times: StageTimes = {"decode": frame.decode_ms}
-        return Judged(frame, number, Verdict(Outcome.NOT_INSPECTED, nothing), cause, detail, times, None)
+        verdict = Verdict(Outcome.NOT_INSPECTED, nothing)
+        return Judged(frame, number, verdict, cause, detail, times, None, self._length_m(frame, size))
 
     def judge(
         self, frame: Frame, number: int, found: Detections, times: StageTimes
@@ -93,12 +97,13 @@ class Judge:
         defects = self._rules.defects(found, frame.camera, scale)
         whole = self._follow(frame, number, defects, scale)
         latency_ms = since_exposure_ms(frame)
+        length_m = self._length_m(frame, found.image_size)
         if self._deadline_ms is not None and latency_ms > self._deadline_ms:
             detail = f"Its verdict took {latency_ms:.0f} ms; the deadline is {self._deadline_ms:g} ms."
             verdict = Verdict(Outcome.NOT_INSPECTED, defects)
-            return Judged(frame, number, verdict, Cause.LATE, detail, times, latency_ms), whole
+            return Judged(frame, number, verdict, Cause.LATE, detail, times, latency_ms, length_m), whole
         verdict = Verdict(Outcome.DEFECT if len(defects) else Outcome.OK, defects)
-        return Judged(frame, number, verdict, None, None, times, latency_ms), whole
+        return Judged(frame, number, verdict, None, None, times, latency_ms, length_m), whole
 
     def gap(self, gap: Gap) -> list[StripDefect]:
         """The defects that a gap ends."""
@@ -107,6 +112,17 @@ class Judge:
     def finish(self) -> list[StripDefect]:
         """The defects that are open at the end."""
         return self._periodic(self._across.flush()) if self._across is not None else []
+
+    def _length_m(self, frame: Frame, size: tuple[int, int]) -> float | None:
+        """How much of the strip a frame shows; of one without a picture as much as its camera's frames did last."""
+        scale = self._scales.get(frame.camera)
+        if scale is None:
+            return None
+        rows = size[1] or self._rows.get(frame.camera)
+        if rows is None:
+            return None
+        self._rows[frame.camera] = rows
+        return rows * scale.along / 1000
 
     def _follow(self, frame: Frame, number: int, defects: Detections, scale: Scale | None) -> list[StripDefect]:
         if self._across is None or scale is None or frame.position_m is None:
