@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
 
 import click
 
+from .deploy_coil import coil
 from .options import RUNTIME_NAMES, Group, public_key_option
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ PLAIN_PROGRESS_SECONDS = 5.0
 @click.group(cls=Group)
 def deploy() -> None:
     """Run a bundle on pictures: verdicts into a database, annotated pictures beside it."""
+
+
+deploy.add_command(coil)
 
 
 @deploy.command()

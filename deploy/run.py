@@ -8,7 +8,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,8 +20,8 @@ from ..detection.detections import Detections, Status
 from ..detection.figure_names import USEFUL_AP
 from .detector import BundleDetector, Outcome
 from .frames import Cause, Frame
-from .pictures import PictureWriter
 from .read_ahead import ReadAhead
+from .results.pictures import PictureWriter
 from .results.records import FrameResult, now
 from .results.schema import STORE_NAME
 from .results.store import Store
@@ -161,7 +161,7 @@ def run_detector(
 
 @dataclass
 class _Loop:
-    """One run: its parts, and the results that wait to be committed."""
+    """One run: its parts, and the results that wait to be committed, with the lengths of their pictures."""
 
     detector: BundleDetector
     source: Source
@@ -173,6 +173,7 @@ class _Loop:
     tally: _Tally = field(default_factory=_Tally)
     waiting: list[FrameResult] = field(default_factory=list)
     waiting_since: float = 0.0
+    written: dict[str, int] = field(default_factory=dict)
     started: float = 0.0
     told_at: float = 0.0
 
@@ -268,20 +269,16 @@ class _Loop:
         """After an error: keep the verdicts that were made, without the pictures that were not."""
         with contextlib.suppress(TemperError):
             self.pictures.flush()
-        self.waiting = [
-            result
-            if result.picture and (self.settings.out / result.picture).is_file()
-            else replace(result, picture=None)
-            for result in self.waiting
-        ]
+        for name in filter(None, (result.picture for result in self.waiting)):
+            with contextlib.suppress(OSError):
+                self.written[name] = (self.settings.out / name).stat().st_size
         try:
             self._commit()
         except TemperError:
             # on a full disk a verdict is worth more than its picture: these make room for the rows
-            for result in self.waiting:
-                if result.picture:
-                    (self.settings.out / result.picture).unlink(missing_ok=True)
-            self.waiting = [replace(result, picture=None) for result in self.waiting]
+            for name in self.written:
+                (self.settings.out / name).unlink(missing_ok=True)
+            self.written = {}
             self._commit()
         self.store.end_run("error")
 
@@ -292,9 +289,9 @@ class _Loop:
     def _commit(self) -> None:
         if not self.waiting:
             return
-        self.pictures.flush()  # first, so that no row names a picture that is not there
-        self.store.add(self.waiting)
-        stored, self.waiting = self.waiting, []
+        self.written |= self.pictures.flush()  # first, so that no row names a picture that is not there
+        self.store.add(stored := [result.as_written(self.written) for result in self.waiting])
+        self.waiting, self.written = [], {}
         for result in stored:
             self.tally.add(result)
             self.announce(result)

@@ -130,8 +130,8 @@ def test_the_wheel_holds_everything(contents: list[str]) -> None:
     wanted |= {f"temper/recipes/{path.name}" for path in (ROOT / "recipes").glob("*.yml")}
     for folder in package_folders():
         wanted |= {f"temper/{path.relative_to(ROOT).as_posix()}" for path in folder.glob("*.py")}
-    templates = ROOT / "benchmarks" / "report" / "templates"
-    wanted |= {f"temper/{path.relative_to(ROOT).as_posix()}" for path in templates.glob("*") if path.is_file()}
+    for templates in (ROOT / "benchmarks" / "report" / "templates", ROOT / "deploy" / "results" / "templates"):
+        wanted |= {f"temper/{path.relative_to(ROOT).as_posix()}" for path in templates.glob("*") if path.is_file()}
     assert {name for name in contents if name.startswith("temper/")} == wanted
 
 

@@ -76,16 +76,18 @@ class EventLog:
         """
         with self._changed:  # before the file is read: what is stored from then on ends the next wait
             self._seen.generation = self._generation
-        query = select(EventTable.__table__).where(EventTable.id > _cursor(sink)).order_by(EventTable.id).limit(limit)
+        told: list[Message] = []
+        after: Any = _cursor(sink)
         with self._database.reading() as connection:
             self._seen.newest = _newest(connection)
-            events = connection.execute(query).all()
-            payloads = _payloads(connection, events)
-        return [
-            Message(event.id, f"{event.run_id}:{event.kind}:{event.number}", event.kind, payload)
-            for event in events
-            if (payload := payloads.get((event.kind, event.run_id, event.number))) is not None
-        ]
+            while not told:
+                query = select(EventTable.__table__).where(EventTable.id > after).order_by(EventTable.id).limit(limit)
+                events = connection.execute(query).all()
+                if not events:
+                    break
+                told = _messages(connection, events)
+                after = events[-1].id  # further, if retention has taken the rows of all of these away
+        return told
 
     def delivered(self, sink: str, event_id: int) -> None:
         """Note that the sink has delivered everything up to and with ``event_id``; a cursor never goes back.
@@ -164,6 +166,15 @@ def _cursor(sink: str) -> Any:
 
 def _newest(connection: Connection) -> int:
     return int(connection.execute(select(func.max(EventTable.id))).scalar_one() or 0)
+
+
+def _messages(connection: Connection, events: Sequence[Any]) -> list[Message]:
+    payloads = _payloads(connection, events)
+    return [
+        Message(event.id, f"{event.run_id}:{event.kind}:{event.number}", event.kind, payload)
+        for event in events
+        if (payload := payloads.get((event.kind, event.run_id, event.number))) is not None
+    ]
 
 
 def _payloads(connection: Connection, events: Sequence[Any]) -> dict[tuple[MessageKind, str, int], _Payload]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -32,7 +32,7 @@ class FrameResult:
         timestamp_ms: position in the video; None elsewhere.
         camera: name of the camera.
         frame_id: the camera's own count; None if it counts nothing.
-        exposed: seconds of UTC since 1970; None if not known.
+        exposed: seconds of UTC since 1970; None or 0 if not known.
         position_m: where its first row lies along the strip; None if not known.
         length_m: how much of the strip it shows; None if not known.
         latency_ms: from exposure to verdict; None if the exposure is not known.
@@ -58,6 +58,12 @@ class FrameResult:
     picture: str | None = None
     full_picture: str | None = None
     picture_bytes: int | None = None
+
+    def as_written(self, lengths: Mapping[str, int]) -> FrameResult:
+        """The same with those of its pictures that are there, by what :meth:`~.pictures.PictureWriter.flush` says."""
+        names = [name if name in lengths else None for name in (self.picture, self.full_picture)]
+        total = sum(lengths[name] for name in names if name is not None)
+        return replace(self, picture=names[0], full_picture=names[1], picture_bytes=total or None)
 
 
 Item = FrameResult | Gap | StripDefect | Notice
@@ -110,7 +116,7 @@ def frame_row(run_id: str, result: FrameResult) -> Row:
         "camera": result.camera,
         "source": result.source,
         "frame_id": result.frame_id,
-        "exposed": None if result.exposed is None else moment(result.exposed),
+        "exposed": moment(result.exposed) if result.exposed else None,
         "time": result.time,
         "timestamp_ms": result.timestamp_ms,
         "position_m": result.position_m,

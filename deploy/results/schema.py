@@ -33,8 +33,9 @@ class Base(DeclarativeBase):
 class RunTable(Base):
     """One call of ``temper deploy run``, or one start of a line's inspection.
 
-    ``number`` counts the runs of a file from 1, and is what people are shown. ``ended_by`` is ``source`` (its end),
-    ``limit``, ``signal`` or ``error``; NULL while it runs and if it was killed.
+    ``number`` counts the runs of a file from 1, and is what people are shown. ``cameras`` are their names, with commas
+    in between. ``ended_by`` is ``source`` (its end), ``limit``, ``signal`` or ``error``; NULL while it runs and if it
+    was killed.
     """
 
     __tablename__ = "run"
@@ -48,6 +49,7 @@ class RunTable(Base):
     runtime: Mapped[str]
     runtime_version: Mapped[str]
     source: Mapped[str]
+    cameras: Mapped[str]
     started: Mapped[str]
     finished: Mapped[str | None]
     ended_by: Mapped[str | None]

@@ -111,13 +111,16 @@ class Store:
             raise ValueError("no run has been begun in this store")
         return self._run
 
-    def begin_run(self, detector: BundleDetector, source: str, line: str | None = None) -> StoredRun:
+    def begin_run(
+        self, detector: BundleDetector, source: str, line: str | None = None, cameras: Sequence[str] = ("files",)
+    ) -> StoredRun:
         """Note that ``detector`` begins to work on ``source``; what is added from now on belongs to this run.
 
         Args:
             detector: a bundle, loaded.
             source: what it looks at, in words.
             line: name of the line; None for a single run over pictures.
+            cameras: their names, also of those that may never give a frame.
         """
         manifest = detector.bundle.manifest
         row = {
@@ -129,6 +132,7 @@ class Store:
             "runtime": detector.runtime.name,
             "runtime_version": detector.runtime.version,
             "source": source,
+            "cameras": ",".join(cameras),
             "started": now(),
         }
         with self._database.transaction() as connection:

@@ -49,7 +49,7 @@ def upgrade() -> None:
 def _make_run_tables(sa: Any, op: Any) -> None:
     long = sa.BigInteger().with_variant(sa.Integer, "sqlite")
     keyed = {"sqlite_with_rowid": False}
-    words = ("bundle", "manifest_sha256", "variant", "runtime", "runtime_version", "source", "started")
+    words = ("bundle", "manifest_sha256", "variant", "runtime", "runtime_version", "source", "cameras", "started")
     op.create_table(
         "run",
         sa.Column("id", sa.String, primary_key=True),
@@ -157,7 +157,10 @@ def _move(sa: Any, connection: Any) -> None:
         values = {"key": str(uuid.uuid4()), "number": number}
         words = "bundle, manifest_sha256, variant, runtime, runtime_version, source, started, finished, ended_by"
         connection.execute(
-            sa.text(f"INSERT INTO run (id, number, {words}) SELECT :key, id, {words} FROM old_run WHERE id = :number"),
+            sa.text(
+                f"INSERT INTO run (id, number, cameras, {words}) "
+                f"SELECT :key, id, 'files', {words} FROM old_run WHERE id = :number"
+            ),
             values,
         )
         same = ", ".join(("source", "time", "timestamp_ms", "width", "height", "verdict", "picture", *_STAGES))

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from steel_pictures import steel
-from temper.deploy.pictures import PictureWriter, _plain_stem
+from temper.deploy.results.pictures import PictureWriter, _plain_stem
 from temper.detection.detections import Detections
 
 FOUND = Detections(np.array([[40, 30, 72, 56]], np.float32), np.array([0.9]), np.array([0]), (128, 100))
