@@ -183,7 +183,7 @@ class Forwarder:
         self._log.delivered(self._sink.name, last)
         self._sent += sum(message.event_id <= last for message in messages)
         self._well()
-        if self._sink.linger:
+        if len(messages) < self._sink.batch:  # else there is more already
             self._wait(self._sink.linger)
         return True
 

@@ -230,12 +230,13 @@ def test_the_broker_says_offline_when_the_process_is_killed(mosquitto: Broker) -
     assert plant.messages()[0]["run"] == RUN
 
 
-def test_an_older_broker_is_spoken_to_in_its_own_version() -> None:
+@pytest.mark.parametrize("refusal", [b"\x20\x03\x00\x84\x00", b"\x20\x02\x00\x01"], ids=["in 5", "in 3.1.1"])
+def test_an_older_broker_is_spoken_to_in_its_own_version(refusal: bytes) -> None:
     port = free_port()
     versions: list[int] = []
 
     def serve(listening: socket.socket) -> None:
-        for answer in (b"\x20\x03\x00\x84\x00", b"\x20\x02\x00\x00"):
+        for answer in (refusal, b"\x20\x02\x00\x00"):
             connection, _ = listening.accept()
             with connection:
                 versions.append(connection.recv(4096)[8])
