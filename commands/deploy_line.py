@@ -8,14 +8,14 @@ from pathlib import Path
 
 import click
 
-from .deploy import deploy
-
 CAMERA_KINDS = ("aravis", "stream", "v4l2", "folder")
 
 
-@deploy.command()
+@click.command()
 @click.argument("file", type=click.Path(path_type=Path), default=Path("line.yml"))
-@click.option("--camera", type=click.Choice(CAMERA_KINDS), default="aravis", show_default=True, help="What it begins with.")
+@click.option(
+    "--camera", type=click.Choice(CAMERA_KINDS), default="aravis", show_default=True, help="What it begins with."
+)
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 def init(file: Path, camera: str, force: bool) -> None:
     """Write a commented line configuration to start from."""
@@ -29,7 +29,7 @@ def init(file: Path, camera: str, force: bool) -> None:
     click.echo(f"Wrote {file}. Name the line and its cameras in it, then: temper deploy run BUNDLE --config {file}")
 
 
-@deploy.command()
+@click.command()
 @click.option("--json", "as_json", is_flag=True, help="As one JSON array.")
 def cameras(as_json: bool) -> None:
     """List the GigE Vision and USB3 Vision cameras that answer, and the devices of Video4Linux."""
@@ -48,7 +48,9 @@ def cameras(as_json: bool) -> None:
         click.echo(json.dumps([*found, *({"id": path, "protocol": "Video4Linux"} for path in devices)], indent=2))
         return
     for one in found:
-        click.echo(f"{one['id']}  {one['vendor']} {one['model']}, serial {one['serial']}, {one['protocol']} {one['address']}")
+        click.echo(
+            f"{one['id']}  {one['vendor']} {one['model']}, serial {one['serial']}, {one['protocol']} {one['address']}"
+        )
     for path in devices:
         click.echo(f"{path}  Video4Linux")
     if missing is not None:
@@ -57,7 +59,7 @@ def cameras(as_json: bool) -> None:
         click.echo("No camera answers.")
 
 
-@deploy.command()
+@click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def status(folder: Path, as_json: bool) -> None:
@@ -78,3 +80,36 @@ def status(folder: Path, as_json: bool) -> None:
         if as_json:
             sys.exit(1)
         raise TemperError(told.reason)
+
+
+#: Options of 'deploy run' that a line's configuration says instead.
+_OF_SOURCES = ("source", "recursive", "out", "variant", "runtime", "threads", "pictures", "limit", "as_json")
+
+
+def run_configured(
+    context: click.Context,
+    bundle: Path | None,
+    config: Path,
+    overrides: tuple[str, ...],
+    hold: bool,
+    public_key: Path | None,
+) -> None:
+    """``temper deploy run --config``: a line as a service."""
+    from ..core.errors import TemperError, UsageError
+    from ..deploy.line.service import log_to_stderr, run_line
+    from ..deploy.line.start import prepare_line
+    from ..deploy.stop import stop_on_signals
+
+    given = [
+        name for name in _OF_SOURCES if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        option = {"as_json": "json"}.get(given[0], given[0])
+        raise UsageError(f"--{option} does not go with --config: line.yml says it.")
+    log_to_stderr()
+    with stop_on_signals() as stop:
+        prepared = prepare_line(config, overrides, bundle, public_key, stop if hold else None)
+        if prepared is None:
+            return
+        if not run_line(prepared.config, prepared.bundle, prepared.public_key, stop) and not stop.is_set():
+            raise TemperError("The line has ended, and not well; the messages above say why.")

@@ -16,7 +16,8 @@ from ..detector import Outcome, open_detector
 from ..frames import Notice
 from ..results.pictures import PictureWriter
 from ..results.retention import Limits, Retention
-from ..results.store import STORE_NAME, Store
+from ..results.schema import STORE_NAME
+from ..results.store import Store
 from ..supervision.part import Context
 from .build import make_cameras, make_judge, require_fitting
 from .config import LineConfig
@@ -32,7 +33,8 @@ THUMBNAIL_SIDE = 800
 WAITING_PICTURES = 32
 #: Numbers that this part shows to others on the board.
 GAUGES = ("frames", "frames ok", "frames defect", "frames not inspected", "frames waiting", "store failing")
-#: How long a thread may run before another one gets its turn: the engine's answers should not wait for Python's default of 5 ms.
+#: How long a thread may run before another one gets its turn: the engine's answers should not wait for Python's
+#: default of 5 ms.
 _SWITCH_SECONDS = 0.0005
 
 log = logging.getLogger("temper.inspection")

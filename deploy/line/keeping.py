@@ -9,7 +9,7 @@ from typing import Literal
 from ...core.errors import TemperError
 from ..detector import Outcome
 from ..results.pictures import PictureWriter
-from ..results.records import FrameResult, Item, now
+from ..results.records import FrameResult, now
 from ..results.store import Store
 from .judge import Judged
 from .loop import Result

@@ -18,7 +18,7 @@ from ..publish.settings import MetricsSettings, MqttSettings, PlantSettings, Pub
 from ..publish.sink import Forwarder, Sink
 from ..publish.sinks import make_sinks
 from ..results.events import EventLog
-from ..results.store import STORE_NAME
+from ..results.schema import STORE_NAME
 from ..supervision.board import Board
 from ..supervision.part import Context
 from .config import LineConfig
@@ -41,7 +41,7 @@ def publish_settings(config: LineConfig) -> PublishSettings:
     """What ``line.yml`` says, as the sinks take it."""
     mqtt = webhook = plant = None
     if (one := config.mqtt) is not None:
-        files = {name: Path(value) if value else None for name, value in one.model_dump(include=_FILES).items()}
+        files: dict[str, Any] = {name: Path(value) if value else None for name, value in one.model_dump(include=_FILES).items()}
         plain = one.model_dump(exclude={*_FILES, "password_file"})
         mqtt = MqttSettings(**plain, **files, password=_secret(one.password_file))
     if (hook := config.webhook) is not None:
@@ -142,7 +142,9 @@ class _Watcher:
 
 
 def _is_beat(name: str) -> bool:
-    return name == "supervisor" or name.startswith(("camera ", "sink ")) or name in ("prepare", "infer", "judge", "store")
+    return (
+        name == "supervisor" or name.startswith(("camera ", "sink ")) or name in ("prepare", "infer", "judge", "store")
+    )
 
 
 def _secret(file: str | None) -> Secret:
