@@ -96,9 +96,10 @@ def run_configured(
 ) -> None:
     """``temper deploy run --config``: a line as a service."""
     from ..core.errors import TemperError, UsageError
-    from ..deploy.line.service import log_to_stderr, run_line
+    from ..deploy.line.service import run_line
     from ..deploy.line.start import prepare_line
     from ..deploy.stop import stop_on_signals
+    from ..deploy.supervision.log import log_to_stderr
 
     given = [
         name for name in _OF_SOURCES if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE

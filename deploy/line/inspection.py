@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -58,70 +60,78 @@ def run(context: Context, config: dict[str, Any], bundle: str, public_key: str |
     Raises:
         TemperError: if the bundle, the runtime or the store cannot be used.
     """
-    from .service import log_to_stderr
-
-    log_to_stderr()
     sys.setswitchinterval(_SWITCH_SECONDS)
-    line = LineConfig.model_validate_json(_as_json(config))
+    line = LineConfig.model_validate_json(json.dumps(config))
     folder = Path(line.results.folder)
-    with open_bundle(Path(bundle), Path(public_key) if public_key else None) as opened:
-        labels = list(opened.manifest.labels)
-        require_fitting(line, labels)
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context(open_bundle(Path(bundle), Path(public_key) if public_key else None))
+        require_fitting(line, list(opened.manifest.labels))
         engine = line.engine
         detector = open_detector(opened, engine.variant, engine.runtime, engine.threads, _report)
+        stack.callback(detector.runtime.close)
         inspector = Inspector(detector, line.tiles.sides, line.tiles.overlap, engine.batch)
+        store = stack.enter_context(Store(folder / STORE_NAME, wake))
         keep = Limits(**line.results.keep.model_dump())
-        with Store(folder / STORE_NAME, wake) as store, Retention(store.path, folder, keep) as retention:
-            retention.remove_strays()
-            seen = {camera.name: store.last_seen(camera.name) for camera in line.cameras}
-            last = {
-                name: LastSeen(one.frame_id, one.exposed, one.position_m)
-                for name, one in seen.items()
-                if one is not None and one.exposed is not None
-            }
-            names = ", ".join(camera.name for camera in line.cameras)
-            started = store.begin_run(detector, names, line.line)
-            inspector.warm_up([], line.overload.queue)
-            log.info(
-                "run %d: %s %s on %s %s, calls of %s pictures",
-                started.number,
-                opened.manifest.name,
-                detector.variant.name,
-                detector.runtime.name,
-                detector.runtime.version,
-                " or ".join(map(str, inspector.batch_sizes)),
-            )
-            writer = PictureWriter(
+        retention = stack.enter_context(Retention(store.path, folder, keep))
+        retention.remove_strays()
+        last = _last_seen(line, store)
+        started = store.begin_run(detector, ", ".join(camera.name for camera in line.cameras), line.line)
+        inspector.warm_up([], line.overload.queue)
+        _introduce(started.number, inspector)
+        pictures = stack.enter_context(
+            PictureWriter(
                 folder,
                 started.number,
-                labels,
+                opened.manifest.labels,
                 side=THUMBNAIL_SIDE,
                 room=retention.room_for,
                 most_waiting=WAITING_PICTURES,
             )
-            ended_by = "error"
-            with writer as pictures:
-                keeper = StoreKeeper(store, pictures, line.results.pictures, line.results.full_frames)
-                intake = Intake(line.overload.queue, line.overload.policy)
-                told = _Told(context, intake, retention)
-                cameras = make_cameras(line, opened.manifest.input.channels, last)
-                loop = LineLoop(
-                    cameras,
-                    intake,
-                    inspector,
-                    make_judge(line, detector),
-                    keeper,
-                    beat=context.beat,
-                    stored=told.stored,
-                    trouble=told.trouble,
-                )
-                context.ready()
-                try:
-                    loop.run(context.stop)
-                    ended_by = "signal" if context.stop.is_set() else "source"
-                finally:
-                    _end(store, ended_by)
-                    detector.runtime.close()
+        )
+        intake = Intake(line.overload.queue, line.overload.policy)
+        told = _Told(context, intake, retention)
+        loop = LineLoop(
+            make_cameras(line, opened.manifest.input.channels, last),
+            intake,
+            inspector,
+            make_judge(line, detector),
+            StoreKeeper(store, pictures, line.results.pictures, line.results.full_frames),
+            beat=context.beat,
+            stored=told.stored,
+            trouble=told.trouble,
+        )
+        context.ready()
+        _to_the_end(loop, context, store)
+
+
+def _to_the_end(loop: LineLoop, context: Context, store: Store) -> None:
+    ended_by = "error"
+    try:
+        loop.run(context.stop)
+        ended_by = "signal" if context.stop.is_set() else "source"
+    finally:
+        try:
+            store.end_run(ended_by)
+        except TemperError as error:
+            log.error("the end of the run cannot be stored: %s", error)
+
+
+def _last_seen(line: LineConfig, store: Store) -> dict[str, LastSeen]:
+    """The last frame of each camera that an earlier run stored."""
+    found = {}
+    for camera in line.cameras:
+        one = store.last_seen(camera.name)
+        if one is not None and one.exposed is not None:
+            found[camera.name] = LastSeen(one.frame_id, one.exposed, one.position_m)
+    return found
+
+
+def _introduce(run: int, inspector: Inspector) -> None:
+    detector = inspector.detector
+    sizes = " or ".join(map(str, inspector.batch_sizes))
+    what = f"{detector.bundle.manifest.name} {detector.variant.name}"
+    on = f"{detector.runtime.name} {detector.runtime.version}"
+    log.info("run %d: %s on %s, calls of %s pictures", run, what, on, sizes)
 
 
 class _Told:
@@ -156,19 +166,6 @@ class _Told:
             log.info("verdicts are stored again")
 
 
-def _end(store: Store, ended_by: str) -> None:
-    try:
-        store.end_run(ended_by)
-    except TemperError as error:
-        log.error("the end of the run cannot be stored: %s", error)
-
-
 def _report(event: Event) -> None:
     if event.kind in ("note", "warning"):
         log.warning("%s", event.data["message"])
-
-
-def _as_json(config: dict[str, Any]) -> str:
-    import json
-
-    return json.dumps(config)

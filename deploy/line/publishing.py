@@ -41,7 +41,9 @@ def publish_settings(config: LineConfig) -> PublishSettings:
     """What ``line.yml`` says, as the sinks take it."""
     mqtt = webhook = plant = None
     if (one := config.mqtt) is not None:
-        files: dict[str, Any] = {name: Path(value) if value else None for name, value in one.model_dump(include=_FILES).items()}
+        files: dict[str, Any] = {
+            name: Path(value) if value else None for name, value in one.model_dump(include=_FILES).items()
+        }
         plain = one.model_dump(exclude={*_FILES, "password_file"})
         mqtt = MqttSettings(**plain, **files, password=_secret(one.password_file))
     if (hook := config.webhook) is not None:
@@ -68,9 +70,6 @@ def run(context: Context, config: dict[str, Any], board: str, wake: int | None) 
     """
     import json
 
-    from .service import log_to_stderr
-
-    log_to_stderr()
     line = LineConfig.model_validate_json(json.dumps(config))
     store = Path(line.results.folder) / STORE_NAME
     with contextlib.ExitStack() as stack:

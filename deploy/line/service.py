@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
-import sys
 import threading
-import time
 from pathlib import Path
 
 from ...core.files import explain_os_errors
@@ -90,15 +87,3 @@ def run_line(config: LineConfig, bundle: Path, public_key: Path | None, stop: th
         finally:
             os.close(heard)
             os.close(told)
-
-
-def log_to_stderr() -> None:
-    """One line for each event, with the time in UTC; keeping them is systemd's business."""
-    handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
-    root = logging.getLogger("temper")
-    root.handlers = [handler]
-    root.setLevel(logging.INFO)
-    root.propagate = False

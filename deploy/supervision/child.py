@@ -17,6 +17,7 @@ from typing import Any
 
 from ...core.errors import TemperError
 from .board import Board
+from .log import log_to_stderr
 from .part import Context
 
 #: How a part ends whose supervisor is gone.
@@ -34,6 +35,7 @@ def main(orders: dict[str, Any]) -> int:
     _die_with(orders["parent"], orders["lifeline"])
     # a hang is ended with SIGABRT: then every thread's stack is in the log
     faulthandler.enable()
+    log_to_stderr()
     stop = _stop_on_sigterm()
     board = Board(Path(orders["board"]))
     ready = f"{orders['name']} ready"
