@@ -35,8 +35,8 @@ class DatabaseKind:
         version: of its tables (PRAGMA user_version); a file of a newer version is refused.
         holds: what is in it, for messages.
         instead: what to choose where the file cannot be used, for messages.
-        upgrade: brings a file of an older version up to date, in the transaction of the connection it is given, or
-            raises a :class:`TemperError`; None refuses older files, too.
+        upgrade: brings a file of an older version up to date, in the transaction of the connection it is given, and
+            returns what to do once that is stored, or raises a :class:`TemperError`; None refuses older files, too.
     """
 
     metadata: MetaData
@@ -44,7 +44,7 @@ class DatabaseKind:
     version: int
     holds: str
     instead: str
-    upgrade: Callable[[Connection, int], None] | None = None
+    upgrade: Callable[[Connection, int], Callable[[], None]] | None = None
 
 
 class Database:
@@ -159,6 +159,7 @@ def _open_reader(path: Path) -> Engine:
 
 def _prepare(engine: Engine, path: Path, kind: DatabaseKind, read_only: bool) -> None:
     """Make the tables in a new file, refuse what is not ours untouched, and switch on the write-ahead log."""
+    once_stored: Callable[[], None] | None = None
     with engine.begin() as connection:
         application, version, tables = (
             int(connection.execute(text(query)).scalar_one())
@@ -171,13 +172,15 @@ def _prepare(engine: Engine, path: Path, kind: DatabaseKind, read_only: bool) ->
         elif application != kind.application_id:
             raise TemperError(f"{path} is a database of another program. Choose {kind.instead}.")
         elif version < kind.version and kind.upgrade is not None and not read_only:
-            kind.upgrade(connection, version)
+            once_stored = kind.upgrade(connection, version)
             connection.execute(text(f"PRAGMA user_version = {kind.version}"))
         elif version != kind.version:
             raise TemperError(
                 f"{path} holds {kind.holds} of version {version}; this Temper writes {kind.version}. "
                 f"Choose {kind.instead}."
             )
+    if once_stored is not None:
+        once_stored()
     if read_only:
         return
     # outside of a transaction, where SQLAlchemy's connections never are; kept in the file from then on

@@ -6,6 +6,7 @@ import contextlib
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,15 @@ if TYPE_CHECKING:
     from paho.mqtt.client import Client
 
 BATCH = 500
+#: A broker that dies may lose what it acknowledged in the last seconds: Mosquitto acknowledges first, then saves.
+UNSETTLED_SECONDS = 5.0
+#: Most packets that are kept to be sent again for that.
+MOST_UNSETTLED = 5000
 #: Given to the last word of a line that stops, seconds.
 GOODBYE_SECONDS = 1.0
+
+#: Topic, body, and whether the broker keeps it.
+_Packet = tuple[str, bytes, bool]
 
 
 class MqttSink:
@@ -28,7 +36,8 @@ class MqttSink:
 
     MQTT 5 first, because there a broker says when it does not let a message through; in 3.1.1 it is silent about it.
     A connection is used until its first trouble. The next one begins anew from the cursor in the event log, so that
-    paho's own store of messages, which does not outlive the process, never has to be right.
+    paho's own store of messages, which does not outlive the process, never has to be right. What a broker had
+    acknowledged shortly before it was lost is sent once more: its key tells who has it already.
 
     Args:
         settings: of the broker.
@@ -52,12 +61,15 @@ class MqttSink:
         self._settings, self._line = settings, line
         self._protocol = 5
         self._connection: _Connection | None = None
+        # when each was acknowledged, and the packet
+        self._unsettled: deque[tuple[float, _Packet]] = deque(maxlen=MOST_UNSETTLED)
+        self._again: deque[_Packet] = deque()
         self.target = f"The MQTT broker {settings.host}:{settings.port}"
         # connecting, the handshake of TLS, the answer to it, and that to the state; twice for the older protocol
         self.patience = 2 * (3 * settings.timeout_seconds + settings.keepalive_seconds)
 
     def open(self) -> None:
-        """Connect, and say that the line is online.
+        """Connect, say that the line is online, and send again what the last connection may have lost.
 
         Raises:
             SinkAway: if the broker is not there.
@@ -71,6 +83,10 @@ class MqttSink:
             self._connection = _Connection(self._settings, self._line, self._protocol, self.target)
         here = outward.state_topic(self._settings.topic, self._line)
         self._connection.publish([(here, outward.state(self._line, "online"), True)], self._settings.timeout_seconds)
+        self._again.extendleft(packet for _, packet in reversed(self._unsettled))
+        self._unsettled.clear()
+        if self._again:
+            self._publish([])
 
     def check(self) -> None:
         """Raise :class:`SinkAway` if the connection is lost."""
@@ -81,7 +97,7 @@ class MqttSink:
         """Publish messages and wait for the broker to acknowledge them.
 
         Returns:
-            The ``event_id`` up to which it did.
+            The ``event_id`` up to which it did; one before the first where there was time for old packets alone.
 
         Raises:
             SinkAway: if it acknowledged none.
@@ -90,23 +106,43 @@ class MqttSink:
         if self._connection is None:
             raise SinkAway(f"{self.target} is not connected.")
         prefix, line = self._settings.topic, self._line
-        packets = [
+        packets: list[_Packet] = [
             (outward.topic(prefix, line, message.kind), outward.encode(outward.describe(message, line)), False)
             for message in messages
         ]
-        acknowledged = self._connection.publish(packets, self._settings.timeout_seconds)
-        return messages[acknowledged - 1].event_id
+        waiting = len(self._again)
+        acknowledged = self._publish(packets) - waiting
+        # if there was time for old packets alone, everything before the first of these messages is delivered
+        return messages[acknowledged - 1].event_id if acknowledged > 0 else messages[0].event_id - 1
+
+    def _publish(self, packets: Sequence[_Packet]) -> int:
+        """Publish what has to be sent again and then ``packets``; how many of both were acknowledged."""
+        assert self._connection is not None
+        acknowledged = self._connection.publish([*self._again, *packets], self._settings.timeout_seconds)
+        self._settle()
+        now = time.monotonic()
+        self._unsettled.extend((now, packet) for packet in [*self._again, *packets][:acknowledged])
+        for _ in range(min(acknowledged, len(self._again))):
+            self._again.popleft()
+        return acknowledged
 
     def close(self) -> None:
         """Say that the line is offline, and disconnect."""
         if (connection := self._connection) is not None:
             self._connection = None
+            self._settle()
             said = False
             with contextlib.suppress(TemperError):
                 here = outward.state_topic(self._settings.topic, self._line)
                 connection.publish([(here, outward.state(self._line, "offline"), True)], GOODBYE_SECONDS)
                 said = True
             connection.close(with_will=not said)
+
+    def _settle(self) -> None:
+        """Forget what the broker has long had; a broker whose machine is gone is missed only after the keep-alive."""
+        before = time.monotonic() - UNSETTLED_SECONDS - 2 * self._settings.keepalive_seconds
+        while self._unsettled and self._unsettled[0][0] < before:
+            self._unsettled.popleft()
 
 
 class _OlderBroker(Exception):
@@ -209,12 +245,13 @@ class _Connection:
                 "Give the username and password that it knows."
             )
 
-    def publish(self, packets: Sequence[tuple[str, bytes, bool]], timeout: float) -> int:
+    def publish(self, packets: Sequence[_Packet], timeout: float) -> int:
         """Publish and wait.
 
         Args:
             packets: topic, body, and whether the broker keeps it.
-            timeout: seconds without any acknowledgement after which the broker counts as away; twice that in all.
+            timeout: seconds without any acknowledgement after which the broker counts as away; after twice that,
+                no more are begun.
 
         Returns:
             How many were acknowledged, from the first one on; at least one.
@@ -228,10 +265,14 @@ class _Connection:
         ids: list[int] = []
         count = 0
         until = time.monotonic() + 2 * timeout
-        while count < len(packets) and self._trouble is None:
-            for topic, body, retain in packets[len(ids) : count + self._window]:
+        while self._trouble is None:
+            # a slow broker is given fewer, so that the caller is heard of again; all that were given are waited for
+            while len(ids) < min(len(packets), count + self._window) and (not ids or time.monotonic() < until):
+                topic, body, retain = packets[len(ids)]
                 ids.append(self._client.publish(topic, body, qos=1, retain=retain).mid)
-            reason = self._await_one(ids[count], min(timeout, until - time.monotonic()))
+            if count == len(ids):
+                break
+            reason = self._await_one(ids[count], timeout)
             if reason is None:
                 with self._changed:
                     why = self._lost or f"it has acknowledged nothing for {timeout:g} s"

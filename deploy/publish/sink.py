@@ -75,7 +75,8 @@ class Sink(Protocol):
             messages: at least one.
 
         Returns:
-            The ``event_id`` up to which everything was acknowledged; not that of the last if only a part was.
+            The ``event_id`` up to which everything was acknowledged; not that of the last if only a part was, and one
+            before the first if there was no time for any.
 
         Raises:
             SinkAway: if none was acknowledged.

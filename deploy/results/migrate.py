@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,11 @@ def upgrade_database(connection: Connection, version: int | None = None) -> None
         raise TemperError(f"The tables of results in {_place(connection)} cannot be upgraded: {error}.") from error
 
 
-def upgrade_file(connection: Connection, version: int) -> None:
-    """Bring a SQLite file of an older version up to date; a copy lies beside it until that has succeeded.
+def upgrade_file(connection: Connection, version: int) -> Callable[[], None]:
+    """Bring a SQLite file of an older version up to date; a copy lies beside it until that is stored.
+
+    Returns:
+        What removes the copy.
 
     Raises:
         TemperError: if it is too old, or there is no room for the copy.
@@ -79,7 +83,7 @@ def upgrade_file(connection: Connection, version: int) -> None:
     copy = path.with_name(f"{path.name}.version-{version}")
     _keep_copy(path, copy)
     upgrade_database(connection, version)
-    copy.unlink()
+    return lambda: copy.unlink(missing_ok=True)
 
 
 def _keep_copy(path: Path, copy: Path) -> None:

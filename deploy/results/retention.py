@@ -12,7 +12,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import and_, delete, func, select, update
+from sqlalchemy import and_, bindparam, delete, func, select, update
 from sqlalchemy.engine import Connection
 
 from ...core.database import Database
@@ -234,8 +234,10 @@ def _delete_older(connection: Connection, table: Any, column: str, oldest: str) 
     keys = list(table.__table__.primary_key)
     when = columns[column]
     rows = connection.execute(select(*keys).where(when < oldest).order_by(when).limit(SLICE)).all()
-    for row in rows:
-        connection.execute(delete(table).where(*(key == value for key, value in zip(keys, row, strict=True))))
+    if rows:
+        same = (key == bindparam(f"_{key.name}") for key in keys)
+        names = [f"_{key.name}" for key in keys]
+        connection.execute(delete(table).where(*same), [dict(zip(names, row, strict=True)) for row in rows])
     return len(rows) == SLICE
 
 
