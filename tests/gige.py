@@ -1,0 +1,101 @@
+"""A real GigE Vision camera on loopback, one at a time on this machine, ended for sure."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from temper.core.errors import MissingDependencyError
+from temper.deploy.cameras.introspection import aravis
+from temper.deploy.drill.gige_camera import SentFrame, read_sent
+
+_serials = itertools.count()
+
+
+def require_aravis() -> None:
+    """Skip where Aravis is not installed."""
+    try:
+        aravis()
+    except MissingDependencyError as error:
+        pytest.skip(str(error))
+
+
+class Camera:
+    """The counting camera as a program, to be started, killed and started again."""
+
+    def __init__(self, folder: Path, serial: str) -> None:
+        self.serial = serial
+        self.counts = folder / f"sent-{serial}"
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def id(self) -> str:
+        return f"Aravis-Fake-{self.serial}"
+
+    @property
+    def sent(self) -> list[SentFrame]:
+        return read_sent(self.counts)
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "temper.deploy.drill.gige_camera", "--serial", self.serial]
+        self._process = subprocess.Popen(
+            [*command, "--counts", str(self.counts)], stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
+
+    def kill(self, number: int = 9) -> None:
+        if self._process is not None:
+            os.kill(self._process.pid, number)
+            if number == 9:
+                self._process.wait()
+                assert self._process.stdout is not None
+                self._process.stdout.close()
+                self._process = None
+
+
+@contextlib.contextmanager
+def one_camera_at_a_time() -> Iterator[None]:
+    """Two cameras on one address start without a word and answer for one another: so there is never a second one."""
+    with (Path(tempfile.gettempdir()) / "temper-tests-gige.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def counting_camera(folder: Path) -> Iterator[Camera]:
+    """A camera that counts what it sends."""
+    require_aravis()
+    with one_camera_at_a_time():
+        camera = Camera(folder, f"T{os.getpid()}x{next(_serials)}")
+        camera.start()
+        try:
+            yield camera
+        finally:
+            camera.kill()
+
+
+@contextlib.contextmanager
+def lossy_camera(per_thousand: int) -> Iterator[str]:
+    """Aravis's own fake camera that loses packets; gives its id."""
+    require_aravis()
+    program = shutil.which("arv-fake-gv-camera-0.8")
+    if program is None:
+        pytest.skip("arv-fake-gv-camera-0.8 is not installed (apt package aravis-tools-cli)")
+    serial = f"L{os.getpid()}x{next(_serials)}"
+    with one_camera_at_a_time():
+        command = [program, "-i", "127.0.0.1", "-s", serial, "-r", str(per_thousand)]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+            try:
+                yield f"Aravis-Fake-{serial}"
+            finally:
+                process.kill()
