@@ -113,8 +113,8 @@ def to_csv(report: CoilReport) -> str:
         ends = {"from_m": round(span.start_m, 3), "to_m": round(span.end_m, 3)}
         writer.writerow({"kind": NOT_INSPECTED, "cause": span.cause, **ends})
     for row in report.defects:
-        ends = {"from_m": round(row["from_m"], 3), "to_m": round(row["to_m"], 3)}
-        writer.writerow({**row, "kind": DEFECT, "cut": int(row["cut"]), **ends})
+        short = {name: round(value, 3) for name, value in row.items() if isinstance(value, float)}
+        writer.writerow({**row, **short, "kind": DEFECT, "cut": int(row["cut"])})
     return text.getvalue()
 
 
