@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
 import click
 
 from .deploy_coil import coil
+from .deploy_line import cameras, init, status
 from .options import RUNTIME_NAMES, Group, public_key_option
 
 if TYPE_CHECKING:
@@ -32,13 +33,19 @@ def deploy() -> None:
     """Run a bundle on pictures: verdicts into a database, annotated pictures beside it."""
 
 
+deploy.add_command(cameras)
 deploy.add_command(coil)
+deploy.add_command(init)
+deploy.add_command(status)
 
 
 @deploy.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=click.Path(path_type=Path), required=False)
+@click.option("--source", type=click.Path(path_type=Path), help="Folder of pictures, a picture or a video.")
+@click.option("--config", type=click.Path(path_type=Path), help="A line.yml: cameras, for as long as they send.")
+@click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a field of --config.")
 @click.option(
-    "--source", required=True, type=click.Path(path_type=Path), help="Folder of pictures, a picture or a video."
+    "--hold", is_flag=True, help="With --config: on a mistake in it wait until it is mended, as a service does."
 )
 @click.option("--recursive", is_flag=True, help="Look into the folder's subfolders too.")
 @click.option(
@@ -57,9 +64,14 @@ deploy.add_command(coil)
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many frames.")
 @public_key_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: every frame, then the summary.")
+@click.pass_context
 def run(
-    bundle: Path,
-    source: Path,
+    context: click.Context,
+    bundle: Path | None,
+    source: Path | None,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    hold: bool,
     recursive: bool,
     out: Path,
     variant: str | None,
@@ -70,13 +82,26 @@ def run(
     public_key: Path | None,
     as_json: bool,
 ) -> None:
-    """Inspect every picture of a folder or video with BUNDLE.
+    """Inspect every picture of a folder or video, or of a line's cameras, with BUNDLE.
 
     Every frame ends as ok, defect or not inspected, in results.sqlite below --out; a later run adds to it. Stop
     with Ctrl-C: what was inspected is stored. The exit code is 1 if a frame could not be inspected.
+
+    With --config it is a service that goes on until it is stopped: cameras are connected anew, parts that fail are
+    started anew, verdicts are told beyond the device.
     """
     from ..bundle.loader import open_bundle
-    from ..core.errors import TemperError
+    from ..core.errors import TemperError, UsageError
+
+    if config is not None:
+        from .deploy_line import run_configured
+
+        run_configured(context, bundle, config, overrides, hold, public_key)
+        return
+    if source is None or bundle is None:
+        raise UsageError("Name a BUNDLE, and what to inspect: --source FOLDER|PICTURE|VIDEO, or --config line.yml.")
+    if overrides or hold:
+        raise UsageError("--set and --hold belong to --config.")
     from ..deploy.detector import open_detector
     from ..deploy.run import RunSettings, run_detector
     from ..deploy.sources import open_source, require_apart

@@ -122,7 +122,12 @@ class BundleDetector:
 
     def warm_up(self) -> None:
         """Run one black picture, so that the first real one does not pay for what runtimes do once."""
-        self.runtime.infer(np.zeros((1, *image_shape(self.bundle.manifest.at_size_of(self.variant))), np.uint8))
+        self.runtime.infer(np.zeros((1, *self.input_shape), np.uint8))
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one picture of the graph's input, [H, W] or [H, W, 3]."""
+        return image_shape(self.bundle.manifest.at_size_of(self.variant))
 
     def to_input(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A picture of any size at the graph's size, by the bundle's rule.
@@ -130,6 +135,19 @@ class BundleDetector:
         Raises:
             ValueError: if it is not uint8 or has the wrong channels.
         """
+        self._require_fitting(image)
+        return self.rule.apply(image)
+
+    def fill_input(self, image: NDArray[np.uint8], slot: NDArray[np.uint8]) -> None:
+        """As :meth:`to_input`, straight into the graph's input: ``slot`` is one picture of a batch.
+
+        Raises:
+            ValueError: as there.
+        """
+        self._require_fitting(image)
+        self.rule.apply_into(image, slot)
+
+    def _require_fitting(self, image: NDArray[np.uint8]) -> None:
         grey = self.channels == "grey"
         fits = image.ndim == 2 if grey else image.ndim == 3 and image.shape[2] == 3
         if not fits or image.dtype != np.uint8 or not image.size:
@@ -137,7 +155,6 @@ class BundleDetector:
             raise ValueError(
                 f"this bundle takes uint8 {wanted} pictures; it was given {image.dtype} {list(image.shape)}"
             )
-        return self.rule.apply(image)
 
     def to_detections(self, answer: RawOutput, row: int, image: NDArray[np.uint8], source: str) -> Detections:
         """One row of the graph's answer, in pixels of the picture it was asked about."""

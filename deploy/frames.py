@@ -44,6 +44,8 @@ class Frame:
         exposed: when it was exposed, seconds of UTC since 1970, by the camera's clock mapped to the host's; by its
             arrival where the camera tells no time.
         arrived: ``time.monotonic()`` when it was whole in this process's memory.
+        travel_ms: from exposure to arrival, milliseconds; 0 where the camera tells no time. With ``arrived`` it gives
+            durations, and the way of the strip, that no setting of a clock disturbs.
         decode_ms: time spent on decoding or unpacking, milliseconds.
         timestamp_ms: position in a video; None elsewhere.
         position_m: where its first row lies along the strip, in metres; None if the line's speed is not known.
@@ -57,6 +59,7 @@ class Frame:
     frame_id: int | None = None
     exposed: float = 0.0
     arrived: float = 0.0
+    travel_ms: float = 0.0
     decode_ms: float = 0.0
     timestamp_ms: float | None = None
     position_m: float | None = None

@@ -117,6 +117,16 @@ class ResizeRule:
         full[: inner[1], : inner[0]] = resized
         return full
 
+    def apply_into(self, image: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+        """Resize as :meth:`apply` does, into memory that is there already: ``out``, of the network's size."""
+        same_size = image.shape[:2] == (self.height, self.width)
+        if same_size or self.mode != "stretch" or not out.flags.c_contiguous:
+            out[...] = self.apply(image)
+            return
+        shrinks = self.width < image.shape[1] and self.height < image.shape[0]
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        cv2.resize(image, (self.width, self.height), dst=out, interpolation=interpolation)
+
     def boxes_to_input(self, boxes: NDArray[np.float32], image_size: tuple[int, int]) -> NDArray[np.float32]:
         """Boxes [N, 4] in pixels of the picture (width, height) -> pixels of the network's input."""
         factor_x, factor_y = self.scales(image_size)

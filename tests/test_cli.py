@@ -221,7 +221,7 @@ def test_a_reader_who_leaves_is_no_error(tmp_path: Path) -> None:
 def test_a_terminal_without_the_letters_gets_question_marks(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
     done = subprocess.run(temper_command("status", "ß→"), cwd=tmp_path, capture_output=True, env=environment)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith(b"Error: There is no run \xdf?.")
 
 

@@ -87,12 +87,21 @@ class ChecksSection(Section):
 
 
 class ZoneSection(Section):
-    """Where nothing is judged: a box or a polygon."""
+    """Where nothing counts: a part of a camera's picture, or of the strip's width. A defect's middle decides."""
 
-    camera: str | None = Field(None, max_length=61, description="whose pixels the zone is in; null: mm on the strip")
-    points: tuple[Point, ...] = Field(
-        min_length=2, max_length=100, description="two opposite corners of a box, or the corners of a polygon"
+    camera: str | None = Field(None, max_length=61, description="with points: whose pixels they are in")
+    points: tuple[Point, ...] | None = Field(
+        None, min_length=2, max_length=100, description="two opposite corners of a box, or the corners of a polygon"
     )
+    across_mm: tuple[float, float] | None = Field(
+        None, description="from and to, across the strip, instead of a camera's points"
+    )
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> ZoneSection:
+        if (self.camera is None) != (self.points is None) or (self.points is None) == (self.across_mm is None):
+            raise ValueError("a zone has either camera and points, or across_mm")
+        return self
 
 
 class SizesSection(Section):
@@ -126,5 +135,5 @@ class JudgingSection(Section):
         """Whether it can only be applied where millimetres are known."""
         smallest = (self.smallest_mm, *self.smallest_mm_by_class.values())
         by_size = any(isinstance(one, SizesSection) for one in self.severity.values())
-        on_strip = any(zone.camera is None for zone in self.ignore)
+        on_strip = any(zone.across_mm is not None for zone in self.ignore)
         return any(size > 0 for size in smallest) or by_size or on_strip

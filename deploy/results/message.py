@@ -35,6 +35,9 @@ class Log(Protocol):
     def delivered(self, sink: str, event_id: int) -> None:
         """Note that the sink has delivered everything up to and with ``event_id``."""
 
+    def behind(self, sink: str) -> int:
+        """How many messages the sink has not delivered."""
+
     def wait(self, seconds: float) -> None:
         """Return as soon as something new is stored, or after ``seconds``."""
 

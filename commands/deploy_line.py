@@ -1,0 +1,116 @@
+"""``temper deploy init``, ``cameras`` and ``status``: setting a line up, and seeing how it is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+CAMERA_KINDS = ("aravis", "stream", "v4l2", "folder")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), default=Path("line.yml"))
+@click.option(
+    "--camera", type=click.Choice(CAMERA_KINDS), default="aravis", show_default=True, help="What it begins with."
+)
+@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+def init(file: Path, camera: str, force: bool) -> None:
+    """Write a commented line configuration to start from."""
+    from ..core.errors import UsageError
+    from ..core.files import write_text
+    from ..deploy.line.template import line_template
+
+    if file.exists() and not force:
+        raise UsageError(f"{file} is there already. Name another file, or replace it with --force.")
+    write_text(file, line_template("line-1", camera, str(file)))
+    click.echo(f"Wrote {file}. Name the line and its cameras in it, then: temper deploy run BUNDLE --config {file}")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="As one JSON array.")
+def cameras(as_json: bool) -> None:
+    """List the GigE Vision and USB3 Vision cameras that answer, and the devices of Video4Linux."""
+    from dataclasses import asdict
+
+    from ..core.errors import MissingDependencyError
+    from ..deploy.cameras.aravis import find_cameras
+
+    missing = None
+    try:
+        found = [asdict(one) for one in find_cameras()]
+    except MissingDependencyError as error:
+        found, missing = [], str(error)
+    devices = sorted(str(path) for path in Path("/dev").glob("video*"))
+    if as_json:
+        click.echo(json.dumps([*found, *({"id": path, "protocol": "Video4Linux"} for path in devices)], indent=2))
+        return
+    for one in found:
+        click.echo(
+            f"{one['id']}  {one['vendor']} {one['model']}, serial {one['serial']}, {one['protocol']} {one['address']}"
+        )
+    for path in devices:
+        click.echo(f"{path}  Video4Linux")
+    if missing is not None:
+        click.echo(missing, err=True)
+    elif not found and not devices:
+        click.echo("No camera answers.")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def status(folder: Path, as_json: bool) -> None:
+    """Tell how the service is that works in FOLDER, the results.folder of its line.
+
+    The exit code is 1 if it is not at work, or a part of it is not.
+    """
+    from ..core.errors import TemperError
+    from ..deploy.line.status import service_status
+
+    told = service_status(folder)
+    if as_json:
+        click.echo(json.dumps(told.to_dict(), indent=2))
+    else:
+        for line in told.lines():
+            click.echo(line)
+    if not told.well:
+        if as_json:
+            sys.exit(1)
+        raise TemperError(told.reason)
+
+
+#: Options of 'deploy run' that a line's configuration says instead.
+_OF_SOURCES = ("source", "recursive", "out", "variant", "runtime", "threads", "pictures", "limit", "as_json")
+
+
+def run_configured(
+    context: click.Context,
+    bundle: Path | None,
+    config: Path,
+    overrides: tuple[str, ...],
+    hold: bool,
+    public_key: Path | None,
+) -> None:
+    """``temper deploy run --config``: a line as a service."""
+    from ..core.errors import TemperError, UsageError
+    from ..deploy.line.service import run_line
+    from ..deploy.line.start import prepare_line
+    from ..deploy.stop import stop_on_signals
+    from ..deploy.supervision.log import log_to_stderr
+
+    given = [
+        name for name in _OF_SOURCES if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        option = {"as_json": "json"}.get(given[0], given[0])
+        raise UsageError(f"--{option} does not go with --config: line.yml says it.")
+    log_to_stderr()
+    with stop_on_signals() as stop:
+        prepared = prepare_line(config, overrides, bundle, public_key, stop if hold else None)
+        if prepared is None:
+            return
+        if not run_line(prepared.config, prepared.bundle, prepared.public_key, stop) and not stop.is_set():
+            raise TemperError("The line has ended, and not well; the messages above say why.")

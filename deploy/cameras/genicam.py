@@ -1,0 +1,40 @@
+"""What is asked of a GenICam camera, whichever library it is reached through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+FeatureValue = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class GenicamSettings:
+    """What is set before acquisition begins; None leaves the camera as it is.
+
+    Attributes:
+        pixel_format: a name of GenICam's.
+        region: x, y, width and height in pixels.
+        exposure_us: microseconds.
+        gain: in the camera's unit.
+        frame_rate: frames a second, of a free-running camera.
+        trigger: what starts an exposure.
+        trigger_source: GenICam name of the input of a hardware or encoder trigger: ``Line1``.
+        trigger_hz: rate of a software trigger, a second.
+        packet_bytes: of GigE Vision.
+        buffers: frames the driver may hold.
+        features: any others by name, set last and in their order.
+    """
+
+    pixel_format: str | None = None
+    region: tuple[int, int, int, int] | None = None
+    exposure_us: float | None = None
+    gain: float | None = None
+    frame_rate: float | None = None
+    trigger: Literal["free", "software", "hardware", "encoder"] = "free"
+    trigger_source: str | None = None
+    trigger_hz: float | None = None
+    packet_bytes: int | None = None
+    buffers: int = 16
+    features: Mapping[str, FeatureValue] = field(default_factory=dict)

@@ -1,0 +1,237 @@
+"""A camera that is kept connected: opened, watched, opened anew; every time without it is told as a gap."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from statistics import median
+
+from ...core.errors import TemperError
+from ..frames import Frame, Gap, Notice
+from .base import Camera, CameraEnded, CameraLost, CameraMisconfigured
+from .checks import PictureChecks
+from .track import Track
+
+#: How long a single wait for a frame may be: whoever watches this camera wants a sign of life more often.
+_GRAB_SECONDS = 0.5
+#: Intervals between frames that tell the camera's rate.
+_INTERVALS = 50
+#: What a camera refuses will be refused again; still, somebody may have set it right by hand.
+MISCONFIGURED_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Waits between tries: doubling, with jitter so that many lines do not call one camera or switch in step.
+
+    Attributes:
+        first: seconds before the second try.
+        most: seconds.
+    """
+
+    first: float = 0.5
+    most: float = 10.0
+
+    def seconds(self, tries: int, chance: float) -> float:
+        """The wait after so many failed tries.
+
+        Args:
+            tries: at least 1.
+            chance: from 0 to 1, drawn by the caller.
+
+        Returns:
+            Between three quarters of the step and all of it.
+        """
+        step = min(self.most, self.first * 2.0 ** min(tries - 1, 30))
+        return step * (0.75 + 0.25 * chance)
+
+
+@dataclass(frozen=True)
+class LastSeen:
+    """The last frame of a camera that was stored.
+
+    Attributes:
+        frame_id: the camera's own count, unwrapped; None if it counts nothing.
+        exposed: seconds of UTC since 1970.
+        position_m: along the strip; None if not known.
+        interval: seconds between its frames; None if not known.
+    """
+
+    frame_id: int | None
+    exposed: float
+    position_m: float | None
+    interval: float | None = None
+
+
+Item = Frame | Gap | Notice
+HandOn = Callable[[Item], object]
+
+
+class KeptCamera:
+    """Keeps one camera connected for as long as it is asked to.
+
+    Args:
+        name: of the camera.
+        open_camera: opens it; raises ``base``'s errors.
+        checks: look at its pictures; None takes them all.
+        track: tells positions; None if nothing does.
+        backoff: waits between tries.
+        last_seen: of an earlier process, so that the time until now becomes a gap too.
+        ahead_m: how far upstream of the line's origin the camera looks.
+        silence_seconds: without a frame, then the connection counts as lost; None for a camera that may be silent.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open_camera: Callable[[], Camera],
+        *,
+        checks: PictureChecks | None = None,
+        track: Track | None = None,
+        backoff: Backoff | None = None,
+        last_seen: LastSeen | None = None,
+        ahead_m: float = 0.0,
+        silence_seconds: float | None = 10.0,
+    ) -> None:
+        self.name = name
+        self._open = open_camera
+        self._checks = checks
+        self._track, self._ahead_m = track, ahead_m
+        self._backoff = backoff or Backoff()
+        self._last = last_seen
+        self._silence = silence_seconds
+        self._why = "This program was not running."
+        self._intervals: deque[float] = deque(maxlen=_INTERVALS)
+        self._shift = 0
+        self._wrap: int | None = None
+
+    def run(self, hand_on: HandOn, stop: threading.Event, beat: Callable[[], None]) -> None:
+        """Hand on frames, gaps and notices until ``stop`` is set or a finite source has ended.
+
+        Args:
+            hand_on: takes them, in order; may block.
+            stop: ends it within a second.
+            beat: is called at least once a second.
+        """
+        tries = 0
+        told: str | None = None
+        while not stop.is_set():
+            beat()
+            try:
+                camera = self._open()
+            except TemperError as error:
+                tries += 1
+                hopeless = isinstance(error, CameraMisconfigured)
+                if str(error) != told:
+                    told = str(error)
+                    hand_on(Notice(self.name, "misconfigured" if hopeless else "waiting", told))
+                seconds = MISCONFIGURED_SECONDS if hopeless else self._backoff.seconds(tries, random.random())
+                self._pause(seconds, stop, beat)
+                continue
+            told = None
+            try:
+                if self._watch(camera, hand_on, stop, beat):
+                    tries = 0
+            except CameraEnded:
+                return
+            except CameraLost as error:
+                self._why = str(error)
+                hand_on(Notice(self.name, "waiting", self._why))
+                tries = 1
+            finally:
+                camera.close()
+            self._pause(self._backoff.seconds(max(tries, 1), random.random()), stop, beat)
+
+    def _watch(self, camera: Camera, hand_on: HandOn, stop: threading.Event, beat: Callable[[], None]) -> bool:
+        """Hand on the frames of one connection."""
+        facts = ", ".join(f"{name} {value}" for name, value in camera.facts.items() if value)
+        hand_on(Notice(self.name, "connected", f"The camera {self.name} is connected ({facts})."))
+        self._wrap = getattr(camera, "wrap", None)
+        if self._checks is not None:
+            self._checks.forget()
+        first = True
+        heard = time.monotonic()
+        while not stop.is_set():
+            beat()
+            frame = camera.grab(_GRAB_SECONDS)
+            now = time.monotonic()
+            if frame is None:
+                if self._silence is not None and now - heard > self._silence:
+                    raise CameraLost(f"The camera {self.name} sent nothing for {self._silence:g} s.")
+                continue
+            heard = now
+            if first:
+                frame = self._close_gap(frame, hand_on)
+                first = False
+            hand_on(self._placed(frame))
+        return True
+
+    def _placed(self, frame: Frame) -> Frame:
+        """The frame with its position, and with a cause where its picture is none of the strip."""
+        if self._shift and frame.frame_id is not None:
+            frame = replace(frame, frame_id=frame.frame_id + self._shift)
+        position = self._position(frame)
+        found = self._checks.look(frame.image) if self._checks is not None and frame.image is not None else None
+        if found is not None:
+            frame = replace(frame, image=None, cause=found[0], detail=found[1], position_m=position)
+        elif position != frame.position_m:
+            frame = replace(frame, position_m=position)
+        if self._last is not None and frame.exposed > self._last.exposed:
+            self._intervals.append(frame.exposed - self._last.exposed)
+        self._last = LastSeen(frame.frame_id, frame.exposed, position)
+        return frame
+
+    def _position(self, frame: Frame) -> float | None:
+        if self._track is None:
+            return frame.position_m
+        position = self._track.position(frame)
+        return None if position is None else position + self._ahead_m
+
+    def _close_gap(self, frame: Frame, hand_on: HandOn) -> Frame:
+        """Tell of the time without the camera, now that it is back; its count goes on where it can."""
+        last, self._shift = self._last, 0
+        if last is None:
+            return frame
+        missed = self._missed(last, frame)
+        if missed is not None and frame.frame_id is not None and last.frame_id is not None:
+            self._shift = last.frame_id + missed + 1 - frame.frame_id
+        position = self._position(replace(frame, frame_id=_shifted(frame, self._shift)))
+        length = None
+        if position is not None and last.position_m is not None and position >= last.position_m:
+            length = position - last.position_m
+        hand_on(Gap(self.name, last.exposed, frame.exposed, missed, last.position_m, length, self._why))
+        self._last = None
+        return frame
+
+    def _missed(self, last: LastSeen, frame: Frame) -> int | None:
+        """How many frames the camera counted meanwhile; None if its count says nothing of that.
+
+        A camera that was restarted counts from its beginning. That shows where it would have had to send more frames
+        than its rate allows in the time that passed.
+        """
+        if last.frame_id is None or frame.frame_id is None:
+            return None
+        step = frame.frame_id - last.frame_id
+        if self._wrap is not None:
+            step = (frame.frame_id - 1 - (last.frame_id - 1) % self._wrap) % self._wrap
+        elapsed = frame.exposed - last.exposed
+        if step <= 0 or elapsed < 0:
+            return None
+        interval = median(self._intervals) if self._intervals else last.interval
+        if interval is not None and step > 1.5 * elapsed / interval + 5:
+            return None
+        return step - 1
+
+    def _pause(self, seconds: float, stop: threading.Event, beat: Callable[[], None]) -> None:
+        until = time.monotonic() + seconds
+        while not stop.is_set() and (left := until - time.monotonic()) > 0:
+            beat()
+            stop.wait(min(left, _GRAB_SECONDS))
+
+
+def _shifted(frame: Frame, shift: int) -> int | None:
+    return None if frame.frame_id is None else frame.frame_id + shift

@@ -1,0 +1,53 @@
+"""Where along the strip a frame lies, in metres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..frames import Frame
+
+
+class Track(Protocol):
+    """What tells positions."""
+
+    def position(self, frame: Frame) -> float | None:
+        """Where the frame's first row lies, in metres from wherever counting began; None if it cannot be told."""
+
+
+class BySpeed:
+    """A strip of constant speed: the moment of exposure tells the place.
+
+    Positions count from 1970, so that they are the same for all cameras and go on over restarts; a coil's report counts
+    from its own start. Only the first frame is placed by the clock, all others by the time since then, so that the
+    strip does not jump when somebody sets the clock. One object serves all cameras of a line.
+
+    Args:
+        metres_per_second: of the strip.
+    """
+
+    def __init__(self, metres_per_second: float) -> None:
+        self._speed = metres_per_second
+        self._anchor: tuple[float, float] | None = None
+
+    def position(self, frame: Frame) -> float | None:
+        """The way of the strip until the exposure."""
+        moment = frame.arrived - frame.travel_ms / 1000
+        if self._anchor is None:
+            self._anchor = (moment, frame.exposed * self._speed)
+        return self._anchor[1] + (moment - self._anchor[0]) * self._speed
+
+
+@dataclass(frozen=True)
+class ByFrame:
+    """A camera that an encoder triggers: every frame is the same way further, also one that got lost.
+
+    Attributes:
+        metres_per_frame: the strip's way between two exposures.
+    """
+
+    metres_per_frame: float
+
+    def position(self, frame: Frame) -> float | None:
+        """The way of the strip by the camera's count; None where the camera counts nothing."""
+        return None if frame.frame_id is None else frame.frame_id * self.metres_per_frame

@@ -1,0 +1,156 @@
+"""From detections to verdicts: of every frame, and of the strip."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ...detection.detections import Detections, Status
+from ..detector import Outcome, Verdict
+from ..frames import Cause, Frame, Gap
+from ..stages import StageTimes
+from ..strip.across import AcrossFrames, FramePart
+from ..strip.defect import StripDefect
+from ..strip.judging import Judging
+from ..strip.repeats import Repeats
+from ..strip.scale import Scale
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A frame's end.
+
+    Attributes:
+        frame: as it came.
+        number: of the frame in this run, from 0.
+        verdict: ok, defect or not inspected; a late frame keeps the defects that were found too late.
+        cause: why it was not inspected; None if it was.
+        detail: the same as a sentence.
+        times: milliseconds by stage.
+        latency_ms: from exposure to verdict; None if it was not inspected.
+        length_m: how much of the strip the frame shows; None if not known.
+    """
+
+    frame: Frame
+    number: int
+    verdict: Verdict
+    cause: Cause | None
+    detail: str | None
+    times: StageTimes
+    latency_ms: float | None
+    length_m: float | None = None
+
+
+class Judge:
+    """Judges frames one after the other, and follows defects along the strip.
+
+    Args:
+        rules: what counts as a defect.
+        scales: of the cameras whose millimetres are known.
+        deadline_ms: from exposure to verdict; None: none is late.
+        across: joins defects over frames; None where positions are not known.
+        repeats: finds periodic ones.
+    """
+
+    def __init__(
+        self,
+        rules: Judging,
+        scales: Mapping[str, Scale],
+        deadline_ms: float | None,
+        across: AcrossFrames | None,
+        repeats: Repeats | None,
+    ) -> None:
+        self._rules, self._scales, self._deadline_ms = rules, scales, deadline_ms
+        self._across, self._repeats = across, repeats
+        self._rows: dict[str, int] = {}
+
+    def is_late(self, frame: Frame) -> bool:
+        """Whether the deadline of a frame has passed already."""
+        return self._deadline_ms is not None and since_exposure_ms(frame) > self._deadline_ms
+
+    def too_late(self, frame: Frame) -> Frame:
+        """The frame as one that will not be inspected, as its verdict could not come in time."""
+        detail = f"It waited for longer than its deadline of {self._deadline_ms:g} ms."
+        return replace(frame, image=None, cause=Cause.LATE, detail=detail)
+
+    def without_answer(self, frame: Frame, number: int, cause: Cause, detail: str) -> Judged:
+        """A frame that is not inspected."""
+        size = (frame.image.shape[1], frame.image.shape[0]) if frame.image is not None else (0, 0)
+        nothing = Detections.none(size, frame.source, Status.SKIPPED)
+        times: StageTimes = {"decode": frame.decode_ms}
+        verdict = Verdict(Outcome.NOT_INSPECTED, nothing)
+        return Judged(frame, number, verdict, cause, detail, times, None, self._length_m(frame, size))
+
+    def judge(
+        self, frame: Frame, number: int, found: Detections, times: StageTimes
+    ) -> tuple[Judged, list[StripDefect]]:
+        """The verdict of one frame, and the defects of the strip that are whole by now.
+
+        Args:
+            frame: with its image.
+            number: of the frame in this run.
+            found: on it, boxes in its pixels.
+            times: milliseconds by stage.
+        """
+        scale = self._scales.get(frame.camera)
+        defects = self._rules.defects(found, frame.camera, scale)
+        whole = self._follow(frame, number, defects, scale)
+        latency_ms = since_exposure_ms(frame)
+        length_m = self._length_m(frame, found.image_size)
+        if self._deadline_ms is not None and latency_ms > self._deadline_ms:
+            detail = f"Its verdict took {latency_ms:.0f} ms; the deadline is {self._deadline_ms:g} ms."
+            verdict = Verdict(Outcome.NOT_INSPECTED, defects)
+            return Judged(frame, number, verdict, Cause.LATE, detail, times, latency_ms, length_m), whole
+        verdict = Verdict(Outcome.DEFECT if len(defects) else Outcome.OK, defects)
+        return Judged(frame, number, verdict, None, None, times, latency_ms, length_m), whole
+
+    def gap(self, gap: Gap) -> list[StripDefect]:
+        """The defects that a gap ends."""
+        return self._periodic(self._across.lost(gap.camera)) if self._across is not None else []
+
+    def finish(self) -> list[StripDefect]:
+        """The defects that are open at the end."""
+        return self._periodic(self._across.flush()) if self._across is not None else []
+
+    def _length_m(self, frame: Frame, size: tuple[int, int]) -> float | None:
+        """How much of the strip a frame shows; of one without a picture as much as its camera's frames did last."""
+        scale = self._scales.get(frame.camera)
+        if scale is None:
+            return None
+        rows = size[1] or self._rows.get(frame.camera)
+        if rows is None:
+            return None
+        self._rows[frame.camera] = rows
+        return rows * scale.along / 1000
+
+    def _follow(self, frame: Frame, number: int, defects: Detections, scale: Scale | None) -> list[StripDefect]:
+        if self._across is None or scale is None or frame.position_m is None:
+            return []
+        longest = scale.longest_mm(defects.boxes)
+        labels = defects.labels.tolist()
+        part = FramePart(
+            camera=frame.camera,
+            number=number,
+            window=scale.window(defects.image_size, frame.position_m),
+            boxes=scale.to_strip(defects.boxes, frame.position_m),
+            labels=labels,
+            scores=defects.scores.tolist(),
+            severities=[self._rules.severity_of(label, mm) for label, mm in zip(labels, longest.tolist(), strict=True)],
+        )
+        return self._periodic(self._across.add(part))
+
+    def _periodic(self, whole: list[StripDefect]) -> list[StripDefect]:
+        """Whole defects with the severity of their whole size, and their period where they have one."""
+        judged = []
+        for defect in whole:
+            longest = max(defect.length_mm, defect.width_mm)
+            repeat = self._repeats.add(defect) if self._repeats is not None else None
+            severity = self._rules.severity_of(defect.label, longest)
+            judged.append(replace(defect, severity=severity, repeat_m=repeat))
+        return judged
+
+
+def since_exposure_ms(frame: Frame) -> float:
+    """Milliseconds from a frame's exposure until now, whatever was done to the clock meanwhile."""
+    return frame.travel_ms + 1000 * (time.monotonic() - frame.arrived)

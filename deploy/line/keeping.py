@@ -1,0 +1,90 @@
+"""From the loop's results to the store: pictures first, then the rows that name them, all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ...core.errors import TemperError
+from ..detector import Outcome
+from ..results.pictures import PictureWriter
+from ..results.records import FrameResult, now
+from ..results.store import Store
+from .judge import Judged
+from .loop import Result
+
+Pictures = Literal["all", "defects", "none"]
+#: A frame without an answer is never drawn: without boxes it would look like one without defects.
+DRAWN: dict[Pictures, tuple[Outcome, ...]] = {
+    "all": (Outcome.OK, Outcome.DEFECT),
+    "defects": (Outcome.DEFECT,),
+    "none": (),
+}
+
+
+@dataclass(eq=False)
+class StoreKeeper:
+    """Keeps results in a store; see ``loop.Keeper``.
+
+    Attributes:
+        store: with a run begun.
+        pictures: writes them; leaves out what there is no room for.
+        thumbnails: of which frames a picture with the defects drawn on it is written.
+        full_frames: of which frames the picture is kept as the camera gave it.
+    """
+
+    store: Store
+    pictures: PictureWriter
+    thumbnails: Pictures
+    full_frames: Pictures
+
+    def keep(self, results: Sequence[Result]) -> None:
+        """Store results. Where their pictures cannot be written they are stored without: verdicts are worth more.
+
+        Raises:
+            TemperError: if they cannot be stored now.
+        """
+        items = [self._item(result) if isinstance(result, Judged) else result for result in results]
+        try:
+            written = self.pictures.flush()
+        except TemperError:
+            written = {}
+        self.store.add([_with_pictures(item, written) if isinstance(item, FrameResult) else item for item in items])
+
+    def _item(self, judged: Judged) -> FrameResult:
+        frame, outcome = judged.frame, judged.verdict.outcome
+        picture = full = None
+        if frame.image is not None:
+            if outcome in DRAWN[self.thumbnails]:
+                picture = self.pictures.write(judged.number, frame.source, frame.image, judged.verdict.defects)
+            if outcome in DRAWN[self.full_frames]:
+                full = self.pictures.write_full(judged.number, frame.source, frame.image)
+        return FrameResult(
+            number=judged.number,
+            source=frame.source,
+            time=now(),
+            verdict=judged.verdict,
+            cause=judged.cause,
+            detail=judged.detail,
+            times=judged.times,
+            timestamp_ms=frame.timestamp_ms,
+            camera=frame.camera,
+            frame_id=frame.frame_id,
+            exposed=frame.exposed or None,
+            position_m=frame.position_m,
+            length_m=judged.length_m,
+            latency_ms=judged.latency_ms,
+            picture=picture,
+            full_picture=full,
+        )
+
+
+def _with_pictures(result: FrameResult, written: dict[str, int]) -> FrameResult:
+    """The result with the names of those pictures that are there."""
+    if result.picture is None and result.full_picture is None:
+        return result
+    picture = result.picture if result.picture in written else None
+    full = result.full_picture if result.full_picture in written else None
+    size = sum(written[name] for name in (picture, full) if name is not None)
+    return replace(result, picture=picture, full_picture=full, picture_bytes=size or None)

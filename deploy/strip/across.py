@@ -1,0 +1,211 @@
+"""Defects that reach over the edges of frames and cameras, made whole.
+
+Frames come one after the other, those of several cameras in between one another. A part of a defect can still go on
+in a frame that has not come as long as some camera's next frame may show the place where it ends. Once all cameras
+have gone by, the defect is finished and given out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .defect import Severity, StripDefect
+from .linking import links
+
+#: Parts that may be open at once; beyond, the oldest defects are given out as they are.
+MOST_PARTS = 2_000
+
+
+@dataclass(eq=False)
+class _Group:
+    """A defect in the making."""
+
+    label: int
+    box: NDArray[np.float64]
+    score: float
+    severity: Severity
+    frames: tuple[int, int]
+    cut: bool = False
+
+    def absorb(self, other: _Group) -> None:
+        self.box = np.concatenate([np.minimum(self.box[:2], other.box[:2]), np.maximum(self.box[2:], other.box[2:])])
+        self.score = max(self.score, other.score)
+        self.severity = max(self.severity, other.severity, key=_RANK.__getitem__)
+        self.frames = (min(self.frames[0], other.frames[0]), max(self.frames[1], other.frames[1]))
+        self.cut = self.cut or other.cut
+
+
+@dataclass(eq=False)
+class _Part:
+    """What one frame shows of a defect."""
+
+    camera: str
+    box: NDArray[np.float64]
+    window: NDArray[np.float64]
+    group: _Group
+
+
+_RANK: dict[Severity, int] = {"minor": 0, "major": 1, "critical": 2}
+
+
+@dataclass(frozen=True, eq=False)
+class FramePart:
+    """The defects of one inspected frame, on the strip.
+
+    Attributes:
+        camera: that took it.
+        number: of the frame.
+        window: float64 [4], the part of the strip it shows, x1, y1, x2, y2 in millimetres.
+        boxes: float64 [N, 4], in millimetres of the strip.
+        labels: int [N].
+        scores: float [N].
+        severities: of each.
+    """
+
+    camera: str
+    number: int
+    window: NDArray[np.float64]
+    boxes: NDArray[np.float64]
+    labels: Sequence[int]
+    scores: Sequence[float]
+    severities: Sequence[Severity]
+
+
+@dataclass
+class AcrossFrames:
+    """Joins the parts of defects.
+
+    Args:
+        tolerance_mm: by which a box may miss the edge of its frame; parts nearer than twice of it can be one.
+        longest_mm: a longer defect is given out in pieces, each marked as cut.
+    """
+
+    tolerance_mm: float = 5.0
+    longest_mm: float = 50_000.0
+    _parts: list[_Part] = field(default_factory=list)
+    _windows: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    _groups: list[_Group] = field(default_factory=list)
+
+    def add(self, frame: FramePart) -> list[StripDefect]:
+        """Take the next inspected frame of a camera; those of each camera come in order.
+
+        Returns:
+            The defects that are whole by now, in the order of their beginning.
+        """
+        before = self._windows.get(frame.camera)
+        hole = before is None or frame.window[1] > before[3] + self.tolerance_mm
+        if before is not None and hole:
+            self._cut_at(frame.camera, before[3])
+        self._windows[frame.camera] = frame.window
+        if len(frame.boxes):
+            self._link(frame, starts_cut=before is not None and hole)
+        return self._finished()
+
+    def lost(self, camera: str) -> list[StripDefect]:
+        """A camera is gone for now: what it showed last is not waited for.
+
+        Returns:
+            As :meth:`add`.
+        """
+        window = self._windows.pop(camera, None)
+        if window is not None:
+            self._cut_at(camera, window[3])
+        return self._finished()
+
+    def flush(self) -> list[StripDefect]:
+        """Everything that is open, at the end; what reaches the end of the last frame is cut there.
+
+        Returns:
+            As :meth:`add`.
+        """
+        for camera, window in self._windows.items():
+            self._cut_at(camera, window[3])
+        self._windows.clear()
+        return self._finished()
+
+    def _link(self, frame: FramePart, starts_cut: bool) -> None:
+        """Join the parts of a frame with those of the defects that are open."""
+        fresh = []
+        for box, label, score, severity in zip(frame.boxes, frame.labels, frame.scores, frame.severities, strict=True):
+            cut = starts_cut and bool(box[1] <= frame.window[1] + self.tolerance_mm)
+            numbers = (frame.number, frame.number)
+            group = _Group(int(label), box.copy(), float(score), severity, numbers, cut)
+            self._groups.append(group)
+            fresh.append(_Part(frame.camera, box, frame.window, group))
+        others = [part for part in self._parts if part.window is not frame.window]
+        if others:
+            boxes, windows = (np.stack([getattr(part, name) for part in others]) for name in ("box", "window"))
+            own = np.broadcast_to(frame.window, frame.boxes.shape)
+            for new, old in np.argwhere(links(frame.boxes, own, boxes, windows, self.tolerance_mm)).tolist():
+                self._unite(fresh[new].group, others[old].group, fresh, others)
+        self._parts += fresh
+
+    def _unite(self, one: _Group, other: _Group, fresh: list[_Part], others: list[_Part]) -> None:
+        if one is other or one.label != other.label:
+            return
+        one.absorb(other)
+        for part in (*fresh, *others):
+            if part.group is other:
+                part.group = one
+        self._groups = [group for group in self._groups if group is not other]
+
+    def _cut_at(self, camera: str, end: float) -> None:
+        for part in self._parts:
+            if part.camera == camera and part.box[3] >= end - self.tolerance_mm:
+                part.group.cut = True
+
+    def _finished(self) -> list[StripDefect]:
+        """Let go of parts that no later frame can show, and give out the defects that have no part left."""
+        self._parts = [part for part in self._parts if self._is_open(part)]
+        self._too_long()
+        excess = len(self._parts) - MOST_PARTS
+        for part in self._parts[: max(0, excess)]:
+            part.group.cut = True
+        self._parts = self._parts[max(0, excess) :]
+        held = {id(part.group) for part in self._parts}
+        done = [group for group in self._groups if id(group) not in held]
+        self._groups = [group for group in self._groups if id(group) in held]
+        return sorted((_defect(group) for group in done), key=lambda defect: defect.position_m)
+
+    def _is_open(self, part: _Part) -> bool:
+        """Whether a frame that is still to come may show where the part ends.
+
+        A camera's next frame begins after its last one began; cameras that look at another part of the strip's width
+        do not count.
+        """
+        reach = part.box[3] + self.tolerance_mm
+        left, right = part.box[0] - self.tolerance_mm, part.box[2] + self.tolerance_mm
+        for window in self._windows.values():
+            beside = window[0] <= right + self.tolerance_mm and window[2] >= left - self.tolerance_mm
+            if beside and reach + self.tolerance_mm >= self._next_begins(window):
+                return True
+        return False
+
+    def _next_begins(self, window: NDArray[np.float64]) -> float:
+        """The least place where the next frame of a camera can begin: frames overlap by at most half."""
+        return float((window[1] + window[3]) / 2)
+
+    def _too_long(self) -> None:
+        for group in [one for one in self._groups if one.box[3] - one.box[1] > self.longest_mm]:
+            parts = [part for part in self._parts if part.group is group]
+            if not parts:
+                continue
+            group.cut = True
+            # the rest goes on as a defect of its own, which begins with what is still open
+            rest = _Group(group.label, parts[0].box.copy(), group.score, group.severity, group.frames, True)
+            for part in parts:
+                rest.absorb(_Group(group.label, part.box, group.score, group.severity, group.frames, True))
+                part.group = rest
+            rest.frames = (group.frames[1], group.frames[1])
+            self._groups.append(rest)
+
+
+def _defect(group: _Group) -> StripDefect:
+    x1, y1, x2, y2 = (float(edge) for edge in group.box)
+    return StripDefect(
+        group.label, group.score, group.severity, y1 / 1000, x1, y2 - y1, x2 - x1, group.frames, group.cut
+    )

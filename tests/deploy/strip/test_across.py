@@ -1,0 +1,141 @@
+"""Defects over the edges of frames and cameras."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from temper.deploy.strip.across import MOST_PARTS, AcrossFrames, FramePart
+from temper.deploy.strip.defect import StripDefect
+
+Box = tuple[float, float, float, float]
+WIDTH = 1000.0
+
+
+def frame(number: int, window: Box, true: list[Box], camera: str = "top", labels: list[int] | None = None) -> FramePart:
+    """What a frame shows of true boxes, all in mm of the strip."""
+    boxes, classes = [], []
+    for index, box in enumerate(true):
+        part = np.concatenate([np.maximum(box[:2], window[:2]), np.minimum(box[2:], window[2:])])
+        if part[2] - part[0] > 1 and part[3] - part[1] > 1:
+            boxes.append(part)
+            classes.append(labels[index] if labels else 0)
+    count = len(boxes)
+    scores = [0.5 + 0.01 * number] * count
+    shown = np.array(boxes, np.float64).reshape(-1, 4)
+    return FramePart(camera, number, np.array(window, np.float64), shown, classes, scores, ["major"] * count)
+
+
+def frames(edges: list[float], true: list[Box], overlap: float = 0.0) -> list[FramePart]:
+    pairs = zip(edges, edges[1:], strict=False)
+    return [frame(i, (0, start - (overlap if i else 0), WIDTH, end), true) for i, (start, end) in enumerate(pairs)]
+
+
+def run(across: AcrossFrames, parts: list[FramePart]) -> list[StripDefect]:
+    return [defect for part in parts for defect in across.add(part)] + across.flush()
+
+
+def box_of(defect: StripDefect) -> list[float]:
+    y = 1000 * defect.position_m
+    return [defect.across_mm, y, defect.across_mm + defect.width_mm, y + defect.length_mm]
+
+
+def test_a_defect_over_an_edge_is_one() -> None:
+    found = run(AcrossFrames(), frames([0, 300, 600, 900, 1200], [(100, 250, 140, 380)]))
+    assert len(found) == 1
+    assert box_of(found[0]) == pytest.approx([100, 250, 140, 380])
+    assert found[0].frames == (0, 1)
+    assert not found[0].cut
+    assert found[0].score == pytest.approx(0.51)
+
+
+def test_a_scratch_of_thirty_metres_is_one_and_given_out_soon_after_its_end() -> None:
+    across = AcrossFrames()
+    edges = [300.0 * i for i in range(140)]
+    when = [(part.number, defect) for part in frames(edges, [(100, 1000, 104, 31_000)]) for defect in across.add(part)]
+    assert len(when) == 1
+    number, defect = when[0]
+    assert defect.length_mm == pytest.approx(30_000)
+    assert number <= 31_000 // 300 + 2
+
+
+def test_what_is_longer_than_the_longest_comes_in_cut_pieces() -> None:
+    across = AcrossFrames(longest_mm=2000)
+    found = run(across, frames([300.0 * i for i in range(40)], [(100, 500, 104, 9000)]))
+    assert len(found) > 3
+    assert all(piece.cut and piece.length_mm < 2700 for piece in found)
+    assert min(piece.position_m for piece in found) == pytest.approx(0.5)
+    assert max(piece.position_m + piece.length_mm / 1000 for piece in found) == pytest.approx(9.0)
+
+
+def test_a_frame_that_was_not_inspected_cuts() -> None:
+    parts = frames([0, 300, 600, 900, 1200, 1500], [(100, 250, 140, 700), (500, 20, 520, 60), (500, 1000, 520, 1040)])
+    found = run(AcrossFrames(), [part for part in parts if part.number != 1])
+    at = {round(defect.position_m * 1000): defect for defect in found}
+    assert set(at) == {20, 250, 600, 1000}
+    assert at[250].cut
+    assert at[600].cut
+    assert not at[20].cut
+    assert not at[1000].cut
+
+
+def test_a_camera_that_goes_away_holds_nothing_back() -> None:
+    across = AcrossFrames()
+    across.add(frame(0, (0, 0, WIDTH, 300), [(100, 250, 140, 300), (300, 10, 320, 40)]))
+    found = across.lost("top")
+    assert {round(defect.across_mm): defect.cut for defect in found} | {300: False} == {100: True, 300: False}
+
+
+def test_neighbouring_cameras_see_one_defect() -> None:
+    true: list[Box] = [(450, 100, 560, 180)]
+    across, found = AcrossFrames(), []
+    for number in range(6):
+        y = 300.0 * number
+        found += across.add(frame(2 * number, (0, y, 520, y + 300), true, "left"))
+        found += across.add(frame(2 * number + 1, (480, y + 7, 1000, y + 307), true, "right"))
+    found += across.flush()
+    assert len(found) == 1
+    assert box_of(found[0]) == pytest.approx([450, 100, 560, 180])
+
+
+def test_classes_and_lanes_stay_apart() -> None:
+    true: list[Box] = [(100, 250, 140, 300), (100, 300, 140, 380), (200, 250, 240, 300), (260, 300, 300, 380)]
+    parts = [frame(i, (0, 300.0 * i, WIDTH, 300.0 * i + 300), true, labels=[0, 1, 0, 0]) for i in range(4)]
+    assert len(run(AcrossFrames(), parts)) == 4
+
+
+def test_memory_is_bounded() -> None:
+    across = AcrossFrames()
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        y = 300.0 * number
+        corners = np.column_stack([rng.uniform(0, 990, 500), np.full(500, y + 290)])
+        boxes = np.concatenate([corners, corners + 5], axis=1)
+        window = np.array([0, y, 1000, y + 300])
+        across.add(FramePart("top", number, window, boxes, [number] * 500, [0.5] * 500, ["minor"] * 500))
+        assert len(across._parts) <= MOST_PARTS + 500
+
+
+LANES = st.lists(
+    st.tuples(st.integers(0, 9), st.floats(0, 0.9), st.floats(0.02, 1.0)), max_size=8, unique_by=lambda lane: lane[0]
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(30, 400), min_size=3, max_size=12), st.sampled_from([0.0, 0.0, 10.0]), LANES)
+def test_any_cut_of_the_strip_gives_the_same_defects(
+    steps: list[float], overlap: float, lanes: list[tuple[int, float, float]]
+) -> None:
+    edges = [0.0, *np.cumsum(steps).tolist()]
+    length = edges[-1]
+    true: list[Box] = []
+    for lane, start, share in lanes:
+        y1 = 20 + start * (length - 60)
+        y2 = min(y1 + max(share * (length - y1), 12), length - 15)
+        if y2 - y1 > 10:
+            true.append((lane * 100 + 20, y1, lane * 100 + 60, y2))
+    got = sorted(box_of(defect) for defect in run(AcrossFrames(), frames(edges, true, overlap)))
+    assert len(got) == len(true)
+    # a sliver that a frame shows of a defect's end, thinner than what is detected, does not count
+    np.testing.assert_allclose(np.array(got).reshape(-1, 4), np.array(sorted(true)).reshape(-1, 4), atol=1.1)
