@@ -7,16 +7,19 @@ import fcntl
 import itertools
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from temper.core.errors import MissingDependencyError
 from temper.deploy.cameras.introspection import aravis
-from temper.deploy.drill.gige_camera import SentFrame, read_sent
+from temper.deploy.drill.gige_camera import CONTROL_PORT, SentFrame, read_sent
 
 _serials = itertools.count()
 
@@ -32,9 +35,10 @@ def require_aravis() -> None:
 class Camera:
     """The counting camera as a program, to be started, killed and started again."""
 
-    def __init__(self, folder: Path, serial: str) -> None:
+    def __init__(self, folder: Path, serial: str, options: tuple[str, ...] = ()) -> None:
         self.serial = serial
         self.counts = folder / f"sent-{serial}"
+        self._options = options
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -48,15 +52,18 @@ class Camera:
     def start(self) -> None:
         command = [sys.executable, "-m", "temper.deploy.drill.gige_camera", "--serial", self.serial]
         self._process = subprocess.Popen(
-            [*command, "--counts", str(self.counts)], stdout=subprocess.PIPE, text=True, start_new_session=True
+            [*command, "--counts", str(self.counts), *self._options],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "ready\n"
 
-    def kill(self, number: int = 9) -> None:
+    def kill(self, number: int = signal.SIGKILL) -> None:
         if self._process is not None:
             os.kill(self._process.pid, number)
-            if number == 9:
+            if number == signal.SIGKILL:
                 self._process.wait()
                 assert self._process.stdout is not None
                 self._process.stdout.close()
@@ -68,17 +75,30 @@ def one_camera_at_a_time() -> Iterator[None]:
     """Two cameras on one address start without a word and answer for one another: so there is never a second one."""
     with (Path(tempfile.gettempdir()) / "temper-tests-gige.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        _await_free_address()
         yield
 
 
+def _await_free_address(seconds: float = 120.0) -> None:
+    """Wait for whoever runs a camera here without the lock."""
+    until = time.monotonic() + seconds
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", CONTROL_PORT))
+            return
+        if time.monotonic() > until:
+            pytest.skip("another camera runs on 127.0.0.1")
+        time.sleep(0.2)
+
+
 @contextlib.contextmanager
-def counting_camera(folder: Path) -> Iterator[Camera]:
-    """A camera that counts what it sends."""
+def counting_camera(folder: Path, *options: str) -> Iterator[Camera]:
+    """A camera that counts what it sends; ``options`` are those of its command line."""
     require_aravis()
     with one_camera_at_a_time():
-        camera = Camera(folder, f"T{os.getpid()}x{next(_serials)}")
-        camera.start()
+        camera = Camera(folder, f"T{os.getpid()}x{next(_serials)}", options)
         try:
+            camera.start()
             yield camera
         finally:
             camera.kill()
