@@ -73,7 +73,7 @@ class Camera:
 @contextlib.contextmanager
 def one_camera_at_a_time() -> Iterator[None]:
     """Two cameras on one address start without a word and answer for one another: so there is never a second one."""
-    with (Path(tempfile.gettempdir()) / "temper-tests-gige.lock").open("w") as lock:
+    with (Path(tempfile.gettempdir()) / LOOPBACK_LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _await_free_address()
         yield

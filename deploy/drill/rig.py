@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import OrderedDict
@@ -21,7 +23,7 @@ from typing import Any
 
 from ...core.errors import MissingDependencyError, TemperError
 from ..results.schema import STORE_NAME
-from .gige_camera import SentFrame, read_sent
+from .gige_camera import LOOPBACK_LOCK, SentFrame, read_sent
 
 _PERSISTENT = "persistence true\nautosave_on_changes true\nautosave_interval 1\n"
 
@@ -178,6 +180,8 @@ class Rig:
         self.subscriber: Subscriber | None = None
 
     def __enter__(self) -> Rig:
+        self._lock = (Path(tempfile.gettempdir()) / LOOPBACK_LOCK).open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
             if self.broker is not None and self.broker_port is not None:
                 self.broker.start()
@@ -198,6 +202,7 @@ class Rig:
             self.subscriber.close()
         if self.broker is not None:
             self.broker.kill()
+        self._lock.close()
 
     @property
     def sent(self) -> list[SentFrame]:
