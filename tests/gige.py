@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from temper.core.errors import MissingDependencyError
 from temper.deploy.cameras.introspection import aravis
-from temper.deploy.drill.gige_camera import CONTROL_PORT, SentFrame, read_sent
+from temper.deploy.drill.gige_camera import CONTROL_PORT, LOOPBACK_LOCK, SentFrame, read_sent
 
 _serials = itertools.count()
 

@@ -1,4 +1,4 @@
-"""A line on trial: a camera that counts, a broker with a subscriber, and the service, each a process that can be killed."""
+"""A line on trial: a camera that counts, a broker with a subscriber, the service: each a process that can be killed."""
 
 from __future__ import annotations
 
@@ -248,7 +248,8 @@ class Rig:
         camera = {
             "name": "top",
             "type": "aravis",
-            "id": f"Aravis-Fake-{self.serial}",
+            # by its id it may be found through another interface, to which a camera on loopback cannot send
+            "address": "127.0.0.1",
             "pixel_format": "Mono8",
             "region": [0, 0, *size],
             "frame_rate": float(fps),
