@@ -60,21 +60,25 @@ def audit_frames(sent: Sequence[SentFrame], store: Path, by_time: bool = True) -
         if frame_id is not None and exposed is not None:
             stored.setdefault((frame_id - 1) % GIGE_VISION_WRAP + 1, []).append(seconds_of(exposed))
     spans = [(seconds_of(since), seconds_of(until)) for since, until in gaps if until is not None]
-    last = max((moment for moments in stored.values() for moment in moments), default=0.0)
     unaccounted: list[int] = []
+    since_match = 0
     for frame in sent:
-        if by_time and frame.time > last + _TOLERANCE_SECONDS / 10:
-            break
         audit.sent += 1
+        since_match += 1
         moments = stored.get(frame.frame_id, [])
         match = next((m for m in moments if not by_time or abs(m - frame.time) < _TOLERANCE_SECONDS), None)
         if match is not None:
             moments.remove(match)
             audit.judged += 1
-        elif any(since - _TOLERANCE_SECONDS <= frame.time <= until + _TOLERANCE_SECONDS for since, until in spans):
-            audit.in_gaps += 1
-        else:
-            unaccounted.append(frame.frame_id)
+            since_match = 0
+            continue
+        in_gap = any(since - _TOLERANCE_SECONDS <= frame.time <= until + _TOLERANCE_SECONDS for since, until in spans)
+        audit.in_gaps += in_gap
+        if not in_gap:
+            unaccounted.append(audit.sent)
+    # what was sent after the line was ended is nobody's
+    audit.sent -= since_match
+    unaccounted = [sent[place - 1].frame_id for place in unaccounted if place <= audit.sent]
     if unaccounted:
         shown = ", ".join(map(str, unaccounted[:_SHOWN]))
         audit.problems.append(f"{len(unaccounted)} frames have neither a verdict nor a gap (the first are {shown}).")
