@@ -1,4 +1,4 @@
-"""line.yml: what is written is what is meant, and a mistake is one sentence with its line and the nearest right word."""
+"""line.yml: what is written is what is meant; a mistake is one sentence with its line and the nearest right word."""
 
 from __future__ import annotations
 
