@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -210,9 +210,18 @@ class AravisCamera:
         except TemperError as error:
             raise CameraLost(f"The camera {self._name} was started anew. {error}") from error
         self._ready.extend(self._never_came(number, exposed, arrived) for number in missing)
-        self._ready.append(self._frame(buffer, frame_id, exposed, arrived, 1000 * (utc - exposed)))
+        frame = self._frame(buffer, frame_id, exposed, arrived, 1000 * (utc - exposed))
         self._stream.push_buffer(buffer)
+        self._ready.append(replace(frame, encoder=self._encoder()) if self._settings.encoder_feature else frame)
         return self._ready.popleft()
+
+    def _encoder(self) -> int | None:
+        """The encoder's count, now: the strip has moved on since the exposure by as much as the frame took to come."""
+        _, GLib = aravis()
+        try:
+            return int(self._device.get_integer_feature_value(self._settings.encoder_feature))
+        except GLib.Error as error:
+            raise CameraLost(f"The camera {self._name} tells no encoder count ({error.message}).") from error
 
     def _frame(self, buffer: Any, frame_id: int, exposed: float, arrived: float, travel_ms: float) -> Frame:
         source = f"{self._name} {frame_id}"

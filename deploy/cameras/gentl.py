@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ class GentlCamera:
             self._acquirer = self._open(producer, device)
             nodes = self._acquirer.remote_device.node_map
             _apply(nodes, settings, name)
+            self._encoder = _node(nodes, settings.encoder_feature, name) if settings.encoder_feature else None
             self._acquirer.num_buffers = max(settings.buffers, int(self._acquirer.min_num_buffers))
             self._acquirer.start()
         except BaseException:
@@ -122,7 +124,7 @@ class GentlCamera:
         arrived, utc = time.monotonic(), time.time()
         timestamp = buffer.timestamp
         exposed = self._clock.exposed(float(timestamp) * self._tick, utc) if timestamp else utc
-        times = {"exposed": exposed, "arrived": arrived, "travel_ms": 1000 * (utc - exposed)}
+        times: dict[str, Any] = {"exposed": exposed, "arrived": arrived, "travel_ms": 1000 * (utc - exposed)}
         try:
             frame_id, missing = self._ids.next(int(buffer.frame_id))
         except TemperError as error:
@@ -130,10 +132,11 @@ class GentlCamera:
         lost = "The camera counted it, and it did not arrive."
         for one in missing:
             self._ready.append(Frame(self._name, f"{self._name} {one}", None, Cause.LOST, lost, one, **times))
-        self._ready.append(self._frame(buffer, frame_id, times))
+        frame = self._frame(buffer, frame_id, times)
+        self._ready.append(frame if self._encoder is None else replace(frame, encoder=int(self._encoder.value)))
         return self._ready.popleft()
 
-    def _frame(self, buffer: Any, frame_id: int, times: dict[str, float]) -> Frame:
+    def _frame(self, buffer: Any, frame_id: int, times: dict[str, Any]) -> Frame:
         source = f"{self._name} {frame_id}"
         if buffer.is_complete() is False:
             return Frame(self._name, source, None, Cause.LOST, "It did not arrive whole.", frame_id, **times)
@@ -173,13 +176,18 @@ def _apply(nodes: Any, wanted: GenicamSettings, name: str) -> None:
     for feature, value in features:
         if value is None:
             continue
-        node = getattr(nodes, feature, None)
-        if node is None:
-            raise CameraMisconfigured(f"The camera {name} has no feature {feature}.{nearest(feature, dir(nodes))}")
+        node = _node(nodes, feature, name)
         try:
             node.value = value
         except Exception as error:  # GenApi's own: out of range, not writable, no such entry
             raise CameraMisconfigured(f"The camera {name} refuses {feature} {value}: {error}.") from error
+
+
+def _node(nodes: Any, feature: str, name: str) -> Any:
+    node = getattr(nodes, feature, None)
+    if node is None:
+        raise CameraMisconfigured(f"The camera {name} has no feature {feature}.{nearest(feature, dir(nodes))}")
+    return node
 
 
 def _harvesters() -> Any:

@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ...core.settings.fields import FieldPath
 from ...core.settings.file import SettingsSource
 from ...core.settings.section import Section, each_once
-from .config_cameras import CameraSection
+from .config_cameras import CameraSection, GenicamCamera, Name
 from .config_outward import MetricsSection, MqttSection, PlantSection, WebhookSection
 from .config_strip import ChecksSection, JudgingSection, StripSection, TilesSection
 
-#: A name that fits into topics, file names and labels of metrics.
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,60}$")]
 Positive = Annotated[float, Field(gt=0, le=1e9)]
 #: The fields that name files: ``~`` and ``${VAR}`` in them are replaced.
 PATH_FIELDS: tuple[FieldPath, ...] = (
@@ -122,6 +120,14 @@ class LineConfig(Section):
             raise ValueError("judging has sizes in mm, so each camera needs mm_per_pixel")
         if self.strip.by == "nothing" and any(camera.line_scan for camera in self.cameras):
             raise ValueError("a line scan camera needs strip.by, so that its lines have a position")
+        if self.strip.by == "encoder":
+            for camera in self.cameras:
+                counts = isinstance(camera, GenicamCamera) and self.strip.encoder_feature is not None
+                if camera.line_scan is None and not counts:
+                    raise ValueError(
+                        f"the camera {camera.name} counts no encoder: 'by: encoder' needs line_scan, or a GenICam "
+                        "camera and strip.encoder_feature"
+                    )
         return self
 
 
