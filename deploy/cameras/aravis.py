@@ -15,8 +15,8 @@ from ...core.errors import TemperError
 from ...detection.images import Channels
 from ..frames import Cause, Frame
 from .aravis_settings import apply_settings
-from .base import CameraLost, CameraUnavailable
-from .clock import CameraClock
+from .base import CameraLost, CameraMisconfigured, CameraUnavailable
+from .clock import CameraClock, Times, paced
 from .frame_ids import GIGE_VISION_WRAP, FrameIds
 from .genicam import GenicamSettings
 from .introspection import aravis
@@ -73,7 +73,8 @@ def find_cameras() -> list[FoundCamera]:
 class AravisCamera:
     """One connection to a camera; see ``base.Camera``.
 
-    A frame is copied once, from the driver's buffer, which goes back to the driver at once.
+    A picture is copied once, out of the driver's buffer, which goes back to the driver at once; formats that have to be
+    unpacked are unpacked from that copy.
 
     Args:
         name: of the camera in messages and frames.
@@ -95,39 +96,41 @@ class AravisCamera:
         self._stream: Any = None
         self._lost = threading.Event()
         lost = self._lost
-        device: Any = self._camera.get_device()
-        self._device: Any = device
-        device.connect("control-lost", lambda _device: lost.set())
+        self._device: Any = self._camera.get_device()
+        self._device.connect("control-lost", lambda _device: lost.set())
         self._ready: deque[Frame] = deque()
         self._clock = CameraClock()
+        self._exposed: float | None = None
         self._next_trigger = time.monotonic()
         self._acquiring = False
         try:
-            apply_settings(device, self._camera, settings, name)
+            apply_settings(self._device, self._camera, settings, name)
             self._pixel_format = str(self._camera.get_pixel_format_as_string())
             require_known(self._pixel_format, name)
-            self._ids = FrameIds(GIGE_VISION_WRAP if self._counts_in_16_bits() else None)
+            #: The highest count of the camera, after which it begins at 1; None if it goes on for ever.
+            self.wrap = GIGE_VISION_WRAP if self._counts_in_16_bits() else None
+            self._ids = FrameIds(self.wrap)
+            self._facts = self._ask_facts()
             self._start()
-        except BaseException:
+        except BaseException as error:
             self.close()
-            raise
-
-    @property
-    def wrap(self) -> int | None:
-        """The highest count of the camera, after which it begins at 1; None if it goes on for ever."""
-        return GIGE_VISION_WRAP if self._counts_in_16_bits() else None
+            if isinstance(error, TemperError) or not _is_glib_error(error):
+                raise
+            raise CameraUnavailable(f"The camera {name} does not answer ({error}).") from error
 
     @property
     def facts(self) -> dict[str, str]:
-        """Model, serial number, pixel format, size."""
-        region = self._camera.get_region()
-        return {
-            "vendor": str(self._camera.get_vendor_name()),
-            "model": str(self._camera.get_model_name()),
-            "serial": str(self._camera.get_device_serial_number()),
-            "pixel_format": self._pixel_format,
-            "size": f"{region.width} x {region.height}",
-        }
+        """Vendor, model, serial number, pixel format, size, and the size of packets of GigE Vision."""
+        return self._facts
+
+    @property
+    def statistics(self) -> dict[str, int]:
+        """What the driver has counted since this connection was made, by its own names: ``n_missing_packets``,
+        ``n_underruns`` (frames that came while all buffers were full) and others; empty once it is closed."""
+        if self._stream is None:
+            return {}
+        names = [str(self._stream.get_info_name(index)) for index in range(self._stream.get_n_infos())]
+        return {name: int(self._stream.get_info_uint64_by_name(name)) for name in names}
 
     def grab(self, timeout: float) -> Frame | None:
         """The next frame; see ``base.Camera.grab``."""
@@ -135,14 +138,15 @@ class AravisCamera:
             return self._ready.popleft()
         until = time.monotonic() + timeout
         while True:
-            left = until - time.monotonic()
-            if left < 0:
-                return None
-            buffer = self._stream.timeout_pop_buffer(int(1e6 * min(left, self._until_trigger())))
+            wait = max(0.0, min(until - time.monotonic(), self._until_trigger()))
+            buffer = self._stream.timeout_pop_buffer(int(1e6 * wait))
             if buffer is not None:
                 return self._received(buffer)
+            # only now: what came before the connection went is handed out
             if self._lost.is_set():
                 raise CameraLost(f"The connection to the camera {self._name} is gone.")
+            if time.monotonic() >= until:
+                return None
 
     def close(self) -> None:
         """Stop it and free it for others."""
@@ -158,6 +162,19 @@ class AravisCamera:
                 self._device.leave_control()
         self._stream = self._device = None
 
+    def _ask_facts(self) -> dict[str, str]:
+        region = self._camera.get_region()
+        facts = {
+            "vendor": str(self._camera.get_vendor_name()),
+            "model": str(self._camera.get_model_name()),
+            "serial": str(self._camera.get_device_serial_number()),
+            "pixel_format": self._pixel_format,
+            "size": f"{region.width} x {region.height}",
+        }
+        if self._camera.is_gv_device():
+            facts["packet_bytes"] = str(self._camera.gv_get_packet_size())
+        return facts
+
     def _start(self) -> None:
         Aravis, GLib = aravis()
         try:
@@ -165,12 +182,25 @@ class AravisCamera:
             self._stream = self._camera.create_stream(None, None)
             if self._stream is None:
                 raise CameraUnavailable(f"The camera {self._name} opens no stream of pictures.")
+            self._require_packets()
             for _ in range(self._settings.buffers):
                 self._stream.push_buffer(Aravis.Buffer.new_allocate(payload))
             self._camera.start_acquisition()
             self._acquiring = True
         except GLib.Error as error:
             raise CameraUnavailable(f"The camera {self._name} does not start: {error.message}.") from error
+
+    def _require_packets(self) -> None:
+        """Aravis sends a test packet as it makes the stream, and takes a smaller size where it does not get through."""
+        wanted = self._settings.packet_bytes
+        if wanted is None:
+            return
+        got = int(self._camera.gv_get_packet_size())
+        if got != wanted:
+            raise CameraMisconfigured(
+                f"Packets of {wanted} bytes do not get through from the camera {self._name}; those of {got} do. Set "
+                f"packet_bytes to {got}, or the network's MTU higher."
+            )
 
     def _counts_in_16_bits(self) -> bool:
         if not self._camera.is_gv_device():
@@ -203,14 +233,21 @@ class AravisCamera:
             raise CameraLost(f"The camera {self._name} does not answer ({error.message}).") from error
 
     def _received(self, buffer: Any) -> Frame:
+        """The frame of a buffer, which goes back to the driver; those missing before it come first."""
         arrived, utc = time.monotonic(), time.time()
-        exposed = self._clock.exposed(buffer.get_timestamp() / 1e9, utc)
         try:
             frame_id, missing = self._ids.next(int(buffer.get_frame_id()))
         except TemperError as error:
             raise CameraLost(f"The camera {self._name} was started anew. {error}") from error
-        self._ready.extend(self._never_came(number, exposed, arrived) for number in missing)
-        frame = self._frame(buffer, frame_id, exposed, arrived, 1000 * (utc - exposed))
+        # a frame whose first packet was lost has no timestamp
+        timestamp = int(buffer.get_timestamp())
+        travel = self._clock.travel(timestamp / 1e9, arrived) if timestamp else 0.0
+        moments = paced(self._exposed, arrived - travel, len(missing))
+        self._exposed = arrived - travel
+        for number, moment in zip(missing, moments, strict=True):
+            times = Times.of(arrived, utc, arrived - moment)
+            self._ready.append(self._lost_frame(number, "The camera counted it, and it did not arrive.", times))
+        frame = self._frame(buffer, frame_id, Times.of(arrived, utc, travel))
         self._stream.push_buffer(buffer)
         self._ready.append(replace(frame, encoder=self._encoder()) if self._settings.encoder_feature else frame)
         return self._ready.popleft()
@@ -223,14 +260,14 @@ class AravisCamera:
         except GLib.Error as error:
             raise CameraLost(f"The camera {self._name} tells no encoder count ({error.message}).") from error
 
-    def _frame(self, buffer: Any, frame_id: int, exposed: float, arrived: float, travel_ms: float) -> Frame:
-        source = f"{self._name} {frame_id}"
+    def _frame(self, buffer: Any, frame_id: int, times: Times) -> Frame:
         status = buffer.get_status()
         if status != self._success:
             why = str(status.value_nick).replace("-", " ")
-            return Frame(
-                self._name, source, None, Cause.LOST, f"It did not arrive whole: {why}.", frame_id, exposed, arrived
-            )
+            packets = self.statistics.get("n_missing_packets", 0)
+            so_far = f"; {packets} packets were lost since the camera was connected" if packets else ""
+            return self._lost_frame(frame_id, f"It did not arrive whole: {why}{so_far}.", times)
+        source = f"{self._name} {frame_id}"
         started = time.perf_counter()
         try:
             # the one copy: out of the driver's buffer, which is used again
@@ -238,15 +275,18 @@ class AravisCamera:
             width, height = int(buffer.get_image_width()), int(buffer.get_image_height())
             picture = to_picture(raw, self._pixel_format, width, height, self._channels)
         except ValueError as error:
-            return Frame(
-                self._name, source, None, Cause.ERROR, f"It cannot be unpacked: {error}.", frame_id, exposed, arrived
-            )
+            detail = f"It cannot be unpacked: {error}."
+            return Frame(self._name, source, None, Cause.ERROR, detail, frame_id, *times)
         decode_ms = 1000 * (time.perf_counter() - started)
-        return Frame(self._name, source, picture, None, None, frame_id, exposed, arrived, travel_ms, decode_ms)
+        return Frame(self._name, source, picture, None, None, frame_id, *times, decode_ms)
 
-    def _never_came(self, frame_id: int, exposed: float, arrived: float) -> Frame:
-        detail = "The camera counted it, and it did not arrive."
-        return Frame(self._name, f"{self._name} {frame_id}", None, Cause.LOST, detail, frame_id, exposed, arrived)
+    def _lost_frame(self, frame_id: int, detail: str, times: Times) -> Frame:
+        return Frame(self._name, f"{self._name} {frame_id}", None, Cause.LOST, detail, frame_id, *times)
+
+
+def _is_glib_error(error: BaseException) -> bool:
+    _, GLib = aravis()
+    return isinstance(error, GLib.Error)
 
 
 def _open(name: str, address: str | None) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...core.errors import nearest
 from .base import CameraMisconfigured, CameraUnavailable
-from .genicam import FeatureValue, GenicamSettings
+from .genicam import FeatureValue, GenicamSettings, nearest_feature
 from .introspection import aravis
 
 
@@ -41,6 +41,11 @@ def apply_settings(device: Any, camera: Any, wanted: GenicamSettings, name: str)
             raise CameraMisconfigured(f"The camera {name} is no GigE Vision camera, so it takes no packet_bytes.")
         with _explained(name, f"packet_bytes {wanted.packet_bytes}"):
             camera.gv_set_packet_size(wanted.packet_bytes)
+            got = int(camera.gv_get_packet_size())
+        if got != wanted.packet_bytes:
+            raise CameraMisconfigured(
+                f"The camera {name} takes no packet_bytes {wanted.packet_bytes}; the nearest it takes is {got}."
+            )
     _set_trigger(camera, wanted, name)
     for feature, value in wanted.features.items():
         _set_feature(device, feature, value, name)
@@ -110,7 +115,7 @@ def _set_feature(device: Any, feature: str, value: FeatureValue, name: str) -> N
         node = device.get_feature(feature)
         if node is None:
             raise CameraMisconfigured(
-                f"The camera {name} has no feature {feature}.{nearest(feature, _features(device))}"
+                f"The camera {name} has no feature {feature}.{nearest_feature(feature, _features(device))}"
             )
         Aravis, _ = aravis()
         kinds: list[tuple[Any, type | tuple[type, ...], Callable[[str, Any], None]]] = [

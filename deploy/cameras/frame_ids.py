@@ -15,12 +15,15 @@ class FrameIds:
     """Unwraps a camera's count.
 
     Args:
-        wrap: the highest count, after which 1 follows; None if the camera's count is wide enough to go on for ever.
+        wrap: the highest count, after which 1 follows, or 0 as soon as a 0 was seen (some cameras do not leave it out);
+            None if the camera's count is wide enough to go on for ever.
     """
 
     def __init__(self, wrap: int | None = None) -> None:
         self._wrap = wrap
-        self._last: int | None = None
+        self._counted: int | None = None
+        self._last = 0
+        self._with_zero = False
 
     def next(self, counted: int) -> tuple[int, list[int]]:
         """Take the count of the frame that came.
@@ -35,15 +38,17 @@ class FrameIds:
         Raises:
             TemperError: if the count goes back, or jumps by more than ``MOST_MISSING``.
         """
-        if self._last is None:
+        before, self._counted = self._counted, counted
+        if before is None:
             self._last = counted
             return counted, []
-        step = counted - self._last
+        step = counted - before
         if self._wrap is not None:
-            # of equal positions on the circle of `wrap` counts the nearest one ahead
-            step = (counted - 1 - (self._last - 1) % self._wrap) % self._wrap
+            self._with_zero |= counted == 0
+            # of equal places on the circle of counts the nearest one ahead
+            step %= self._wrap + self._with_zero
         if step <= 0 or step > MOST_MISSING + 1:
-            raise TemperError(f"The camera's count of frames went from {self._last} to {counted}.")
+            raise TemperError(f"The camera's count of frames went from {before} to {counted}.")
         missing = list(range(self._last + 1, self._last + step))
         self._last += step
         return self._last, missing

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -40,3 +41,9 @@ class GenicamSettings:
     buffers: int = 16
     encoder_feature: str | None = None
     features: Mapping[str, FeatureValue] = field(default_factory=dict)
+
+
+def nearest_feature(name: str, known: Collection[str]) -> str:
+    """What to say of a feature that a camera has not: the nearest it has. Cameras have hundreds, so no list."""
+    close = difflib.get_close_matches(name, known, 1)
+    return f" Did you mean '{close[0]}'?" if close else f" It has {len(known)} others."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections import deque
 from dataclasses import replace
@@ -10,14 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from ...core.errors import MissingDependencyError, TemperError, nearest
+from ...core.errors import MissingDependencyError, TemperError
 from ...detection.images import Channels
 from ..frames import Cause, Frame
 from .base import CameraLost, CameraMisconfigured, CameraUnavailable
-from .clock import CameraClock
+from .clock import CameraClock, Times, paced
 from .frame_ids import FrameIds
-from .genicam import FeatureValue, GenicamSettings
+from .genicam import FeatureValue, GenicamSettings, nearest_feature
 from .pixels import require_known, to_picture
+
+_FETCH_SECONDS = 0.1
 
 
 class GentlCamera:
@@ -41,11 +45,10 @@ class GentlCamera:
     def __init__(
         self, name: str, producer: Path, device: str | None, settings: GenicamSettings, channels: Channels
     ) -> None:
-        harvesters = _harvesters()
         self._name, self._channels = name, channels
+        self._producer = producer
         self._acquirer: Any = None
-        self._harvester: Any = harvesters.core.Harvester()
-        self._timeout = harvesters.core.TimeoutException if hasattr(harvesters.core, "TimeoutException") else None
+        self._harvester: Any = _PRODUCERS.take(producer, name)
         try:
             self._acquirer = self._open(producer, device)
             nodes = self._acquirer.remote_device.node_map
@@ -57,8 +60,8 @@ class GentlCamera:
             self.close()
             raise
         self._ids, self._clock = FrameIds(), CameraClock()
-        self._tick = self._seconds_in_a_tick(nodes)
         self._ready: deque[Frame] = deque()
+        self._exposed: float | None = None
 
     @property
     def facts(self) -> dict[str, str]:
@@ -69,12 +72,19 @@ class GentlCamera:
         """The next frame; see ``base.Camera.grab``."""
         if self._ready:
             return self._ready.popleft()
-        try:
-            buffer = self._acquirer.try_fetch(timeout=timeout)
-        except Exception as error:  # harvesters raises GenTL's own, a class for each of its codes
-            raise CameraLost(f"The connection to the camera {self._name} is gone ({error}).") from error
-        if buffer is None:
-            return None
+        until = time.monotonic() + timeout
+        while True:
+            left = until - time.monotonic()
+            try:
+                # short, because harvesters waits by the time of day, which may be set meanwhile. What did not arrive
+                # whole it gives back by itself: the count shows that it is missing.
+                buffer = self._acquirer.try_fetch(timeout=min(max(left, 0.001), _FETCH_SECONDS))
+            except Exception as error:  # harvesters raises GenTL's own, a class for each of its codes
+                raise CameraLost(f"The connection to the camera {self._name} is gone ({error}).") from error
+            if buffer is not None:
+                break
+            if left <= 0:
+                return None
         try:
             return self._received(buffer)
         finally:
@@ -84,27 +94,19 @@ class GentlCamera:
         """Stop it and free it for others."""
         acquirer, self._acquirer = self._acquirer, None
         harvester, self._harvester = self._harvester, None
-        for part, methods in ((acquirer, ("stop", "destroy")), (harvester, ("reset",))):
-            for method in methods if part is not None else ():
-                try:
-                    getattr(part, method)()
-                except Exception:  # what is gone already cannot be stopped
-                    continue
+        for method in ("stop", "destroy") if acquirer is not None else ():
+            with contextlib.suppress(Exception):  # what is gone already cannot be stopped
+                getattr(acquirer, method)()
+        if harvester is not None:
+            _PRODUCERS.give_back(self._producer)
 
     def _open(self, producer: Path, device: str | None) -> Any:
-        if not producer.is_file():
-            raise CameraMisconfigured(f"There is no GenTL producer {producer} for the camera {self._name}.")
-        try:
-            self._harvester.add_file(str(producer), check_existence=True, check_validity=True)
-            self._harvester.update()
-        except Exception as error:
-            raise CameraMisconfigured(f"The GenTL producer {producer} cannot be loaded ({error}).") from error
         there = [(str(info.id_), str(info.serial_number)) for info in self._harvester.device_info_list]
         index = next((i for i, names in enumerate(there) if device is None or device in names), None)
         if index is None:
             known = ", ".join(names[0] for names in there) or "none"
             raise CameraUnavailable(
-                f"There is no camera {device or ''} for {self._name}; {producer.name} has: {known}."
+                f"There is no camera {device or 'at all'} for {self._name}; {producer.name} has: {known}."
             )
         info = self._harvester.device_info_list[index]
         self._facts = {"vendor": str(info.vendor), "model": str(info.model), "serial": there[index][1]}
@@ -115,31 +117,29 @@ class GentlCamera:
                 f"The camera {self._name} ({there[index][0]}) cannot be opened ({error}). Does another program hold it?"
             ) from error
 
-    def _seconds_in_a_tick(self, nodes: Any) -> float:
-        """Timestamps count ticks; GenICam's default are nanoseconds."""
-        frequency = getattr(getattr(nodes, "GevTimestampTickFrequency", None), "value", None)
-        return 1 / float(frequency) if frequency else 1e-9
-
     def _received(self, buffer: Any) -> Frame:
         arrived, utc = time.monotonic(), time.time()
-        timestamp = buffer.timestamp
-        exposed = self._clock.exposed(float(timestamp) * self._tick, utc) if timestamp else utc
-        times: dict[str, Any] = {"exposed": exposed, "arrived": arrived, "travel_ms": 1000 * (utc - exposed)}
         try:
             frame_id, missing = self._ids.next(int(buffer.frame_id))
         except TemperError as error:
             raise CameraLost(f"The camera {self._name} was started anew. {error}") from error
+        stamped = _stamped(buffer)
+        travel = self._clock.travel(stamped, arrived) if stamped else 0.0
+        moments = paced(self._exposed, arrived - travel, len(missing))
+        self._exposed = arrived - travel
         lost = "The camera counted it, and it did not arrive."
-        for one in missing:
-            self._ready.append(Frame(self._name, f"{self._name} {one}", None, Cause.LOST, lost, one, **times))
+        for one, moment in zip(missing, moments, strict=True):
+            way = Times.of(arrived, utc, arrived - moment)
+            self._ready.append(Frame(self._name, f"{self._name} {one}", None, Cause.LOST, lost, one, *way))
+        times = Times.of(arrived, utc, travel)
         frame = self._frame(buffer, frame_id, times)
         self._ready.append(frame if self._encoder is None else replace(frame, encoder=int(self._encoder.value)))
         return self._ready.popleft()
 
-    def _frame(self, buffer: Any, frame_id: int, times: dict[str, Any]) -> Frame:
+    def _frame(self, buffer: Any, frame_id: int, times: Times) -> Frame:
         source = f"{self._name} {frame_id}"
         if buffer.is_complete() is False:
-            return Frame(self._name, source, None, Cause.LOST, "It did not arrive whole.", frame_id, **times)
+            return Frame(self._name, source, None, Cause.LOST, "It did not arrive whole.", frame_id, *times)
         component = buffer.payload.components[0]
         started = time.perf_counter()
         try:
@@ -149,9 +149,61 @@ class GentlCamera:
             size = (int(component.width), int(component.height))
             picture = to_picture(raw, component.data_format, *size, self._channels)
         except ValueError as error:
-            return Frame(self._name, source, None, Cause.ERROR, f"It cannot be unpacked: {error}.", frame_id, **times)
+            return Frame(self._name, source, None, Cause.ERROR, f"It cannot be unpacked: {error}.", frame_id, *times)
         decode_ms = 1000 * (time.perf_counter() - started)
-        return Frame(self._name, source, picture, None, None, frame_id, decode_ms=decode_ms, **times)
+        return Frame(self._name, source, picture, None, None, frame_id, *times, decode_ms)
+
+
+class _Producers:
+    """The producers in use: a producer is loaded once in a process, and its cameras share it.
+
+    Which cameras there are is asked as it is loaded, and not again while one of them is open: harvesters closes all
+    cameras to ask.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loaded: dict[Path, tuple[Any, int]] = {}
+
+    def take(self, producer: Path, name: str) -> Any:
+        """The harvester of a producer; to be given back."""
+        harvesters = _harvesters()
+        if not producer.is_file():
+            raise CameraMisconfigured(f"There is no GenTL producer {producer} for the camera {name}.")
+        with self._lock:
+            harvester, users = self._loaded.get(producer, (None, 0))
+            if harvester is None:
+                harvester = harvesters.core.Harvester()
+                try:
+                    harvester.add_file(str(producer), check_existence=True, check_validity=True)
+                    harvester.update()
+                except Exception as error:  # not one class: the loader's, GenTL's, harvesters' own
+                    harvester.reset()
+                    raise CameraMisconfigured(f"The GenTL producer {producer} cannot be loaded ({error}).") from error
+            self._loaded[producer] = harvester, users + 1
+            return harvester
+
+    def give_back(self, producer: Path) -> None:
+        """The last one who gives it back unloads it."""
+        with self._lock:
+            harvester, users = self._loaded.pop(producer)
+            if users > 1:
+                self._loaded[producer] = harvester, users - 1
+            else:
+                with contextlib.suppress(Exception):
+                    harvester.reset()
+
+
+_PRODUCERS = _Producers()
+
+
+def _stamped(buffer: Any) -> float:
+    """A buffer's timestamp in seconds; 0 where the producer has none."""
+    ticks = float(buffer.timestamp or 0)
+    try:
+        return ticks / float(buffer.timestamp_frequency)
+    except (AttributeError, TypeError, ZeroDivisionError):  # a producer that does not tell counts nanoseconds
+        return ticks / 1e9
 
 
 def _apply(nodes: Any, wanted: GenicamSettings, name: str) -> None:
@@ -159,14 +211,11 @@ def _apply(nodes: Any, wanted: GenicamSettings, name: str) -> None:
     features: list[tuple[str, FeatureValue | None]] = [("PixelFormat", wanted.pixel_format)]
     if wanted.region is not None:
         x, y, width, height = wanted.region
-        features += [
-            ("OffsetX", 0),
-            ("OffsetY", 0),
-            ("Width", width),
-            ("Height", height),
-            ("OffsetX", x),
-            ("OffsetY", y),
-        ]
+        # a camera that has no offsets is at 0 all the same; those that have them allow a full size only there
+        offsets = [one for one in ("OffsetX", "OffsetY") if getattr(nodes, one, None) is not None]
+        features += [(offset, 0) for offset in offsets]
+        features += [("Width", width), ("Height", height)]
+        features += [(offset, at) for offset, at in (("OffsetX", x), ("OffsetY", y)) if at or offset in offsets]
     features += [("ExposureTime", wanted.exposure_us), ("Gain", wanted.gain)]
     features += [("AcquisitionFrameRate", wanted.frame_rate)]
     if wanted.trigger != "free":
@@ -186,7 +235,8 @@ def _apply(nodes: Any, wanted: GenicamSettings, name: str) -> None:
 def _node(nodes: Any, feature: str, name: str) -> Any:
     node = getattr(nodes, feature, None)
     if node is None:
-        raise CameraMisconfigured(f"The camera {name} has no feature {feature}.{nearest(feature, dir(nodes))}")
+        known = [str(one.node.name) for one in nodes.nodes]
+        raise CameraMisconfigured(f"The camera {name} has no feature {feature}.{nearest_feature(feature, known)}")
     return node
 
 
