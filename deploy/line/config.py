@@ -16,7 +16,7 @@ from .config_outward import MetricsSection, MqttSection, PlantSection, WebhookSe
 from .config_strip import ChecksSection, JudgingSection, StripSection, TilesSection
 
 Positive = Annotated[float, Field(gt=0, le=1e9)]
-#: The fields that name files: ``~`` and ``${VAR}`` in them are replaced.
+#: The fields that name files or addresses: ``~`` and ``${VAR}`` in them are replaced.
 PATH_FIELDS: tuple[FieldPath, ...] = (
     ("bundle",),
     ("public_key",),
@@ -27,7 +27,11 @@ PATH_FIELDS: tuple[FieldPath, ...] = (
     ("mqtt", "password_file"),
     ("webhook", "secret_file"),
     ("plant", "password_file"),
+    ("webhook", "url"),
+    ("plant", "url"),
 )
+#: Likewise of each camera.
+CAMERA_FIELDS = ("url", "path", "producer", "device")
 
 
 class EngineSection(Section):
@@ -148,5 +152,8 @@ def read_line(path: Path, overrides: Sequence[str] = (), environment: dict[str, 
     for text in overrides:
         source.override(text, "overload.queue=8")
     source.fill_empty_sections(LineConfig)
-    mistakes = source.expand_paths(PATH_FIELDS, dict(os.environ) if environment is None else environment)
+    listed = source.values.get("cameras")
+    cameras = range(len(listed)) if isinstance(listed, list) else ()
+    fields = [*PATH_FIELDS, *(("cameras", str(place), name) for place in cameras for name in CAMERA_FIELDS)]
+    mistakes = source.expand_paths(fields, dict(os.environ) if environment is None else environment)
     return source.checked(LineConfig, mistakes)

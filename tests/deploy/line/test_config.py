@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from temper.core.errors import UsageError
 from temper.deploy.line.config import LineConfig, read_line
-from temper.deploy.line.config_cameras import AravisCamera, FolderCamera
+from temper.deploy.line.config_cameras import AravisCamera, FolderCamera, StreamCamera
 from temper.deploy.line.template import KINDS, line_template
 
 PLAIN = """\
@@ -90,3 +90,14 @@ def test_a_mistake_in_the_file_is_told_with_its_line(file: Path) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There is no line configuration .*'temper deploy init' writes one"):
         read_line(tmp_path / "line.yml")
+
+
+def test_secrets_come_from_the_environment(file: Path) -> None:
+    file.write_text("line: a\ncameras:\n  - name: b\n    type: stream\n    url: rtsp://u:${CAMERA_PASSWORD}@host/x\n")
+    camera = read_line(file, environment={"CAMERA_PASSWORD": "s3cret"}).cameras[0]
+    assert isinstance(camera, StreamCamera)
+    assert camera.url == "rtsp://u:s3cret@host/x"
+    with pytest.raises(
+        UsageError, match=r"line 5: cameras.0.url is .* the environment variable CAMERA_PASSWORD is not set"
+    ):
+        read_line(file, environment={})
