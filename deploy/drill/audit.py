@@ -13,8 +13,11 @@ from ..cameras.frame_ids import GIGE_VISION_WRAP
 from ..results.records import seconds_of
 from .gige_camera import SentFrame
 
-#: By how much a frame's exposure, as the line has it, may be off the moment at which the camera wrote it down.
+#: By how much a frame's exposure, as the line has it, may be off the moment at which the camera wrote it down: an id comes again
+#: after 65,535 frames, so this need not be narrow.
 _TOLERANCE_SECONDS = 1.0
+#: By how much a gap's edge may be off: it is the exposure of a frame that was stored.
+_EDGE_SECONDS = 0.1
 _SHOWN = 5
 
 
@@ -72,7 +75,7 @@ def audit_frames(sent: Sequence[SentFrame], store: Path, by_time: bool = True) -
             audit.judged += 1
             since_match = 0
             continue
-        in_gap = any(since - _TOLERANCE_SECONDS <= frame.time <= until + _TOLERANCE_SECONDS for since, until in spans)
+        in_gap = any(since - _EDGE_SECONDS <= frame.time <= until + _EDGE_SECONDS for since, until in spans)
         audit.in_gaps += in_gap
         if not in_gap:
             unaccounted.append(audit.sent)
