@@ -13,8 +13,8 @@ from ..cameras.frame_ids import GIGE_VISION_WRAP
 from ..results.records import seconds_of
 from .gige_camera import SentFrame
 
-#: By how much a frame's exposure, as the line has it, may be off the moment at which the camera wrote it down: an id comes again
-#: after 65,535 frames, so this need not be narrow.
+#: By how much a frame's exposure, as the line has it, may be off the moment at which the camera wrote it down: an id
+#: comes again after 65,535 frames, so this need not be narrow.
 _TOLERANCE_SECONDS = 1.0
 #: By how much a gap's edge may be off: it is the exposure of a frame that was stored.
 _EDGE_SECONDS = 0.1

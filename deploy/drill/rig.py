@@ -143,6 +143,8 @@ class Rig:
         changes: of the line's configuration, by section.
         environment: further variables of the service.
         broker: whether there is a broker.
+        results: folder of the results; below ``folder``.
+        first_frame: whether to wait for a verdict before anything is broken.
     """
 
     def __init__(
@@ -154,10 +156,13 @@ class Rig:
         changes: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
         broker: bool = True,
+        results: Path | None = None,
+        first_frame: bool = True,
     ) -> None:
-        folder.mkdir(parents=True)
-        self.folder, self.results = folder, folder / "results"
+        folder.mkdir(parents=True, exist_ok=results is not None)
+        self.folder, self.results = folder, results or folder / "results"
         self.counts = folder / "sent"
+        self._first_frame = first_frame
         self.store = self.results / STORE_NAME
         self.serial = f"D{os.getpid()}"
         self.broker_port = free_port() if broker else None
@@ -189,7 +194,10 @@ class Rig:
                 self.subscriber = Subscriber(self.broker_port, "temper")
             self.camera.start()
             self.service.start()
-            wait_for(lambda: self.frames() > 0, 120, "the first verdict")
+            if self._first_frame:
+                wait_for(lambda: self.frames() > 0, 120, "the first verdict")
+            else:
+                wait_for(lambda: len(self.parts()) == 2, 120, "the service to start")
         except BaseException:
             self.__exit__()
             raise
@@ -211,7 +219,17 @@ class Rig:
 
     def frames(self) -> int:
         """How many frames are stored."""
-        return int(self._query("SELECT count(*) FROM frame"))
+        return self.count("frame")
+
+    def count(self, table: str) -> int:
+        """How many rows a table of the store has."""
+        return int(self._query(f"SELECT count(*) FROM {table}"))
+
+    def verdicts(self) -> dict[str, int]:
+        """How many frames ended as what, with the cause of those that were not inspected."""
+        with closing(sqlite3.connect(f"file:{self.store}?mode=ro", uri=True, timeout=5)) as connection:
+            rows = connection.execute("SELECT verdict, cause, count(*) FROM frame GROUP BY 1, 2").fetchall()
+        return {verdict if cause is None else f"{verdict}, {cause}": count for verdict, cause, count in rows}
 
     def newest_event(self) -> int:
         """The number of the last event that is stored."""

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import psutil
 
 from ...core.errors import TemperError
-from ...core.events import Event, Reporter, silent
-from .audit import Audit, audit_events, audit_frames
+from .audit import audit_events, audit_frames
+from .result import Drill, DrillResult
 from .rig import Rig, wait_for
 
 #: Within this a camera that is back must give verdicts again: Aravis notices after 6 s that one is gone, then it is
@@ -25,65 +22,6 @@ CAMERA_SECONDS = 15.0
 PART_SECONDS = 30.0
 #: Within this what waited for a broker must be delivered.
 BROKER_SECONDS = 60.0
-
-
-@dataclass
-class DrillResult:
-    """What came of a scenario.
-
-    Attributes:
-        scenario: its name.
-        times: how often something was broken.
-        seconds: that it took.
-        recoveries: seconds until verdicts, or messages, came again, each time.
-        audit: of the frames.
-        figures: further numbers.
-        problems: a sentence for each thing that is not as it must be; none if it is passed.
-    """
-
-    scenario: str
-    times: int
-    seconds: float = 0.0
-    recoveries: list[float] = field(default_factory=list)
-    audit: Audit = field(default_factory=Audit)
-    figures: dict[str, float] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def passed(self) -> bool:
-        """Whether everything is as it must be."""
-        return not self.problems and not self.audit.problems
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {**vars(self), "audit": vars(self.audit), "passed": self.passed}
-
-
-@dataclass
-class Drill:
-    """One scenario at work.
-
-    Attributes:
-        folder: of this scenario; new.
-        bundle: that inspects.
-        times: how often something is broken, or minutes, as the scenario says.
-        report: hears of each time.
-        rng: chooses moments.
-    """
-
-    folder: Path
-    bundle: Path
-    times: int
-    report: Reporter = silent
-    rng: random.Random = field(default_factory=lambda: random.Random(0))
-
-    def told(self, scenario: str, done: int) -> None:
-        """Tell that something was broken, and mended."""
-        self.report(Event("step", scenario, {"done": done, "total": self.times, "unit": "times"}))
-
-    def pause(self, low: float, high: float) -> None:
-        """Wait for a while that nobody knows beforehand."""
-        time.sleep(self.rng.uniform(low, high))
 
 
 def camera(drill: Drill) -> DrillResult:
@@ -97,7 +35,7 @@ def camera(drill: Drill) -> DrillResult:
             rig.camera.start()
             result.recoveries.append(rig.wait_for_frames(CAMERA_SECONDS * 2))
             drill.told("camera", turn + 1)
-        _finish(rig, result, CAMERA_SECONDS)
+        finish(rig, result, CAMERA_SECONDS)
     return result
 
 
@@ -115,7 +53,7 @@ def broker(drill: Drill) -> DrillResult:
             rig.wait_until_told("mqtt", BROKER_SECONDS)
             result.recoveries.append(time.monotonic() - started)
             drill.told("broker", turn + 1)
-        _finish(rig, result, BROKER_SECONDS)
+        finish(rig, result, BROKER_SECONDS)
     return result
 
 
@@ -137,7 +75,7 @@ def kill(drill: Drill) -> DrillResult:
                 os.kill(parts[victim], signal.SIGKILL)
             result.recoveries.append(rig.wait_for_frames(2 * PART_SECONDS))
             drill.told("kill", turn + 1)
-        _finish(rig, result, PART_SECONDS)
+        finish(rig, result, PART_SECONDS)
     return result
 
 
@@ -164,39 +102,33 @@ def overload(drill: Drill) -> DrillResult:
             "sent_fps": round(rate, 1),
             "memory_growth_percent": round(100 * (_resident(rig) / memory - 1), 1),
         }
-        _finish(rig, result, PART_SECONDS, told=False)
+        finish(rig, result, PART_SECONDS, sinks=())
     if "not_inspected, dropped" not in result.audit.verdicts:
         result.problems.append("Nothing was dropped, so the line was not overloaded.")
     return result
 
 
-SCENARIOS: dict[str, Callable[[Drill], DrillResult]] = {
-    "camera": camera,
-    "broker": broker,
-    "kill": kill,
-    "overload": overload,
-}
-#: How often each scenario breaks something where nothing else is asked for; minutes for overload.
-TIMES: dict[str, int] = {"camera": 50, "broker": 20, "kill": 50, "overload": 10}
+def finish(
+    rig: Rig,
+    result: DrillResult,
+    limit: float,
+    sinks: Sequence[str] = ("mqtt",),
+    by_time: bool = True,
+    audited: bool = True,
+) -> None:
+    """Let the line end in good order, and count.
 
-
-def run_scenario(name: str, drill: Drill) -> DrillResult:
-    """Put a line through a scenario.
-
-    Raises:
-        TemperError: if the rig cannot be set up, or the line does not come back at all.
+    Args:
+        rig: at work.
+        result: is told what is not as it must be.
+        limit: seconds that a recovery may take.
+        sinks: that must have delivered everything.
+        by_time: see :func:`audit.audit_frames`.
+        audited: whether frames came from the camera that counts.
     """
-    started = time.monotonic()
-    result = SCENARIOS[name](drill)
-    result.seconds = round(time.monotonic() - started, 1)
-    return result
-
-
-def _finish(rig: Rig, result: DrillResult, limit: float, told: bool = True) -> None:
-    """Let the line end in good order, and count."""
-    if told:
+    for sink in sinks:
         try:
-            rig.wait_until_told("mqtt", BROKER_SECONDS)
+            rig.wait_until_told(sink, BROKER_SECONDS)
         except TemperError as error:
             result.problems.append(str(error))
     pids = [pid for pid in (rig.service.pid, *rig.parts().values()) if pid is not None]
@@ -209,9 +141,10 @@ def _finish(rig: Rig, result: DrillResult, limit: float, told: bool = True) -> N
     slow = [seconds for seconds in result.recoveries if seconds > limit]
     if slow:
         result.problems.append(f"{len(slow)} recoveries took longer than {limit:g} s (the longest {max(slow):.1f} s).")
-    result.audit = audit_frames(rig.sent, rig.store)
-    result.problems += audit_events(rig.store, ["mqtt"] if told else [])
-    if told and rig.subscriber is not None:
+    if audited:
+        result.audit = audit_frames(rig.sent, rig.store, by_time)
+    result.problems += audit_events(rig.store, sinks)
+    if rig.subscriber is not None:
         events = rig.newest_event()
         subscriber = rig.subscriber
         try:
@@ -253,16 +186,3 @@ def _state(pid: int) -> str | None:
 def _resident(rig: Rig) -> int:
     pid = rig.parts().get("inspection")
     return int(psutil.Process(pid).memory_info().rss) if pid else 1
-
-
-def figures_text(result: DrillResult) -> Mapping[str, str]:
-    """The figures of a result as people read them."""
-    recoveries = sorted(result.recoveries)
-    told = {
-        "sent": str(result.audit.sent),
-        "verdicts": ", ".join(f"{name} {count}" for name, count in sorted(result.audit.verdicts.items())),
-        "in gaps": f"{result.audit.in_gaps} in {result.audit.gaps}",
-    }
-    if recoveries:
-        told["back after"] = f"{recoveries[len(recoveries) // 2]:.1f} s, at most {recoveries[-1]:.1f} s"
-    return {**told, **{name: f"{value:g}" for name, value in result.figures.items()}}
