@@ -6,7 +6,6 @@ import contextlib
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,53 +22,6 @@ from .introspection import aravis
 from .pixels import require_known, to_picture
 
 
-@dataclass(frozen=True)
-class FoundCamera:
-    """A camera that answered a search.
-
-    Attributes:
-        id: by which it can be opened.
-        vendor: its maker.
-        model: its model.
-        serial: its serial number.
-        address: IP address, or place on the USB bus.
-        protocol: ``GigEVision`` or ``USB3Vision``.
-    """
-
-    id: str
-    vendor: str
-    model: str
-    serial: str
-    address: str
-    protocol: str
-
-
-def find_cameras() -> list[FoundCamera]:
-    """Ask all networks and buses of this machine for cameras; takes about a second.
-
-    Raises:
-        MissingDependencyError: if Aravis is not installed.
-    """
-    Aravis, _ = aravis()
-    Aravis.update_device_list()
-    return [
-        FoundCamera(
-            *(
-                str(say(index) or "")
-                for say in (
-                    Aravis.get_device_id,
-                    Aravis.get_device_vendor,
-                    Aravis.get_device_model,
-                    Aravis.get_device_serial_nbr,
-                    Aravis.get_device_address,
-                    Aravis.get_device_protocol,
-                )
-            )
-        )
-        for index in range(Aravis.get_n_devices())
-    ]
-
-
 class AravisCamera:
     """One connection to a camera; see ``base.Camera``.
 
@@ -78,7 +30,7 @@ class AravisCamera:
 
     Args:
         name: of the camera in messages and frames.
-        address: its id as :func:`find_cameras` gives it, or its IP address; None takes the only one there is.
+        address: its id as ``discovery`` gives it, or its IP address; None takes the only one there is.
         settings: what is set before it begins.
         channels: what the bundle takes.
 
