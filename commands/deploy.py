@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
 import click
 
 from .deploy_coil import coil
+from .deploy_drill import drill
 from .deploy_line import cameras, init, status
 from .options import RUNTIME_NAMES, Group, public_key_option
 
@@ -35,6 +36,7 @@ def deploy() -> None:
 
 deploy.add_command(cameras)
 deploy.add_command(coil)
+deploy.add_command(drill)
 deploy.add_command(init)
 deploy.add_command(status)
 

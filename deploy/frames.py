@@ -48,6 +48,7 @@ class Frame:
             durations, and the way of the strip, that no setting of a clock disturbs.
         decode_ms: time spent on decoding or unpacking, milliseconds.
         timestamp_ms: position in a video; None elsewhere.
+        encoder: count of the strip's encoder at the exposure; None if there is none.
         position_m: where its first row lies along the strip, in metres; None if the line's speed is not known.
     """
 
@@ -62,6 +63,7 @@ class Frame:
     travel_ms: float = 0.0
     decode_ms: float = 0.0
     timestamp_ms: float | None = None
+    encoder: int | None = None
     position_m: float | None = None
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ import pytest
 from temper.core.errors import MissingDependencyError
 from temper.deploy.cameras.discovery import gige_in_use
 from temper.deploy.cameras.introspection import aravis
-from temper.deploy.drill.gige_camera import CONTROL_PORT, SentFrame, read_sent
+from temper.deploy.drill.gige_camera import CONTROL_PORT, LOOPBACK_LOCK, SentFrame, read_sent
 
 _serials = itertools.count()
 _held = False
@@ -85,7 +85,7 @@ def one_camera_at_a_time() -> Iterator[None]:
     """Two cameras on one address start without a word and answer for one another: so there is never a second one."""
     global _held
     assert not _held, "this process has a camera already: a fixture's, perhaps"
-    with (Path(tempfile.gettempdir()) / "temper-tests-gige.lock").open("w") as lock:
+    with (Path(tempfile.gettempdir()) / LOOPBACK_LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _held = True
         try:

@@ -116,7 +116,7 @@ class SettingsSource:
         for path in paths:
             section: Any = self.values
             for part in path[:-1]:
-                section = section.get(part) if isinstance(section, dict) else None
+                section = _inside(section, part)
             value = section.get(path[-1]) if isinstance(section, dict) else None
             if not isinstance(section, dict) or not isinstance(value, str):
                 continue
@@ -179,6 +179,15 @@ class SettingsSource:
         for part in path:
             value = value[int(part)] if isinstance(value, list) else value.get(part)
         return value
+
+
+def _inside(section: Any, part: str) -> Any:
+    """A field of a section, or an entry of a list; None where there is none."""
+    if isinstance(section, dict):
+        return section.get(part)
+    if isinstance(section, list) and part.isdigit() and int(part) < len(section):
+        return section[int(part)]
+    return None
 
 
 def read_text(path: Path, noun: str, where_to_get_one: str) -> str:

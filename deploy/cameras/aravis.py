@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -214,9 +215,18 @@ class AravisCamera:
         for number, moment in zip(missing, moments, strict=True):
             times = Times.of(arrived, utc, arrived - moment)
             self._ready.append(self._lost_frame(number, "The camera counted it, and it did not arrive.", times))
-        self._ready.append(self._frame(buffer, frame_id, Times.of(arrived, utc, travel)))
+        frame = self._frame(buffer, frame_id, Times.of(arrived, utc, travel))
         self._stream.push_buffer(buffer)
+        self._ready.append(replace(frame, encoder=self._encoder()) if self._settings.encoder_feature else frame)
         return self._ready.popleft()
+
+    def _encoder(self) -> int | None:
+        """The encoder's count, now: the strip has moved on since the exposure by as much as the frame took to come."""
+        _, GLib = aravis()
+        try:
+            return int(self._device.get_integer_feature_value(self._settings.encoder_feature))
+        except GLib.Error as error:
+            raise CameraLost(f"The camera {self._name} tells no encoder count ({error.message}).") from error
 
     def _frame(self, buffer: Any, frame_id: int, times: Times) -> Frame:
         status = buffer.get_status()

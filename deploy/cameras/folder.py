@@ -154,6 +154,7 @@ class FolderCamera:
                 self._seen.pop(name, None)
                 return None
             if arrived - seen.first < self._give_up:
+                seen.since = arrived  # looked at again when it has stood still for as long once more
                 return None
             cause, detail = Cause.ERROR, readable(str(error))
         decode_ms = 1000 * (time.perf_counter() - started)

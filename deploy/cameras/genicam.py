@@ -25,6 +25,7 @@ class GenicamSettings:
         trigger_hz: rate of a software trigger, a second.
         packet_bytes: of GigE Vision.
         buffers: frames the driver may hold.
+        encoder_feature: name of the count of the strip's encoder, read with each frame; None if there is none.
         features: any others by name, set last and in their order.
     """
 
@@ -38,6 +39,7 @@ class GenicamSettings:
     trigger_hz: float | None = None
     packet_bytes: int | None = None
     buffers: int = 16
+    encoder_feature: str | None = None
     features: Mapping[str, FeatureValue] = field(default_factory=dict)
 
 

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,10 @@ def devices_of(producer: Path) -> list[GentlDevice]:
 def _devices(harvester: Any) -> list[GentlDevice]:
     return [
         GentlDevice(
-            *(str(getattr(info, name) or "") for name in ("id_", "vendor", "model", "serial_number")),
+            str(info.id_ or ""),
+            str(info.vendor or ""),
+            str(info.model or ""),
+            str(info.serial_number or ""),
             _IN_USE.get(info.access_status),
         )
         for info in harvester.device_info_list
@@ -98,6 +101,7 @@ class GentlCamera:
             self._acquirer = self._open(producer, device)
             nodes = self._acquirer.remote_device.node_map
             _apply(nodes, settings, name)
+            self._encoder = _node(nodes, settings.encoder_feature, name) if settings.encoder_feature else None
             self._acquirer.num_buffers = max(settings.buffers, int(self._acquirer.min_num_buffers))
             self._acquirer.start()
         except BaseException:
@@ -176,7 +180,8 @@ class GentlCamera:
             way = Times.of(arrived, utc, arrived - moment)
             self._ready.append(Frame(self._name, f"{self._name} {one}", None, Cause.LOST, lost, one, *way))
         times = Times.of(arrived, utc, travel)
-        self._ready.append(self._frame(buffer, frame_id, times))
+        frame = self._frame(buffer, frame_id, times)
+        self._ready.append(frame if self._encoder is None else replace(frame, encoder=int(self._encoder.value)))
         return self._ready.popleft()
 
     def _frame(self, buffer: Any, frame_id: int, times: Times) -> Frame:
@@ -268,14 +273,19 @@ def _apply(nodes: Any, wanted: GenicamSettings, name: str) -> None:
     for feature, value in features:
         if value is None:
             continue
-        node = getattr(nodes, feature, None)
-        if node is None:
-            known = [str(one.node.name) for one in nodes.nodes]
-            raise CameraMisconfigured(f"The camera {name} has no feature {feature}.{nearest_feature(feature, known)}")
+        node = _node(nodes, feature, name)
         try:
             node.value = value
         except Exception as error:  # GenApi's own: out of range, not writable, no such entry
             raise CameraMisconfigured(f"The camera {name} refuses {feature} {value}: {error}.") from error
+
+
+def _node(nodes: Any, feature: str, name: str) -> Any:
+    node = getattr(nodes, feature, None)
+    if node is None:
+        known = [str(one.node.name) for one in nodes.nodes]
+        raise CameraMisconfigured(f"The camera {name} has no feature {feature}.{nearest_feature(feature, known)}")
+    return node
 
 
 def _harvesters() -> Any:

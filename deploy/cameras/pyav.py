@@ -14,7 +14,7 @@ from ...core.errors import MissingDependencyError
 from ...detection.images import Channels
 from ..frames import Cause, Frame
 from .base import CameraLost, CameraMisconfigured
-from .clock import CameraClock
+from .clock import CameraClock, Times
 
 _CREDENTIALS = re.compile(r"//[^/@]*@")
 
@@ -81,33 +81,22 @@ class PacketCamera:
             pictures = packet.decode()
         except self._av.error.FFmpegError as error:
             detail = f"It cannot be decoded ({said(error)})."
-            exposed = self._exposed(packet, utc)
-            self._ready.append(
-                Frame(self._name, self._next_source(), None, Cause.ERROR, detail, exposed=exposed, arrived=arrived)
-            )
+            times = Times.of(arrived, utc, self._travel(packet, arrived))
+            self._ready.append(Frame(self._name, self._next_source(), None, Cause.ERROR, detail, None, *times))
             return
         for picture in pictures:
             image = np.asarray(picture.to_ndarray(format=self._format), np.uint8)
             decode_ms = 1000 * (time.perf_counter() - started)
             started = time.perf_counter()
-            exposed = self._exposed(picture, utc)
-            travel_ms = 1000 * (utc - exposed)
+            times = Times.of(arrived, utc, self._travel(picture, arrived))
             self._ready.append(
-                Frame(
-                    self._name,
-                    self._next_source(),
-                    image,
-                    exposed=exposed,
-                    arrived=arrived,
-                    travel_ms=travel_ms,
-                    decode_ms=decode_ms,
-                )
+                Frame(self._name, self._next_source(), image, None, None, None, *times, decode_ms=decode_ms)
             )
 
-    def _exposed(self, timed: Any, utc: float) -> float:
+    def _travel(self, timed: Any, arrived: float) -> float:
         if timed.pts is None or timed.time_base is None:
-            return utc
-        return self._clock.exposed(float(timed.pts * timed.time_base), utc)
+            return 0.0
+        return self._clock.travel(float(timed.pts * timed.time_base), arrived)
 
     def _next_source(self) -> str:
         self._count += 1

@@ -51,3 +51,27 @@ class ByFrame:
     def position(self, frame: Frame) -> float | None:
         """The way of the strip by the camera's count; None where the camera counts nothing."""
         return None if frame.frame_id is None else frame.frame_id * self.metres_per_frame
+
+
+class ByEncoder:
+    """A strip whose encoder the camera counts: the count tells the place, whatever the speed.
+
+    Args:
+        metres_per_count: the strip's way in a count.
+        wrap: counts after which the encoder begins anew.
+    """
+
+    def __init__(self, metres_per_count: float, wrap: int = 1 << 32) -> None:
+        self._metres, self._wrap = metres_per_count, wrap
+        self._last: int | None = None
+        self._turns = 0
+
+    def position(self, frame: Frame) -> float | None:
+        """The way of the strip by the encoder's count; None for a frame that came without one."""
+        if frame.encoder is None:
+            return None
+        # a count that falls by more than half of its range has begun anew; a strip that runs back does not
+        if self._last is not None and self._last - frame.encoder > self._wrap // 2:
+            self._turns += 1
+        self._last = frame.encoder
+        return (frame.encoder + self._turns * self._wrap) * self._metres

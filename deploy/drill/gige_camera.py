@@ -36,6 +36,11 @@ _PERIOD_US = 0x138
 _FILL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_uint32)
 
 
+#: Two cameras on one address start without a word and answer for one another. Whoever runs one on loopback holds this
+#: file, in the folder for temporary files, so that there is never a second one.
+LOOPBACK_LOCK = "temper-gige-loopback.lock"
+
+
 @dataclass(frozen=True)
 class SentFrame:
     """A frame that the camera sent.

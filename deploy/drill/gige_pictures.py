@@ -110,7 +110,7 @@ def encoded(picture: Picture, pixel_format: str) -> NDArray[np.uint8]:
     if pixel_format == "Mono16":
         return np.ascontiguousarray(grey.astype("<u2") << 8).view(np.uint8).ravel()
     if pixel_format == "Mono8":
-        return np.ascontiguousarray(grey).ravel()
+        return np.asarray(np.ascontiguousarray(grey).ravel(), np.uint8)
     rgb = picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
     if pixel_format == "RGB8":
         return np.ascontiguousarray(rgb).ravel()

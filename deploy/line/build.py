@@ -14,7 +14,8 @@ from ..cameras.base import Camera
 from ..cameras.checks import CheckSettings, PictureChecks
 from ..cameras.genicam import GenicamSettings
 from ..cameras.kept import Backoff, KeptCamera, LastSeen
-from ..cameras.track import ByFrame, BySpeed, Track
+from ..cameras.line_scan import LineScanCamera
+from ..cameras.track import ByEncoder, ByFrame, BySpeed, Track
 from ..detector import BundleDetector
 from ..strip.across import AcrossFrames
 from ..strip.judging import Judging, SeverityRule, Zone
@@ -59,14 +60,14 @@ def make_cameras(config: LineConfig, channels: Channels, last_seen: Mapping[str,
         channels: what the bundle takes.
         last_seen: of an earlier run, for each camera that had a frame stored.
     """
-    track = _track(config.strip)
+    shared = _shared_track(config.strip)
     checks = CheckSettings(**config.checks.model_dump())
     return [
         KeptCamera(
             section.name,
-            _factory(section, channels, last_seen.get(section.name)),
+            _factory(section, channels, last_seen.get(section.name), config.strip.encoder_feature),
             checks=PictureChecks(checks),
-            track=track,
+            track=ByEncoder(config.strip.metres_per_count or 0.0) if config.strip.by == "encoder" else shared,
             backoff=Backoff(most=section.reconnect_seconds),
             last_seen=last_seen.get(section.name),
             ahead_m=section.along_mm / 1000,
@@ -109,7 +110,8 @@ def make_judge(config: LineConfig, detector: BundleDetector) -> Judge:
     )
 
 
-def _track(strip: StripSection) -> Track | None:
+def _shared_track(strip: StripSection) -> Track | None:
+    """What tells the position of all cameras alike; an encoder's count is each camera's own."""
     if strip.by == "speed" and strip.metres_per_second is not None:
         return BySpeed(strip.metres_per_second)
     if strip.by == "frame" and strip.metres_per_frame is not None:
@@ -117,42 +119,50 @@ def _track(strip: StripSection) -> Track | None:
     return None
 
 
-def _factory(section: CameraSection, channels: Channels, last: LastSeen | None) -> Callable[[], Camera]:
-    """What opens a camera; its library is imported only then."""
+def _factory(
+    section: CameraSection, channels: Channels, last: LastSeen | None, encoder: str | None
+) -> Callable[[], Camera]:
+    """What opens a camera, and makes frames of its lines where it scans lines."""
 
     def open_camera() -> Camera:
-        if isinstance(section, AravisCamera):
-            from ..cameras.aravis import AravisCamera as Aravis
-
-            return Aravis(
-                section.name, section.address or section.id, _genicam(section, section.packet_bytes), channels
-            )
-        if isinstance(section, GentlCamera):
-            from ..cameras.gentl import GentlCamera as Gentl
-
-            return Gentl(section.name, Path(section.producer), section.id, _genicam(section, None), channels)
-        if isinstance(section, StreamCamera):
-            from ..cameras.stream import StreamCamera as Stream
-
-            seconds = (section.open_seconds, section.read_seconds)
-            return Stream(section.name, section.url, channels, section.transport, *seconds)
-        if isinstance(section, V4l2Camera):
-            from ..cameras.v4l2 import V4l2Camera as V4l2
-
-            wanted = (section.size, section.frame_rate, section.pixel_format)
-            return V4l2(section.name, section.device, channels, *wanted)
-        if isinstance(section, FolderCamera):
-            from ..cameras.folder import FolderCamera as Folder
-
-            after = last.exposed if last is not None and section.afterwards == "keep" else None
-            seconds = (section.settle_seconds, section.give_up_seconds)
-            return Folder(section.name, Path(section.path), channels, *seconds, section.afterwards, after)
-        assert_never(section)
+        camera = _open(section, channels, last, encoder)
+        lines = section.line_scan
+        return camera if lines is None else LineScanCamera(camera, lines.height, lines.overlap)
 
     return open_camera
 
 
-def _genicam(section: AravisCamera | GentlCamera, packet_bytes: int | None) -> GenicamSettings:
+def _open(section: CameraSection, channels: Channels, last: LastSeen | None, encoder: str | None) -> Camera:
+    """Open a camera; its library is imported only now."""
+    if isinstance(section, AravisCamera):
+        from ..cameras.aravis import AravisCamera as Aravis
+
+        wanted = _genicam(section, section.packet_bytes, encoder)
+        return Aravis(section.name, section.address or section.id, wanted, channels)
+    if isinstance(section, GentlCamera):
+        from ..cameras.gentl import GentlCamera as Gentl
+
+        return Gentl(section.name, Path(section.producer), section.id, _genicam(section, None, encoder), channels)
+    if isinstance(section, StreamCamera):
+        from ..cameras.stream import StreamCamera as Stream
+
+        seconds = (section.open_seconds, section.read_seconds)
+        return Stream(section.name, section.url, channels, section.transport, *seconds)
+    if isinstance(section, V4l2Camera):
+        from ..cameras.v4l2 import V4l2Camera as V4l2
+
+        as_wanted = (section.size, section.frame_rate, section.pixel_format)
+        return V4l2(section.name, section.device, channels, *as_wanted)
+    if isinstance(section, FolderCamera):
+        from ..cameras.folder import FolderCamera as Folder
+
+        after = last.exposed if last is not None and section.afterwards == "keep" else None
+        times = (section.settle_seconds, section.give_up_seconds)
+        return Folder(section.name, Path(section.path), channels, *times, section.afterwards, after)
+    assert_never(section)
+
+
+def _genicam(section: AravisCamera | GentlCamera, packet_bytes: int | None, encoder: str | None) -> GenicamSettings:
     return GenicamSettings(
         pixel_format=section.pixel_format,
         region=section.region,
@@ -164,5 +174,6 @@ def _genicam(section: AravisCamera | GentlCamera, packet_bytes: int | None) -> G
         trigger_hz=section.trigger_hz,
         packet_bytes=packet_bytes,
         buffers=section.buffers,
+        encoder_feature=encoder,
         features=section.features,
     )

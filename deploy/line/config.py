@@ -6,19 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ...core.settings.fields import FieldPath
 from ...core.settings.file import SettingsSource
 from ...core.settings.section import Section, each_once
-from .config_cameras import CameraSection
+from .config_cameras import CameraSection, GenicamCamera, Name
 from .config_outward import MetricsSection, MqttSection, PlantSection, WebhookSection
 from .config_strip import ChecksSection, JudgingSection, StripSection, TilesSection
 
-#: A name that fits into topics, file names and labels of metrics.
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,60}$")]
 Positive = Annotated[float, Field(gt=0, le=1e9)]
-#: The fields that name files: ``~`` and ``${VAR}`` in them are replaced.
+#: The fields that name files or addresses: ``~`` and ``${VAR}`` in them are replaced.
 PATH_FIELDS: tuple[FieldPath, ...] = (
     ("bundle",),
     ("public_key",),
@@ -29,7 +27,11 @@ PATH_FIELDS: tuple[FieldPath, ...] = (
     ("mqtt", "password_file"),
     ("webhook", "secret_file"),
     ("plant", "password_file"),
+    ("webhook", "url"),
+    ("plant", "url"),
 )
+#: Likewise of each camera.
+CAMERA_FIELDS = ("url", "path", "producer", "device")
 
 
 class EngineSection(Section):
@@ -122,6 +124,14 @@ class LineConfig(Section):
             raise ValueError("judging has sizes in mm, so each camera needs mm_per_pixel")
         if self.strip.by == "nothing" and any(camera.line_scan for camera in self.cameras):
             raise ValueError("a line scan camera needs strip.by, so that its lines have a position")
+        if self.strip.by == "encoder":
+            for camera in self.cameras:
+                counts = isinstance(camera, GenicamCamera) and self.strip.encoder_feature is not None
+                if camera.line_scan is None and not counts:
+                    raise ValueError(
+                        f"the camera {camera.name} counts no encoder: 'by: encoder' needs line_scan, or a GenICam "
+                        "camera and strip.encoder_feature"
+                    )
         return self
 
 
@@ -142,5 +152,8 @@ def read_line(path: Path, overrides: Sequence[str] = (), environment: dict[str, 
     for text in overrides:
         source.override(text, "overload.queue=8")
     source.fill_empty_sections(LineConfig)
-    mistakes = source.expand_paths(PATH_FIELDS, dict(os.environ) if environment is None else environment)
+    listed = source.values.get("cameras")
+    cameras = range(len(listed)) if isinstance(listed, list) else ()
+    fields = [*PATH_FIELDS, *(("cameras", str(place), name) for place in cameras for name in CAMERA_FIELDS)]
+    mistakes = source.expand_paths(fields, dict(os.environ) if environment is None else environment)
     return source.checked(LineConfig, mistakes)

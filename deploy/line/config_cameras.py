@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from ...core.settings.section import Section
 
+#: A name that fits into topics, file names and labels of metrics.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,60}$")]
 Positive = Annotated[float, Field(gt=0, le=1e9)]
 FeatureValue = Annotated[
@@ -64,7 +65,9 @@ class _Camera(Section):
         return self.mm_per_pixel, self.mm_per_pixel
 
 
-class _GenicamCamera(_Camera):
+class GenicamCamera(_Camera):
+    """What GenICam cameras have in common."""
+
     pixel_format: str | None = Field(None, max_length=60, description="a GenICam name; as the camera is set")
     region: tuple[int, int, int, int] | None = Field(None, description="x, y, width and height in pixels; as it is set")
     exposure_us: Positive | None = Field(None, description="microseconds; as it is set")
@@ -77,7 +80,7 @@ class _GenicamCamera(_Camera):
     buffers: int = Field(16, ge=2, le=1000, description="frames the driver may hold")
 
 
-class AravisCamera(_GenicamCamera):
+class AravisCamera(GenicamCamera):
     """A GigE Vision or USB3 Vision camera through Aravis."""
 
     type: Literal["aravis"]
@@ -86,7 +89,7 @@ class AravisCamera(_GenicamCamera):
     packet_bytes: int | None = Field(None, ge=576, le=65_500, description="of GigE Vision; jumbo frames take 8996")
 
 
-class GentlCamera(_GenicamCamera):
+class GentlCamera(GenicamCamera):
     """A camera of a GenTL producer, the .cti file of its maker."""
 
     type: Literal["gentl"]

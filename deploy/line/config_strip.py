@@ -22,7 +22,11 @@ class StripSection(Section):
     )
     metres_per_second: Positive | None = Field(None, description="the speed, with by: speed")
     metres_per_frame: Positive | None = Field(None, description="the strip's way between two exposures, with by: frame")
-    encoder_feature: str | None = Field(None, max_length=60, description="GenICam name of the count, with by: encoder")
+    encoder_feature: str | None = Field(
+        None,
+        max_length=60,
+        description="GenICam name of the count, with by: encoder; a line scan camera's lines count by themselves",
+    )
     metres_per_count: Positive | None = Field(None, description="the strip's way in a count, with by: encoder")
     merge_mm: float = Field(5.0, ge=0, le=10_000, description="two parts of a defect that are nearer are one")
     longest_m: Positive = Field(50.0, description="a longer defect is told in pieces of this length")
@@ -38,7 +42,7 @@ class StripSection(Section):
         needed: dict[str, tuple[str, ...]] = {
             "speed": ("metres_per_second",),
             "frame": ("metres_per_frame",),
-            "encoder": ("encoder_feature", "metres_per_count"),
+            "encoder": ("metres_per_count",),
         }
         missing = [name for name in needed.get(self.by, ()) if getattr(self, name) is None]
         if missing:

@@ -75,7 +75,8 @@ def run(context: Context, config: dict[str, Any], bundle: str, public_key: str |
         retention = stack.enter_context(Retention(store.path, folder, keep))
         retention.remove_strays()
         last = _last_seen(line, store)
-        started = store.begin_run(detector, ", ".join(camera.name for camera in line.cameras), line.line)
+        cameras = [camera.name for camera in line.cameras]
+        started = store.begin_run(detector, ", ".join(cameras), line.line, cameras)
         inspector.warm_up([], line.overload.queue)
         _introduce(started.number, inspector)
         pictures = stack.enter_context(

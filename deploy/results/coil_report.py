@@ -80,6 +80,7 @@ def make_report(database: Database, coil: Coil) -> CoilReport:
         report.gaps = _gaps(connection, coil)
         defects = _defects(connection, {(frame.run_id, frame.number) for frame in frames})
         cameras = _cameras(connection, coil, {frame.run_id for frame in frames})
+    cameras += [gap["camera"] for gap in report.gaps] + [frame.camera for frame in frames]
     report.frames = {camera: Counter() for camera in cameras}
     for frame in frames:
         report.frames.setdefault(frame.camera, Counter())[frame.verdict] += 1
@@ -113,8 +114,8 @@ def to_csv(report: CoilReport) -> str:
         ends = {"from_m": round(span.start_m, 3), "to_m": round(span.end_m, 3)}
         writer.writerow({"kind": NOT_INSPECTED, "cause": span.cause, **ends})
     for row in report.defects:
-        ends = {"from_m": round(row["from_m"], 3), "to_m": round(row["to_m"], 3)}
-        writer.writerow({**row, "kind": DEFECT, "cut": int(row["cut"]), **ends})
+        short = {name: round(value, 3) for name, value in row.items() if isinstance(value, float)}
+        writer.writerow({**row, **short, "kind": DEFECT, "cut": int(row["cut"])})
     return text.getvalue()
 
 
@@ -154,7 +155,7 @@ def _cameras(connection: Connection, coil: Coil, runs: set[str]) -> list[str]:
         query = query.where(RunTable.started < coil.ended)
     rows = connection.execute(query).all()
     named = [row.cameras for row in rows if row.id in runs] or [row.cameras for row in rows[-1:]]
-    return list(dict.fromkeys(camera for names in named for camera in names.split(",")))
+    return list(dict.fromkeys(camera for names in named for camera in names.split(",") if camera))
 
 
 def _gaps(connection: Connection, coil: Coil) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ class PictureWriter:
         labels: of the bundle.
         side: longest side of annotated pictures, in pixels; None keeps the picture's size, and enlarges small ones.
         room: is asked whether there is room for a file of so many bytes, before it is written; if there is none, the
-            picture is left out. None writes all.
+            picture is left out, as is one that cannot be written. None writes all, and raises where it cannot.
         most_waiting: pictures that may wait; further ones are left out, as verdicts do not wait for pictures. None lets
             any number wait.
     """
@@ -120,7 +120,13 @@ class PictureWriter:
         if self._room is not None and not self._room(len(content)):
             self._left_out += 1
             return 0
-        write_bytes(self._out / name, content.tobytes())
+        try:
+            write_bytes(self._out / name, content.tobytes())
+        except TemperError:
+            if self._room is None:
+                raise
+            self._left_out += 1  # it stays counted as written until the next start: rather too much than too little
+            return 0
         return len(content)
 
     def _draw(self, image: NDArray[np.uint8], defects: Detections) -> NDArray[np.uint8]:

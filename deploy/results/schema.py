@@ -34,8 +34,8 @@ class RunTable(Base):
     """One call of ``temper deploy run``, or one start of a line's inspection.
 
     ``number`` counts the runs of a file from 1, and is what people are shown. ``cameras`` are their names, with commas
-    in between. ``ended_by`` is ``source`` (its end), ``limit``, ``signal`` or ``error``; NULL while it runs and if it
-    was killed.
+    in between; empty where they are not told. ``ended_by`` is ``source`` (its end), ``limit``, ``signal`` or ``error``;
+    NULL while it runs and if it was killed.
     """
 
     __tablename__ = "run"

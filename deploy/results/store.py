@@ -112,7 +112,7 @@ class Store:
         return self._run
 
     def begin_run(
-        self, detector: BundleDetector, source: str, line: str | None = None, cameras: Sequence[str] = ("files",)
+        self, detector: BundleDetector, source: str, line: str | None = None, cameras: Sequence[str] | None = None
     ) -> StoredRun:
         """Note that ``detector`` begins to work on ``source``; what is added from now on belongs to this run.
 
@@ -120,7 +120,8 @@ class Store:
             detector: a bundle, loaded.
             source: what it looks at, in words.
             line: name of the line; None for a single run over pictures.
-            cameras: their names, also of those that may never give a frame.
+            cameras: their names, also of those that may never give a frame: a coil's report misses those. None leaves
+                it to the frames to say which there are.
         """
         manifest = detector.bundle.manifest
         row = {
@@ -132,7 +133,7 @@ class Store:
             "runtime": detector.runtime.name,
             "runtime_version": detector.runtime.version,
             "source": source,
-            "cameras": ",".join(cameras),
+            "cameras": ",".join(cameras or ()),
             "started": now(),
         }
         with self._database.transaction() as connection:

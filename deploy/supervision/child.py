@@ -1,4 +1,4 @@
-"""What runs in the process of a part: ``python -m`` this module, with its orders on the command line as JSON."""
+"""What runs in the process of a part: ``python -m`` this module, with its orders on standard input as JSON."""
 
 from __future__ import annotations
 
@@ -87,4 +87,4 @@ def _tell(descriptor: int, reason: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(json.loads(sys.argv[1])))
+    sys.exit(main(json.load(sys.stdin)))

@@ -47,13 +47,17 @@ class PartProcess:
         }
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"{__package__}.child", json.dumps(orders)],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", f"{__package__}.child"],
+                # not on the command line: everybody may read that, and orders can hold a camera's password
+                stdin=subprocess.PIPE,
                 pass_fds=(lifeline, told, *part.pass_fds),
                 # a terminal's Ctrl-C is for the supervisor, which stops its parts in order
                 start_new_session=True,
                 cwd=Path.cwd(),
             )
+            assert self._process.stdin is not None
+            with contextlib.suppress(BrokenPipeError), self._process.stdin as given:
+                given.write(json.dumps(orders).encode())
         finally:
             os.close(told)
 

@@ -190,6 +190,13 @@ def test_thumbnails_and_full_frames(tmp_path: Path) -> None:
     assert frame_result(4, picture=thumbnail, full_picture=full).as_written({}).picture is None
 
 
+def test_where_room_is_kept_a_picture_that_cannot_be_written_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "pictures").write_text("a file where the folder should be")
+    with PictureWriter(tmp_path, 1, ["dark"], room=lambda _: True) as pictures:
+        pictures.write(0, "a", steel(True), Detections.none((128, 100)))
+        assert (pictures.flush(), pictures.left_out) == ({}, 1)
+
+
 def test_verdicts_do_not_wait_for_pictures(tmp_path: Path) -> None:
     with PictureWriter(tmp_path, 1, ["dark"], most_waiting=2) as pictures:
         wide = cv2.resize(steel(True), (4096, 1024))

@@ -159,7 +159,7 @@ def _move(sa: Any, connection: Any) -> None:
         connection.execute(
             sa.text(
                 f"INSERT INTO run (id, number, cameras, {words}) "
-                f"SELECT :key, id, 'files', {words} FROM old_run WHERE id = :number"
+                f"SELECT :key, id, '', {words} FROM old_run WHERE id = :number"
             ),
             values,
         )

@@ -1,0 +1,103 @@
+"""line.yml: what is written is what is meant; a mistake is one sentence with its line and the nearest right word."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from temper.core.errors import UsageError
+from temper.deploy.line.config import LineConfig, read_line
+from temper.deploy.line.config_cameras import AravisCamera, FolderCamera, StreamCamera
+from temper.deploy.line.template import KINDS, line_template
+
+PLAIN = """\
+line: hot-1
+cameras:
+  - name: top
+    type: aravis
+    address: 10.0.0.5
+    mm_per_pixel: {across: 0.2, along: 0.3}
+  - name: drop
+    type: folder
+    path: incoming
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "line.yml"
+    path.write_text(PLAIN)
+    return path
+
+
+def test_fields_have_defaults_and_cameras_their_kinds(file: Path) -> None:
+    config = read_line(file)
+    top, drop = config.cameras
+    assert isinstance(top, AravisCamera)
+    assert isinstance(drop, FolderCamera)
+    assert top.scale == (0.2, 0.3)
+    assert drop.scale is None
+    assert config.overload.policy == "drop-oldest"
+    assert config.metrics is not None
+    assert config.metrics.address == "127.0.0.1", "nothing listens beyond loopback unless told to"
+    assert LineConfig.model_validate_json(config.model_dump_json()) == config
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_init_writes_can_be_read(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "line.yml"
+    path.write_text(line_template("line-1", kind, str(path)))
+    assert read_line(path, environment={"CAMERA_PASSWORD": "secret"}).cameras[0].type == kind
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("overload.quee=3", "there is no field 'quee' in 'overload'. Did you mean 'queue'?"),
+        ("overload.policy=drop", "overload.policy is 'drop'; it takes drop-oldest, drop-newest or block."),
+        ("cameras=[]", "cameras is []; it takes a list of one or more"),
+        ("cameras=[{name: a, type: aravi}]", "cameras.0.type is 'aravi'; it takes aravis, gentl, stream"),
+        ("cameras=[{name: a, type: stream, url: x, gain: 3}]", "which is a stream. It belongs to aravis or gentl."),
+        ("cameras=[{name: a/b, type: v4l2}]", "cameras.0.name is 'a/b'"),
+        ("cameras=[{name: a, type: v4l2}, {name: a, type: v4l2}]", "a stands there twice"),
+        ("strip.by=speed", "'by: speed' needs metres_per_second"),
+        ("tiles={size: 100, overlap: 80}", "overlap must be at most half of size"),
+        (
+            "tiles.size=[3]",
+            "tiles.size is [3]; it takes a whole number from 16 to 16384, a list of two (width, height)",
+        ),
+        ("judging.smallest_mm=5", "judging has sizes in mm, so each camera needs mm_per_pixel"),
+        ("judging.severity={crazing: big}", "judging.severity.crazing is 'big'; it takes minor, major or critical"),
+        ("judging.ignore=[{camera: top}]", "a zone has either camera and points, or across_mm"),
+        ("metrics.port=99999", "metrics.port is 99999; it takes a whole number from 1 to 65535"),
+        ("supervision.hang_seconds=0", "supervision.hang_seconds is 0; it takes a number from 1 to 3600"),
+        ("bundle=${NOWHERE}", "the environment variable NOWHERE is not set"),
+    ],
+)
+def test_a_mistake_is_told_with_what_would_be_right(file: Path, change: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(sentence)) as raised:
+        read_line(file, [change], environment={})
+    assert "\n" not in str(raised.value)
+
+
+def test_a_mistake_in_the_file_is_told_with_its_line(file: Path) -> None:
+    file.write_text(PLAIN.replace("address", "adress"))
+    with pytest.raises(UsageError, match=r"line.yml, line 5: there is no field 'adress' in 'cameras.0'"):
+        read_line(file)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="There is no line configuration .*'temper deploy init' writes one"):
+        read_line(tmp_path / "line.yml")
+
+
+def test_secrets_come_from_the_environment(file: Path) -> None:
+    file.write_text("line: a\ncameras:\n  - name: b\n    type: stream\n    url: rtsp://u:${CAMERA_PASSWORD}@host/x\n")
+    camera = read_line(file, environment={"CAMERA_PASSWORD": "s3cret"}).cameras[0]
+    assert isinstance(camera, StreamCamera)
+    assert camera.url == "rtsp://u:s3cret@host/x"
+    with pytest.raises(
+        UsageError, match=r"line 5: cameras.0.url is .* the environment variable CAMERA_PASSWORD is not set"
+    ):
+        read_line(file, environment={})
