@@ -32,30 +32,24 @@ def init(file: Path, camera: str, force: bool) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As one JSON array.")
 def cameras(as_json: bool) -> None:
-    """List the GigE Vision and USB3 Vision cameras that answer, and the devices of Video4Linux."""
+    """List the cameras that answer: GigE Vision, USB3 Vision, those of GenTL producers, and devices of Video4Linux.
+
+    Producers are looked for where GENICAM_GENTL64_PATH says.
+    """
     from dataclasses import asdict
 
-    from ..core.errors import MissingDependencyError
-    from ..deploy.cameras.aravis import find_cameras
+    from ..deploy.cameras.discovery import find_cameras
 
-    missing = None
-    try:
-        found = [asdict(one) for one in find_cameras()]
-    except MissingDependencyError as error:
-        found, missing = [], str(error)
-    devices = sorted(str(path) for path in Path("/dev").glob("video*"))
+    found = find_cameras()
     if as_json:
-        click.echo(json.dumps([*found, *({"id": path, "protocol": "Video4Linux"} for path in devices)], indent=2))
-        return
-    for one in found:
-        click.echo(
-            f"{one['id']}  {one['vendor']} {one['model']}, serial {one['serial']}, {one['protocol']} {one['address']}"
-        )
-    for path in devices:
-        click.echo(f"{path}  Video4Linux")
-    if missing is not None:
-        click.echo(missing, err=True)
-    elif not found and not devices:
+        click.echo(json.dumps([asdict(one) for one in found.cameras], indent=2))
+    else:
+        for one in found.cameras:
+            said = " ".join(word for word in (one.vendor, one.model, one.serial and f"serial {one.serial}") if word)
+            click.echo(f"{one.id}  {said}  {one.protocol} {one.address}{'  in use' if one.in_use else ''}")
+    for remark in found.remarks:
+        click.echo(remark, err=True)
+    if not found.cameras and not found.remarks and not as_json:
         click.echo("No camera answers.")
 
 

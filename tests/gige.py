@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import itertools
 import os
@@ -18,10 +19,18 @@ from pathlib import Path
 
 import pytest
 from temper.core.errors import MissingDependencyError
+from temper.deploy.cameras.discovery import gige_in_use
 from temper.deploy.cameras.introspection import aravis
 from temper.deploy.drill.gige_camera import CONTROL_PORT, LOOPBACK_LOCK, SentFrame, read_sent
 
 _serials = itertools.count()
+_held = False
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    """So that no camera outlives a test that is killed, and answers for the next one's."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def require_aravis() -> None:
@@ -56,6 +65,7 @@ class Camera:
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=_die_with_parent,
         )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "ready\n"
@@ -73,10 +83,16 @@ class Camera:
 @contextlib.contextmanager
 def one_camera_at_a_time() -> Iterator[None]:
     """Two cameras on one address start without a word and answer for one another: so there is never a second one."""
+    global _held
+    assert not _held, "this process has a camera already: a fixture's, perhaps"
     with (Path(tempfile.gettempdir()) / LOOPBACK_LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _await_free_address()
-        yield
+        _held = True
+        try:
+            _await_free_address()
+            yield
+        finally:
+            _held = False
 
 
 def _await_free_address(seconds: float = 120.0) -> None:
@@ -89,6 +105,13 @@ def _await_free_address(seconds: float = 120.0) -> None:
         if time.monotonic() > until:
             pytest.skip("another camera runs on 127.0.0.1")
         time.sleep(0.2)
+
+
+def _await_camera(seconds: float = 10.0) -> None:
+    until = time.monotonic() + seconds
+    while gige_in_use("127.0.0.1", 0.2) is None:
+        assert time.monotonic() < until, "the camera does not answer"
+        time.sleep(0.05)
 
 
 @contextlib.contextmanager
@@ -114,8 +137,11 @@ def lossy_camera(per_thousand: int) -> Iterator[str]:
     serial = f"L{os.getpid()}x{next(_serials)}"
     with one_camera_at_a_time():
         command = [program, "-i", "127.0.0.1", "-s", serial, "-r", str(per_thousand)]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, start_new_session=True, preexec_fn=_die_with_parent
+        ) as process:
             try:
+                _await_camera()
                 yield f"Aravis-Fake-{serial}"
             finally:
                 process.kill()

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,57 +17,11 @@ from ..frames import Cause, Frame
 from .aravis_settings import apply_settings
 from .base import CameraLost, CameraMisconfigured, CameraUnavailable
 from .clock import CameraClock, Times, paced
+from .discovery import gige_in_use
 from .frame_ids import GIGE_VISION_WRAP, FrameIds
 from .genicam import GenicamSettings
 from .introspection import aravis
 from .pixels import require_known, to_picture
-
-
-@dataclass(frozen=True)
-class FoundCamera:
-    """A camera that answered a search.
-
-    Attributes:
-        id: by which it can be opened.
-        vendor: its maker.
-        model: its model.
-        serial: its serial number.
-        address: IP address, or place on the USB bus.
-        protocol: ``GigEVision`` or ``USB3Vision``.
-    """
-
-    id: str
-    vendor: str
-    model: str
-    serial: str
-    address: str
-    protocol: str
-
-
-def find_cameras() -> list[FoundCamera]:
-    """Ask all networks and buses of this machine for cameras; takes about a second.
-
-    Raises:
-        MissingDependencyError: if Aravis is not installed.
-    """
-    Aravis, _ = aravis()
-    Aravis.update_device_list()
-    return [
-        FoundCamera(
-            *(
-                str(say(index) or "")
-                for say in (
-                    Aravis.get_device_id,
-                    Aravis.get_device_vendor,
-                    Aravis.get_device_model,
-                    Aravis.get_device_serial_nbr,
-                    Aravis.get_device_address,
-                    Aravis.get_device_protocol,
-                )
-            )
-        )
-        for index in range(Aravis.get_n_devices())
-    ]
 
 
 class AravisCamera:
@@ -78,7 +32,7 @@ class AravisCamera:
 
     Args:
         name: of the camera in messages and frames.
-        address: its id as :func:`find_cameras` gives it, or its IP address; None takes the only one there is.
+        address: its id as ``discovery`` gives it, or its IP address; None takes the only one there is.
         settings: what is set before it begins.
         channels: what the bundle takes.
 
@@ -98,6 +52,7 @@ class AravisCamera:
         lost = self._lost
         self._device: Any = self._camera.get_device()
         self._device.connect("control-lost", lambda _device: lost.set())
+        self._gige_address = _gige_address(self._device)
         self._ready: deque[Frame] = deque()
         self._clock = CameraClock()
         self._exposed: float | None = None
@@ -150,17 +105,30 @@ class AravisCamera:
 
     def close(self) -> None:
         """Stop it and free it for others."""
-        camera, self._camera = self._camera, None
-        if camera is None:
+        if self._camera is None:
             return
-        if self._acquiring and not self._lost.is_set():
+        answers = not self._lost.is_set() and self._answers()
+        if answers:
             with contextlib.suppress(Exception):  # it may be gone this very moment
-                camera.stop_acquisition()
-        # Aravis gives a device up when nothing refers to it any more; a traceback may still do so
-        if hasattr(self._device, "leave_control") and not self._lost.is_set():
+                if self._acquiring:
+                    self._camera.stop_acquisition()
             with contextlib.suppress(Exception):
-                self._device.leave_control()
-        self._stream = self._device = None
+                if hasattr(self._device, "leave_control"):
+                    self._device.leave_control()
+        # Aravis ends a connection when nothing refers to it any more. With a camera that does not answer that takes
+        # some seconds, in which whoever reconnects has to show signs of life.
+        last = [self._camera, self._stream, self._device]
+        self._camera = self._stream = self._device = None
+        if answers:
+            last.clear()
+        else:
+            threading.Thread(target=last.clear, name=f"closing {self._name}", daemon=True).start()
+
+    def _answers(self) -> bool:
+        """Whether it is worth asking for anything: each request that a dead camera does not answer takes 2.5 s."""
+        if self._gige_address is None:
+            return True
+        return any(gige_in_use(self._gige_address, 0.2) is not None for _ in range(3))
 
     def _ask_facts(self) -> dict[str, str]:
         region = self._camera.get_region()
@@ -282,6 +250,13 @@ class AravisCamera:
 
     def _lost_frame(self, frame_id: int, detail: str, times: Times) -> Frame:
         return Frame(self._name, f"{self._name} {frame_id}", None, Cause.LOST, detail, frame_id, *times)
+
+
+def _gige_address(device: Any) -> str | None:
+    """The IP address of a GigE Vision camera; None for another."""
+    if not hasattr(device, "get_device_address"):
+        return None
+    return str(device.get_device_address().get_address().to_string())
 
 
 def _is_glib_error(error: BaseException) -> bool:

@@ -89,9 +89,7 @@ def _set_number(
     with _explained(name, f"{field} {value:g}"):
         low, high = (float(bound) for bound in tuple(bounds())[:2])
         if not low <= value <= high:
-            raise CameraMisconfigured(
-                f"The camera {name} takes a {field} from {low:g} to {high:g}; {value:g} was given."
-            )
+            raise CameraMisconfigured(f"The camera {name} takes {field} from {low:g} to {high:g}; {value:g} was given.")
         put(value)
 
 

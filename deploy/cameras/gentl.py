@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,54 @@ from .genicam import FeatureValue, GenicamSettings, nearest_feature
 from .pixels import require_known, to_picture
 
 _FETCH_SECONDS = 0.1
+# GenTL's DEVICE_ACCESS_STATUS: free; read-only, no access or busy because another has it; open in this process
+_IN_USE = {1: False, 2: True, 3: True, 4: True, 5: True, 6: True}
+
+
+@dataclass(frozen=True)
+class GentlDevice:
+    """A camera that a producer knows.
+
+    Attributes:
+        id: by which it can be opened; so can it by its serial number.
+        vendor: its maker.
+        model: its model.
+        serial: its serial number.
+        in_use: whether a program has it open; None where the producer does not say.
+    """
+
+    id: str
+    vendor: str
+    model: str
+    serial: str
+    in_use: bool | None
+
+
+def devices_of(producer: Path) -> list[GentlDevice]:
+    """The cameras of a producer.
+
+    Raises:
+        CameraMisconfigured: if the producer cannot be loaded.
+        MissingDependencyError: if harvesters is not installed.
+    """
+    harvester = _PRODUCERS.take(producer, "search")
+    try:
+        return _devices(harvester)
+    finally:
+        _PRODUCERS.give_back(producer)
+
+
+def _devices(harvester: Any) -> list[GentlDevice]:
+    return [
+        GentlDevice(
+            str(info.id_ or ""),
+            str(info.vendor or ""),
+            str(info.model or ""),
+            str(info.serial_number or ""),
+            _IN_USE.get(info.access_status),
+        )
+        for info in harvester.device_info_list
+    ]
 
 
 class GentlCamera:
@@ -101,20 +149,20 @@ class GentlCamera:
             _PRODUCERS.give_back(self._producer)
 
     def _open(self, producer: Path, device: str | None) -> Any:
-        there = [(str(info.id_), str(info.serial_number)) for info in self._harvester.device_info_list]
-        index = next((i for i, names in enumerate(there) if device is None or device in names), None)
+        devices = _devices(self._harvester)
+        index = next((i for i, one in enumerate(devices) if device is None or device in (one.id, one.serial)), None)
         if index is None:
-            known = ", ".join(names[0] for names in there) or "none"
+            known = ", ".join(one.id for one in devices) or "none"
             raise CameraUnavailable(
                 f"There is no camera {device or 'at all'} for {self._name}; {producer.name} has: {known}."
             )
-        info = self._harvester.device_info_list[index]
-        self._facts = {"vendor": str(info.vendor), "model": str(info.model), "serial": there[index][1]}
+        found = devices[index]
+        self._facts = {"vendor": found.vendor, "model": found.model, "serial": found.serial}
         try:
             return self._harvester.create(index)
         except Exception as error:
             raise CameraUnavailable(
-                f"The camera {self._name} ({there[index][0]}) cannot be opened ({error}). Does another program hold it?"
+                f"The camera {self._name} ({found.id}) cannot be opened ({error}). Does another program hold it?"
             ) from error
 
     def _received(self, buffer: Any) -> Frame:
