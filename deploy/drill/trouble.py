@@ -1,4 +1,4 @@
-"""What else a line is put through: full disks, clocks that are set, the plant's database gone, broken pictures, and time."""
+"""What else a line is put through: full disks, clocks that are set, the plant's database, broken pictures, and time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import psutil
 
-from ...core.errors import MissingDependencyError, TemperError
+from ...core.errors import TemperError
 from .gige_pictures import draw_pictures
 from .postgres import own_postgres
 from .result import Drill, DrillResult
@@ -28,7 +28,19 @@ from .scenarios import PART_SECONDS, finish
 PLANT_SECONDS = 60.0
 #: Size of the small disk, and of what is written onto it at most, in bytes.
 _DISK_BYTES = 48 << 20
-_FAKETIME = ("/usr/lib/*/faketime/libfaketime.so.1", "/usr/local/lib/faketime/libfaketime.so.1")
+#: Loaded by each of the service's processes when it starts.
+_SET_CLOCK = """\
+import time
+_real = time.time
+def _set():
+    try:
+        with open({offset!r}) as file:
+            return _real() + float(file.read() or 0)
+    except (OSError, ValueError):
+        return _real()
+time.time = _set
+time.time_ns = lambda: int(_set() * 1e9)
+"""
 
 
 def plant(drill: Drill) -> DrillResult:
@@ -80,28 +92,27 @@ def disk(drill: Drill) -> DrillResult:
 
 
 def clock(drill: Drill) -> DrillResult:
-    """The time of day is set forth and back by hours; frames are then told by their ids alone."""
+    """The time of day is set forth and back, by seconds, hours and a year; frames are then told by their ids alone.
+
+    It is set for the service alone, where Python asks for it. libfaketime would set it for the libraries below as
+    well, but Python's own waits do not survive that.
+    """
     result = DrillResult("clock", drill.times)
-    library = next((path for pattern in _FAKETIME for path in Path("/").glob(pattern[1:])), None)
-    if library is None:
-        raise MissingDependencyError("This drill needs libfaketime: sudo apt-get install libfaketime.")
-    drill.folder.mkdir(parents=True)
     offset = drill.folder / "offset"
-    offset.write_text("+0")
-    environment = {
-        "LD_PRELOAD": str(library),
-        "FAKETIME_TIMESTAMP_FILE": str(offset),
-        "FAKETIME_NO_CACHE": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
+    shim = drill.folder / "clock"
+    shim.mkdir(parents=True)
+    offset.write_text("0")
+    (shim / "sitecustomize.py").write_text(_SET_CLOCK.format(offset=str(offset)))
+    environment = {"PYTHONPATH": os.pathsep.join(filter(None, (str(shim), os.environ.get("PYTHONPATH"))))}
     with Rig(drill.folder / "line", drill.bundle, environment=environment) as rig:
         for turn in range(drill.times):
             drill.pause(1.0, 2.0)
-            offset.write_text(drill.rng.choice(["+3h", "-3h", "+0", "+400d", "-40s"]))
+            partial = offset.with_suffix(".partial")
+            partial.write_text(drill.rng.choice(["10800", "-10800", "0", "34560000", "-40"]))
+            partial.replace(offset)
             result.recoveries.append(rig.wait_for_frames(PART_SECONDS))
             drill.told("clock", turn + 1)
-        offset.write_text("+0")
+        offset.write_text("0")
         finish(rig, result, PART_SECONDS, by_time=False)
         log = (rig.folder / "service.log").read_text(encoding="utf-8", errors="replace")
         restarts = log.count("is started anew")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -86,7 +87,7 @@ class LastSeen:
 
 def now() -> str:
     """The present moment, UTC, in ISO 8601 with milliseconds."""
-    return _text(datetime.now(timezone.utc), "milliseconds")
+    return _text(datetime.fromtimestamp(time.time(), timezone.utc), "milliseconds")
 
 
 def moment(seconds: float) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from ...core.database import Database
 from ...core.files import PARTIAL_SUFFIX
-from .records import moment
+from .records import moment, seconds_of
 from .schema import DefectTable, DetectionTable, EventTable, FrameTable, GapTable, RunTable
 from .store import KIND
 
@@ -30,6 +30,10 @@ FREE_SECONDS = 1.0
 _GIGABYTE = 10**9
 _PICTURE_COLUMNS = ("run_id", "number", "time", "picture", "full_picture", "picture_bytes")
 _DAY = 86_400.0
+#: A clock that is further ahead of the newest frame when a store is opened, or runs so many times faster than time,
+#: is not believed: one that is set wrong for an hour must not cost a year of verdicts.
+_AWAY_DAYS = 7.0
+_CATCH_UP = 24.0
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,10 @@ class Retention:
         self._counting = threading.Lock()
         self._asked = float("-inf")
         self._enough_free = True
+        self._opened = time.monotonic()
         with self._database.reading() as connection:
+            newest = connection.execute(select(func.max(FrameTable.time))).scalar_one()
+            self._believed = clock() if newest is None else min(clock(), seconds_of(newest) + _AWAY_DAYS * _DAY)
             self._used = int(
                 connection.execute(
                     select(func.sum(FrameTable.picture_bytes)).where(FrameTable.picture_bytes.is_not(None))
@@ -151,12 +158,16 @@ class Retention:
             TemperError: if the file cannot be written.
         """
         more_pictures = self._tidy_pictures()
-        more_rows = self._tidy_rows(moment(self._clock() - self._limits.verdict_days * _DAY))
+        more_rows = self._tidy_rows(moment(self._now() - self._limits.verdict_days * _DAY))
         return more_pictures or more_rows
+
+    def _now(self) -> float:
+        """The time of day, as far as it can be believed: it may go back at once, and forward only so fast."""
+        return min(self._clock(), self._believed + _CATCH_UP * (time.monotonic() - self._opened))
 
     def _tidy_pictures(self) -> bool:
         """Files first, then their names: what is cut off in between is done again."""
-        oldest = moment(self._clock() - self._limits.days * _DAY)
+        oldest = moment(self._now() - self._limits.days * _DAY)
         surplus = self._used - int(self._budget * FULL_SHARE)
         query = (
             select(*(FrameTable.__table__.c[name] for name in _PICTURE_COLUMNS))

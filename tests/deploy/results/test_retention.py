@@ -67,9 +67,23 @@ def test_the_oldest_pictures_go_and_their_verdicts_stay(store: Store) -> None:
 
 def test_pictures_go_after_their_days_within_the_budget(store: Store) -> None:
     paths = [put(store, number, 100, minute=number) for number in range(4)]
+    put(store, 4, 100, minute=29 * 24 * 60)  # the line is at work until the present
     with retention(store, 10_000, days=30, now=WHEN + 30 * DAY + 100) as kept:  # minute 0 and 1 are older
         kept.tidy()
     assert [path.exists() for path in paths] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_clock_that_is_set_wrong_costs_nothing(store: Store, when: str) -> None:
+    """A year ahead, whether it is so when the store is opened or becomes so while it is open."""
+    paths = [put(store, number, 100, minute=number) for number in range(4)]
+    present = [WHEN + (400 * DAY if when == "before" else 600)]
+    limits = Limits(1.0, 30, 365, 1.0)
+    with Retention(store.path, store.path.parent, limits, lambda: present[0], lambda _: PLENTY) as kept:
+        present[0] = WHEN + 400 * DAY
+        kept.tidy()
+    assert all(path.exists() for path in paths)
+    assert rows(store, "SELECT count(*) FROM frame") == [(4,)]
 
 
 @settings(max_examples=30)
