@@ -13,6 +13,7 @@ from steel_pictures import steel
 from stored_frames import frame_result
 from temper.deploy.detector import BundleDetector
 from temper.deploy.frames import Gap
+from temper.deploy.results import retention as retention_module
 from temper.deploy.results.events import EventLog
 from temper.deploy.results.pictures import PictureWriter
 from temper.deploy.results.records import seconds_of
@@ -65,9 +66,9 @@ def test_the_oldest_pictures_go_and_their_verdicts_stay(store: Store) -> None:
     assert rows(store, "SELECT count(*), count(picture), sum(picture_bytes) FROM frame") == [(10, 4, 400)]
 
 
-def test_pictures_go_after_their_days_within_the_budget(store: Store) -> None:
+def test_pictures_go_after_their_days_within_the_budget(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention_module, "_AWAY_DAYS", 60)  # as if the line had been at work until the present
     paths = [put(store, number, 100, minute=number) for number in range(4)]
-    put(store, 4, 100, minute=29 * 24 * 60)  # the line is at work until the present
     with retention(store, 10_000, days=30, now=WHEN + 30 * DAY + 100) as kept:  # minute 0 and 1 are older
         kept.tidy()
     assert [path.exists() for path in paths] == [False, False, True, True]
