@@ -64,7 +64,7 @@ class PictureChecks:
         if bright >= settings.share:
             return Cause.OVEREXPOSED, f"{bright:.1%} of it is brighter than {settings.overexposed_above:g} of 255."
         if settings.frozen_after and same >= settings.frozen_after:
-            return Cause.FROZEN, f"It is the same picture for the {same}th time in a row."
+            return Cause.FROZEN, f"The same picture came {same} times in a row."
         return None
 
     def forget(self) -> None:

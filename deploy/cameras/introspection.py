@@ -36,6 +36,20 @@ def aravis() -> tuple[Any, Any]:
         ) from error
 
 
+def typelib(name: str, version: str) -> Any:
+    """Any other introspected module, such as ``Gst``; see :func:`aravis`.
+
+    Raises:
+        MissingDependencyError: if it is missing.
+    """
+    try:
+        _introspection().require_version(name, version)
+        return importlib.import_module(f"gi.repository.{name}")
+    except (ValueError, ImportError, AttributeError) as error:
+        package = f"gir1.2-{name.lower()}-{version}"
+        raise MissingDependencyError(f"{name} {version} is not installed ({package} or the like).") from error
+
+
 def _introspection() -> Any:
     try:
         return importlib.import_module("gi")

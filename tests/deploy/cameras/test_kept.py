@@ -1,0 +1,176 @@
+"""A camera that is kept: every loss is a gap, and its length is known where the camera's count goes on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from temper.core.errors import TemperError
+from temper.deploy.cameras.base import Camera, CameraEnded, CameraLost, CameraMisconfigured, CameraUnavailable
+from temper.deploy.cameras.checks import CheckSettings, PictureChecks
+from temper.deploy.cameras.kept import Backoff, Item, KeptCamera, LastSeen
+from temper.deploy.cameras.track import ByEncoder, ByFrame, BySpeed
+from temper.deploy.frames import Cause, Frame, Gap, Notice
+
+QUICK = Backoff(0.01, 0.02)
+BEGIN = 1_700_000_000.0
+
+
+class Roll:
+    """A connection with a given end."""
+
+    def __init__(self, *steps: Frame | TemperError | None, wrap: int | None = None) -> None:
+        self.facts = {"model": "roll"}
+        self.steps, self.wrap, self.closed = list(steps), wrap, False
+
+    def grab(self, timeout: float) -> Frame | None:
+        if not self.steps:
+            raise CameraEnded("That was all.")
+        step = self.steps.pop(0)
+        if isinstance(step, TemperError):
+            raise step
+        if step is None:
+            time.sleep(min(timeout, 0.05))
+        return step
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def frame(number: int, moment: float | None = None, image: np.ndarray | None = None) -> Frame:
+    picture = np.full((8, 8), number % 200 + 20, np.uint8) if image is None else image
+    exposed = BEGIN + (0.1 * number if moment is None else moment)
+    return Frame("top", f"top {number}", picture, frame_id=number, exposed=exposed, arrived=exposed - BEGIN)
+
+
+def run(*connections: Roll | TemperError, **options: object) -> list[Item]:
+    rest = list(connections)
+
+    def open_camera() -> Camera:
+        one = rest.pop(0)
+        if isinstance(one, TemperError):
+            raise one
+        return one
+
+    kept = KeptCamera("top", open_camera, backoff=QUICK, **options)  # type: ignore[arg-type]
+    items: list[Item] = []
+    beats: list[float] = []
+    kept.run(items.append, threading.Event(), lambda: beats.append(time.monotonic()))
+    assert beats
+    return items
+
+
+def gaps(items: list[Item]) -> list[Gap]:
+    return [item for item in items if isinstance(item, Gap)]
+
+
+def states(items: list[Item]) -> list[str]:
+    return [item.state for item in items if isinstance(item, Notice)]
+
+
+def test_a_loss_is_told_and_becomes_a_gap_of_known_length() -> None:
+    first = Roll(frame(1), frame(2), CameraLost("The cable is out."))
+    items = run(first, CameraUnavailable("Nobody answers."), Roll(frame(9), frame(10)), track=ByFrame(0.5))
+    assert first.closed
+    assert states(items) == ["connected", "waiting", "waiting", "connected"]
+    (gap,) = gaps(items)
+    assert (gap.frames, gap.cause) == (6, "The cable is out.")
+    assert (gap.since, gap.until) == (pytest.approx(BEGIN + 0.2), pytest.approx(BEGIN + 0.9))
+    assert (gap.position_m, gap.length_m) == (1.0, 3.5)
+
+
+def test_a_camera_that_was_restarted_cannot_tell_what_was_missed() -> None:
+    items = run(Roll(frame(500), frame(501), CameraLost("Off.")), Roll(frame(1, 51.0), frame(2, 51.1)))
+    assert gaps(items)[0].frames is None
+
+
+def test_a_count_that_wraps_goes_on() -> None:
+    wrap = 65_535
+    items = run(
+        Roll(frame(65_533, 0.0), frame(65_534, 0.1), CameraLost("Off."), wrap=wrap),
+        Roll(frame(3, 0.6), frame(4, 0.7), wrap=wrap),
+    )
+    assert gaps(items)[0].frames == 3
+    ids = [item.frame_id for item in items if isinstance(item, Frame)]
+    assert ids == [65_533, 65_534, 65_538, 65_539]
+
+
+def test_a_restart_of_our_own_is_a_gap_too() -> None:
+    last = LastSeen(100, BEGIN + 10.0, None, interval=0.1)
+    (gap,) = gaps(run(Roll(frame(151, 15.1)), last_seen=last))
+    assert gap.frames == 50
+    assert gap.cause == "This program was not running."
+    assert gap.since == BEGIN + 10.0
+
+
+def test_a_camera_that_falls_silent_counts_as_lost() -> None:
+    items = run(Roll(frame(1), *[None] * 20), Roll(frame(2)), silence_seconds=0.2)
+    assert "sent nothing for 0.2 s" in gaps(items)[0].cause
+
+
+def test_a_camera_that_may_be_silent_is_waited_for() -> None:
+    assert gaps(run(Roll(frame(1), *[None] * 20, frame(2)), silence_seconds=None)) == []
+
+
+def test_what_cannot_be_mended_by_waiting_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("temper.deploy.cameras.kept.MISCONFIGURED_SECONDS", 0.02)
+    wrong = CameraMisconfigured("There is no pixel format Mono9.")
+    items = run(wrong, CameraMisconfigured("There is no pixel format Mono9."), Roll(frame(1)))
+    assert states(items) == ["misconfigured", "connected"]
+
+
+def test_stop_ends_it_while_it_waits() -> None:
+    def refuse() -> Camera:
+        raise CameraUnavailable("Nobody answers.")
+
+    stop = threading.Event()
+    kept = KeptCamera("top", refuse, backoff=Backoff(60, 60))
+    thread = threading.Thread(target=kept.run, args=([].append, stop, lambda: None))
+    thread.start()
+    stop.set()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_frames_that_show_no_strip_have_a_cause() -> None:
+    black, white = np.zeros((8, 8), np.uint8), np.full((8, 8), 255, np.uint8)
+    same = np.full((8, 8), 90, np.uint8)
+    checks = PictureChecks(CheckSettings(frozen_after=3))
+    items = run(
+        Roll(frame(0, image=black), frame(1, image=white), *(frame(n, image=same) for n in range(2, 6)), frame(6)),
+        checks=checks,
+    )
+    frames = [item for item in items if isinstance(item, Frame)]
+    assert [one.cause for one in frames] == [
+        Cause.BLACK, Cause.OVEREXPOSED, None, None, Cause.FROZEN, Cause.FROZEN, None,
+    ]  # fmt: skip
+    assert all(one.image is None for one in frames if one.cause)
+    assert frames[4].detail == "The same picture came 3 times in a row."
+
+
+@given(st.integers(1, 60), st.floats(0, 1))
+def test_waits_double_and_stay_within_bounds(tries: int, chance: float) -> None:
+    seconds = Backoff(0.5, 10).seconds(tries, chance)
+    step = min(10, 0.5 * 2 ** (tries - 1))
+    assert 0.75 * step <= seconds <= step
+
+
+def test_the_strip_does_not_jump_when_the_clock_is_set() -> None:
+    track = BySpeed(2.0)
+    places = [
+        track.position(Frame("top", "x", None, Cause.LOST, "y", exposed=exposed, arrived=arrived))
+        for exposed, arrived in ((BEGIN, 10.0), (BEGIN + 1, 11.0), (BEGIN - 3600, 12.0), (BEGIN + 86400, 13.0))
+    ]
+    assert np.diff(places).tolist() == pytest.approx([2.0, 2.0, 2.0])  # type: ignore[arg-type]
+
+
+def test_an_encoder_that_begins_anew_goes_on() -> None:
+    track = ByEncoder(0.001, wrap=1000)
+    count: Callable[[int], Frame] = lambda value: Frame("a", "b", None, Cause.LOST, "c", encoder=value)  # noqa: E731
+    places = [track.position(count(value)) for value in (100, 900, 50, 40, 950)]
+    assert places == pytest.approx([0.1, 0.9, 1.05, 1.04, 1.95])

@@ -1,0 +1,131 @@
+"""RTSP from GStreamer's server: pictures, and every way in which they can stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from broker import await_port, free_port
+from temper.core.errors import MissingDependencyError
+from temper.deploy.cameras.base import CameraLost, CameraMisconfigured, CameraUnavailable
+from temper.deploy.cameras.introspection import typelib
+from temper.deploy.cameras.stream import StreamCamera, without_credentials
+
+pytest.importorskip("av", reason="PyAV is not installed")
+
+
+class Server:
+    def __init__(self, *account: str) -> None:
+        self.port, self.account = free_port(), account
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "temper.deploy.drill.rtsp_server", str(self.port), *self.account]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        await_port(self.port, self.process)
+
+    def send(self, number: int) -> None:
+        assert self.process is not None
+        os.kill(self.process.pid, number)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def url(self, account: str = "", path: str = "line") -> str:
+        return f"rtsp://{account}127.0.0.1:{self.port}/{path}"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    try:
+        typelib("GstRtspServer", "1.0")
+    except MissingDependencyError as error:
+        pytest.skip(str(error))
+    one = Server()
+    one.start()
+    yield one
+    one.stop()
+
+
+def test_pictures_come_at_their_rate_with_their_times(server: Server) -> None:
+    camera = StreamCamera("top", server.url(), "grey", read_seconds=5)
+    frames = [camera.grab(5) for _ in range(50)]
+    camera.close()
+    whole = [frame for frame in frames if frame is not None and frame.image is not None]
+    assert len(whole) >= 45
+    assert all(frame.image is not None and frame.image.shape == (240, 320) for frame in whole)
+    assert whole[0].image is not None
+    assert whole[-1].image is not None
+    assert (whole[0].image != whole[-1].image).any()
+    steps = np.diff([frame.exposed for frame in whole])
+    assert np.median(steps) == pytest.approx(0.04, abs=0.02)
+    assert all(0 <= frame.travel_ms < 5000 for frame in whole)
+    assert camera.facts["size"] == "320 x 240"
+
+
+def test_a_server_that_is_killed_is_a_lost_camera_at_once(server: Server) -> None:
+    camera = StreamCamera("top", server.url(), "rgb", read_seconds=3)
+    first = camera.grab(5)
+    assert first is not None
+    assert first.image is None or first.image.shape == (240, 320, 3)
+    server.send(signal.SIGKILL)
+    started = time.monotonic()
+    with pytest.raises(CameraLost, match=r"of the camera top (has ended|fell silent)"):  # noqa: PT012
+        while True:
+            camera.grab(1)
+    assert time.monotonic() - started < 4
+    camera.close()
+    server.start()
+    again = StreamCamera("top", server.url(), "grey")
+    assert again.grab(5) is not None
+    again.close()
+
+
+def test_a_server_that_hangs_is_a_lost_camera_within_its_time(server: Server) -> None:
+    camera = StreamCamera("top", server.url(), "grey", read_seconds=1.5)
+    assert camera.grab(5) is not None
+    server.send(signal.SIGSTOP)
+    started = time.monotonic()
+    with pytest.raises(CameraLost, match="fell silent"):  # noqa: PT012
+        while True:
+            camera.grab(1)
+    assert 1 < time.monotonic() - started < 8
+    camera.close()
+
+
+def test_what_cannot_be_opened_is_one_sentence_without_the_password(server: Server) -> None:
+    with pytest.raises(CameraMisconfigured, match="is not known there .404.") as raised:
+        StreamCamera("top", server.url("user:s3cret@", "nowhere"), "grey")
+    assert "s3cret" not in str(raised.value)
+    server.stop()
+    with pytest.raises(CameraUnavailable, match="cannot be opened .connection refused.") as refused:
+        StreamCamera("top", server.url("user:s3cret@"), "grey")
+    assert "s3cret" not in str(refused.value)
+
+
+def test_a_wrong_password_is_no_matter_of_waiting(server: Server) -> None:
+    server.stop()
+    guarded = Server("inspector", "s3cret")
+    guarded.start()
+    try:
+        camera = StreamCamera("top", guarded.url("inspector:s3cret@"), "grey")
+        assert camera.grab(5) is not None
+        camera.close()
+        with pytest.raises(CameraMisconfigured, match="refuses the user name or password") as raised:
+            StreamCamera("top", guarded.url("inspector:wr0ng@"), "grey")
+        assert "wr0ng" not in str(raised.value)
+    finally:
+        guarded.stop()
+
+
+def test_addresses_are_shown_without_credentials() -> None:
+    assert without_credentials("rtsp://u:p@host:554/a?b=c") == "rtsp://host:554/a?b=c"
+    assert without_credentials("rtsp://host/a") == "rtsp://host/a"
