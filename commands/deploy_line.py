@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
@@ -65,14 +64,8 @@ def status(folder: Path, as_json: bool) -> None:
     from ..deploy.line.status import service_status
 
     told = service_status(folder)
-    if as_json:
-        click.echo(json.dumps(told.to_dict(), indent=2))
-    else:
-        for line in told.lines():
-            click.echo(line)
+    click.echo(json.dumps(told.to_dict(), indent=2) if as_json else "\n".join(told.lines()))
     if not told.well:
-        if as_json:
-            sys.exit(1)
         raise TemperError(told.reason)
 
 

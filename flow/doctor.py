@@ -290,29 +290,26 @@ def _v4l2() -> Finding:
 
 def _aravis() -> Finding:
     said = probe(
-        "import json, gi; gi.require_version('Aravis', '0.8'); from gi.repository import Aravis; "
-        "print(json.dumps({'version': f'{Aravis.MAJOR_VERSION}.{Aravis.MINOR_VERSION}.{Aravis.MICRO_VERSION}'}))"
+        "import json; from temper.deploy.cameras.introspection import aravis; Aravis, _ = aravis(); "
+        "ask = [getattr(Aravis, f'get_{part}_version', None) for part in ('major', 'minor', 'micro')]; "
+        "print(json.dumps({'version': '.'.join(str(one()) for one in ask) if all(ask) else '0.8'}))"
     )
     if "error" not in said:
         return Finding("Cameras (Aravis)", True, str(said["version"]))
-    advice = (
-        "For GenICam cameras, which a later version reads: sudo apt install gir1.2-aravis-0.8 python3-gi, in an "
-        "environment made with python3 -m venv --system-site-packages .venv"
-    )
-    missing = "No module named 'gi'" in said["error"] or "not available" in said["error"]
-    return Finding("Cameras (Aravis)", False, "not installed" if missing else said["error"], advice)
+    advice = "For GigE Vision and USB3 Vision cameras: sudo apt install gir1.2-aravis-0.8 python3-gi"
+    return Finding("Cameras (Aravis)", False, "not installed", advice)
 
 
 def _camera_packages() -> list[Finding]:
     """What reads streams (PyAV) and what reads GenTL producers (Harvesters)."""
     findings = []
     for name, module, package, purpose in (
-        ("Cameras (PyAV)", "av", "av>=12", "For network streams, which a later version reads"),
+        ("Cameras (PyAV)", "av", "av>=12", "For RTSP and V4L2 cameras"),
         (
             "Cameras (Harvesters)",
             "harvesters.core",
             "harvesters>=1.4",
-            "For cameras with a GenTL producer, which a later version reads",
+            "For cameras with a GenTL producer",
         ),
     ):
         said = probe(f"import json, {module}; print(json.dumps({{}}))")
