@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ..bundle.manifest import Manifest
-from ..core.errors import TemperError
+from ..core.errors import TemperError, UsageError
 from ..core.files import write_text
 from ..detection.inspection import FOUND_IOU
 from ..detection.metrics import AccuracyFigures
@@ -243,7 +243,7 @@ def read_rows(path: Path) -> Measurements:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:
-        raise TemperError(f"There are no measurements at {path}. Make them with 'temper bench run'.") from error
+        raise UsageError(f"There are no measurements at {path}. Make them with 'temper bench run'.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise TemperError(f"{path} cannot be read: {error}.") from error
     rows = [_read_row(line, path, number) for number, line in enumerate(lines, start=1) if line.strip()]

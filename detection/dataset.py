@@ -116,7 +116,7 @@ def load_split(folder: Path, split: str) -> DataSet:
             raise TemperError(
                 f"{folder} is no data set folder of Temper. Make one of it with 'temper data import {folder} TARGET'."
             )
-        raise TemperError(f"{folder} has no split '{split}' (it has: {', '.join(there)}).")
+        raise UsageError(f"{folder} has no split '{split}' (it has: {', '.join(there)}).")
     return from_coco(read_json(path), folder / "images", name=f"{folder.name}/{split}", source=path)
 
 

@@ -90,14 +90,14 @@ def test_json_for_machines(place: Path, capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["run", "none.temper", "--data", "data"], 1, "There is no bundle"),
-        (["run", "small.temper", "--data", "none"], 1, "There is no data set folder"),
-        (["run", "small.temper", "--data", "data", "--split", "test"], 1, "has no split 'test'"),
+        (["run", "none.temper", "--data", "data"], 2, "There is no bundle"),
+        (["run", "small.temper", "--data", "none"], 2, "There is no data set folder"),
+        (["run", "small.temper", "--data", "data", "--split", "test"], 2, "has no split 'test'"),
         (["run", "small.temper", "--data", "data", "--precision", "int8"], 2, "no variant 'int8'"),
         (["run", "small.temper", "--data", "data", "--runtime", "onnx"], 2, "There is no runtime 'onnx'"),
         (["run", "small.temper", "--data", "empty"], 1, "has no pictures"),
         (["run", "small.temper", "--data", "others"], 1, "differ: only the bundle has bright, dark, rough"),
-        (["report", "none"], 1, "There are no measurements"),
+        (["report", "none"], 2, "There are no measurements"),
         (["run", "small.temper", "--data", "data", "--scenario", "line"], 2, "for example --frame-rate 30"),
         (["run", "small.temper", "--data", "data", "--frame-rate", "30"], 2, "--frame-rate is about a line"),
         (["run", "small.temper", "--data", "data", "--queue", "3"], 2, "--queue is about a line"),

@@ -79,7 +79,7 @@ def test_a_condition_that_holds_is_exit_code_one_with_the_reason(
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["small.temper", "none.temper", "--data", "data"], 1, "There is no bundle none.temper"),
+        (["small.temper", "none.temper", "--data", "data"], 2, "There is no bundle none.temper"),
         (["small.temper", "small.temper:int8", "--data", "data"], 2, "no variant 'int8'; it has fp32"),
         (
             ["small.temper", "small.temper@openvin", "--data", "data"],

@@ -90,7 +90,7 @@ def test_a_regression_is_shown_and_may_fail(place: Path, capsys: pytest.CaptureF
         ([], 2, "There is no history runs/history.sqlite3 yet"),
         (["--history", "none"], 2, "There is no history to show"),
         (["--figure", "p5"], 2, "there is no 'p5'. Did you mean 'p50'"),
-        (["--add", "nothing"], 1, "There are no measurements at nothing/measurements.jsonl"),
+        (["--add", "nothing"], 2, "There are no measurements at nothing/measurements.jsonl"),
         (["--add", "first", "steel-techer"], 2, "no bundle 'steel-techer'. Did you mean 'steel-teacher'"),
     ],
 )

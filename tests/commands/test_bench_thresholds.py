@@ -59,7 +59,7 @@ def test_one_split_is_dealt_in_two_and_told_to_machines(place: Path, capsys: pyt
         (["--escape-rate", "nan"], 2, "is not from 0% to below 100%"),
         (["--escape-rate", "2%", "--out", "new"], 2, "write to new.temper instead"),
         (["--escape-rate", "2%", "--data", "half"], 2, "Give --judge-on val to choose on one half"),
-        (["--escape-rate", "2%", "--choose-on", "train"], 1, "has no split 'train'"),
+        (["--escape-rate", "2%", "--choose-on", "train"], 2, "has no split 'train'"),
         (["--escape-rate", "2%", "--precision", "int8"], 2, "no variant 'int8'"),
         (["--escape-rate", "2%", "--runtime", "onnx"], 2, "There is no runtime 'onnx'"),
         (
