@@ -55,6 +55,7 @@ class Drill:
         times: how often something is broken, or minutes, as the scenario says.
         report: hears of each time.
         rng: chooses moments.
+        patience: by how much a recovery may take longer than on a machine that has nothing else to do.
     """
 
     folder: Path
@@ -62,6 +63,7 @@ class Drill:
     times: int
     report: Reporter = silent
     rng: random.Random = field(default_factory=lambda: random.Random(0))
+    patience: float = 1.0
 
     def told(self, scenario: str, done: int) -> None:
         """Tell that something was broken, and mended."""

@@ -33,9 +33,9 @@ def camera(drill: Drill) -> DrillResult:
             rig.camera.kill()
             drill.pause(0.0, 1.0)
             rig.camera.start()
-            result.recoveries.append(rig.wait_for_frames(CAMERA_SECONDS * 2))
+            result.recoveries.append(rig.wait_for_frames(drill.patience * CAMERA_SECONDS * 2))
             drill.told("camera", turn + 1)
-        finish(rig, result, CAMERA_SECONDS)
+        finish(rig, result, drill.patience * CAMERA_SECONDS)
     return result
 
 
@@ -50,10 +50,10 @@ def broker(drill: Drill) -> DrillResult:
             drill.pause(0.0, 3.0)
             rig.broker.start()
             started = time.monotonic()
-            rig.wait_until_told("mqtt", BROKER_SECONDS)
+            rig.wait_until_told("mqtt", drill.patience * BROKER_SECONDS)
             result.recoveries.append(time.monotonic() - started)
             drill.told("broker", turn + 1)
-        finish(rig, result, BROKER_SECONDS)
+        finish(rig, result, drill.patience * BROKER_SECONDS)
     return result
 
 
@@ -73,9 +73,9 @@ def kill(drill: Drill) -> DrillResult:
                 rig.service.start()
             elif victim in parts:
                 os.kill(parts[victim], signal.SIGKILL)
-            result.recoveries.append(rig.wait_for_frames(2 * PART_SECONDS))
+            result.recoveries.append(rig.wait_for_frames(drill.patience * 2 * PART_SECONDS))
             drill.told("kill", turn + 1)
-        finish(rig, result, PART_SECONDS)
+        finish(rig, result, drill.patience * PART_SECONDS)
     return result
 
 
@@ -102,7 +102,7 @@ def overload(drill: Drill) -> DrillResult:
             "sent_fps": round(rate, 1),
             "memory_growth_percent": round(100 * (_resident(rig) / memory - 1), 1),
         }
-        finish(rig, result, PART_SECONDS, sinks=())
+        finish(rig, result, drill.patience * PART_SECONDS, sinks=())
     if "not_inspected, dropped" not in result.audit.verdicts:
         result.problems.append("Nothing was dropped, so the line was not overloaded.")
     return result

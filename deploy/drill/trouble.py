@@ -55,10 +55,10 @@ def plant(drill: Drill) -> DrillResult:
                 drill.pause(0.0, 3.0)
                 server.start()
                 started = time.monotonic()
-                rig.wait_until_told("plant", PLANT_SECONDS)
+                rig.wait_until_told("plant", drill.patience * PLANT_SECONDS)
                 result.recoveries.append(time.monotonic() - started)
                 drill.told("plant", turn + 1)
-            finish(rig, result, PLANT_SECONDS, sinks=("mqtt", "plant"))
+            finish(rig, result, drill.patience * PLANT_SECONDS, sinks=("mqtt", "plant"))
             database = address.rpartition("/")[2]
             for table in ("frame", "gap", "detection", "defect"):
                 here = rig.count(table)
@@ -84,9 +84,9 @@ def disk(drill: Drill) -> DrillResult:
                         file.write(bytes(1 << 16))
                 drill.pause(3.0, 6.0)
                 filler.unlink()
-                result.recoveries.append(rig.wait_for_frames(PART_SECONDS))
+                result.recoveries.append(rig.wait_for_frames(drill.patience * PART_SECONDS))
                 drill.told("disk", turn + 1)
-            finish(rig, result, PART_SECONDS)
+            finish(rig, result, drill.patience * PART_SECONDS)
             result.figures["pictures"] = sum(1 for _ in place.glob("pictures/*/*.jpg"))
     return result
 
@@ -110,10 +110,10 @@ def clock(drill: Drill) -> DrillResult:
             partial = offset.with_suffix(".partial")
             partial.write_text(drill.rng.choice(["10800", "-10800", "0", "34560000", "-40"]))
             partial.replace(offset)
-            result.recoveries.append(rig.wait_for_frames(PART_SECONDS))
+            result.recoveries.append(rig.wait_for_frames(drill.patience * PART_SECONDS))
             drill.told("clock", turn + 1)
         offset.write_text("0")
-        finish(rig, result, PART_SECONDS, by_time=False)
+        finish(rig, result, drill.patience * PART_SECONDS, by_time=False)
         log = (rig.folder / "service.log").read_text(encoding="utf-8", errors="replace")
         restarts = log.count("is started anew")
         result.figures["restarts"] = restarts
@@ -147,7 +147,7 @@ def frames(drill: Drill) -> DrillResult:
                 drill.told("frames", number + 1)
         wait_for(lambda: rig.frames() >= drill.times, 60 + drill.times / 20, "every file to end as something")
         result.figures["files_per_second"] = round(drill.times / (time.monotonic() - started), 1)
-        finish(rig, result, PART_SECONDS, audited=False)
+        finish(rig, result, drill.patience * PART_SECONDS, audited=False)
         result.audit.verdicts = rig.verdicts()
         result.audit.sent, result.audit.judged = drill.times, sum(result.audit.verdicts.values())
         if result.audit.judged != drill.times:
@@ -165,7 +165,7 @@ def soak(drill: Drill) -> DrillResult:
             time.sleep(60)
             drill.told("soak", minute + 1)
         after = _weigh(rig)
-        finish(rig, result, PART_SECONDS)
+        finish(rig, result, drill.patience * PART_SECONDS)
         first, last = _percentiles(rig.store)
     growth = 100 * (after["memory"] / before["memory"] - 1)
     drift = 100 * (last / first - 1)

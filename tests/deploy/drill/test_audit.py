@@ -92,7 +92,7 @@ def test_a_line_comes_back_and_loses_nothing(scenario: str, times: int, tmp_path
     require_aravis()
     bundle = make_tiny_bundle(tmp_path)
     try:
-        result = run_scenario(scenario, Drill(tmp_path / scenario, bundle, times, rng=random.Random(7)))
+        result = run_scenario(scenario, Drill(tmp_path / scenario, bundle, times, rng=random.Random(7), patience=5))
     except MissingDependencyError as error:
         pytest.skip(str(error))
     assert result.problems == []
