@@ -66,11 +66,11 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Running]]:
 
 def part(factory: str, log: Path, name: str = "part", **changed: object) -> Part:
     arguments = {"log": str(log), **changed.pop("arguments", {})}  # type: ignore[dict-item]
-    settings = {"beats": ("steady",), "hang_seconds": 1.0, "start_seconds": 20.0, "stop_seconds": 5.0, **changed}
+    settings = {"beats": ("steady",), "hang_seconds": 5.0, "start_seconds": 60.0, "stop_seconds": 5.0, **changed}
     return Part(name, f"supervised_parts:{factory}", arguments, **settings)  # type: ignore[arg-type]
 
 
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -126,7 +126,7 @@ def test_a_mistake_in_the_configuration_is_tried_slowly(run: Callable[..., Runni
 
 @pytest.mark.parametrize("how", ["asleep", "stopped", "gil"])
 def test_a_hang_is_ended_and_the_part_starts_anew(run: Callable[..., Running], log: Path, how: str) -> None:
-    running = run(part("hang", log, arguments={"how": how}))
+    running = run(part("hang", log, arguments={"how": how}, hang_seconds=1.0))
     until(lambda: any(line.startswith("steady") for line in lines(log)))
     assert running.supervisor.parts[0].restarts == 1
     assert not psutil.pid_exists(pids(log)[0])
@@ -163,7 +163,7 @@ def test_a_supervisor_that_slept_itself_ends_nobody(
 ) -> None:
     monkeypatch.setattr(module, "SLEPT_SECONDS", 0.8)
     held = threading.Event()
-    running = run(part("steady", log), look=lambda: time.sleep(1.5) if held.is_set() else None)
+    running = run(part("steady", log, hang_seconds=1.0), look=lambda: time.sleep(1.5) if held.is_set() else None)
     until(lambda: running.supervisor.parts[0].state == "running")
     child = pids(log)[0]
     os.kill(child, signal.SIGSTOP)
@@ -184,4 +184,4 @@ def test_no_part_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
             until(lambda log=log: len(lines(log)) >= 1)  # type: ignore[misc]
             time.sleep(rng.uniform(0, 0.5))
             process.kill()
-        until(lambda log=log: not any(psutil.pid_exists(pid) for pid in pids(log)), 2.0)  # type: ignore[misc]
+        until(lambda log=log: not any(psutil.pid_exists(pid) for pid in pids(log)), 5.0)  # type: ignore[misc]
