@@ -20,8 +20,9 @@ _HEAD = struct.Struct("<8sI")
 class Board:
     """Named numbers, each written by one thread and read by any process.
 
-    A write is one aligned store of eight bytes, so a reader sees the old value or the new one. Values outlive whoever
-    wrote them. Signs of life are moments of ``time.monotonic()``, which on Linux is one clock for all processes.
+    A write is one store of eight aligned bytes, so a reader sees the old value or the new one and nothing in between
+    (``struct.pack_into`` would not do: it clears the bytes first). Values outlive whoever wrote them. Signs of life
+    are moments of ``time.monotonic()``, which on Linux is one clock for all processes.
 
     Args:
         path: a file that :meth:`create` has made.
@@ -41,7 +42,9 @@ class Board:
         if magic != _MAGIC:
             raise TemperError(f"{path} is no board of a line.")
         names = json.loads(self._map[_HEAD.size : _HEAD.size + length].rstrip(b" "))
-        self._offset = {name: _HEAD.size + length + 8 * place for place, name in enumerate(names)}
+        self._place = {name: place for place, name in enumerate(names)}
+        self._whole = memoryview(self._map)
+        self._numbers = self._whole[_HEAD.size + length :].cast("d")
 
     @classmethod
     def create(cls, path: Path, names: Sequence[str]) -> Board:
@@ -49,7 +52,7 @@ class Board:
         encoded = json.dumps(list(names)).encode()
         # the numbers begin at a multiple of eight
         encoded += b" " * (-(len(encoded) + _HEAD.size) % 8)
-        content = _HEAD.pack(_MAGIC, len(encoded)) + encoded + struct.pack("<d", math.nan) * len(names)
+        content = _HEAD.pack(_MAGIC, len(encoded)) + encoded + struct.pack("=d", math.nan) * len(names)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.partial")
         partial.write_bytes(content)
@@ -59,20 +62,20 @@ class Board:
     @property
     def names(self) -> tuple[str, ...]:
         """All names."""
-        return tuple(self._offset)
+        return tuple(self._place)
 
     def set(self, name: str, value: float) -> None:
         """Write a gauge; an unknown name is ignored: it was not foreseen when the board was made."""
-        offset = self._offset.get(name)
-        if offset is not None:
-            struct.pack_into("<d", self._map, offset, value)
+        place = self._place.get(name)
+        if place is not None:
+            self._numbers[place] = value
 
     def get(self, name: str) -> float | None:
         """Read a gauge; None if it was never written."""
-        offset = self._offset.get(name)
-        if offset is None:
+        place = self._place.get(name)
+        if place is None:
             return None
-        value = float(struct.unpack_from("<d", self._map, offset)[0])
+        value = self._numbers[place]
         return None if math.isnan(value) else value
 
     def beat(self, name: str) -> None:
@@ -91,4 +94,6 @@ class Board:
 
     def close(self) -> None:
         """Let go of the file."""
+        self._numbers.release()
+        self._whole.release()
         self._map.close()
