@@ -105,6 +105,40 @@ def with_grandchild(context: Context, log: str) -> None:
         child.wait()
 
 
+def silent(context: Context, log: str) -> None:
+    """Is at work, and never gives the sign of life that it should."""
+    _note(log, "silent started")
+    context.ready()
+    context.stop.wait()
+
+
+def partly_done(context: Context, log: str) -> None:
+    """One of its two threads has done its work early on."""
+    _note(log, "partly started")
+    context.ready()
+    context.beat("done")
+    context.rest("done")
+    while not context.stop.wait(0.05):
+        context.beat("steady")
+
+
+def sources_end(context: Context, log: str) -> None:
+    """Ends by itself and well, after a while."""
+    _note(log, "sources started")
+    context.ready()
+    time.sleep(0.5)
+
+
+def secretive(context: Context, log: str) -> None:
+    """Fails with a sentence that holds a password, and several lines."""
+    import logging
+
+    _note(log, "secretive started")
+    context.ready()
+    logging.getLogger("temper.secretive").warning("no answer of\nrtsp://user:hunter2@10.0.0.7/live")
+    raise TemperError("rtsp://user:hunter2@10.0.0.7/live does not answer.")
+
+
 def supervise(folder: str, log: str) -> None:
     """A supervisor with two parts, to be killed."""
     import threading
@@ -116,3 +150,19 @@ def supervise(folder: str, log: str) -> None:
         Part(name, "supervised_parts:steady", {"log": log, "name": name}, beats=(name,)) for name in ("one", "two")
     ]
     Supervisor(parts, Path(folder)).run(threading.Event())
+
+
+def supervise_until_stopped(folder: str, log: str) -> None:
+    """A supervisor as a service has it: signals, a log, two parts that watch closely."""
+    from temper.deploy.stop import stop_on_signals
+    from temper.deploy.supervision.log import log_to_stderr
+    from temper.deploy.supervision.part import Part
+    from temper.deploy.supervision.supervisor import Supervisor
+
+    log_to_stderr()
+    parts = [
+        Part(name, "supervised_parts:steady", {"log": log, "name": name}, beats=(name,), hang_seconds=4.0)
+        for name in ("one", "two")
+    ]
+    with stop_on_signals() as stop:
+        Supervisor(parts, Path(folder)).run(stop)

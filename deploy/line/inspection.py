@@ -98,6 +98,7 @@ def run(context: Context, config: dict[str, Any], bundle: str, public_key: str |
             make_judge(line, detector),
             StoreKeeper(store, pictures, line.results.pictures, line.results.full_frames),
             beat=context.beat,
+            rest=context.rest,
             stored=told.stored,
             trouble=told.trouble,
         )

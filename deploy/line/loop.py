@@ -99,6 +99,7 @@ class LineLoop:
         judge: the line's rules.
         keeper: where results are kept.
         beat: is called with the name of a stage or camera at least once a second.
+        rest: is called with the name of one that has done its work, and beats no more.
         stored: hears of results once they are stored.
         trouble: hears why results cannot be stored, and None once they can be again.
     """
@@ -112,12 +113,13 @@ class LineLoop:
         keeper: Keeper,
         *,
         beat: Beat = lambda name: None,
+        rest: Beat = lambda name: None,
         stored: Callable[[Sequence[Result]], None] = lambda results: None,
         trouble: Callable[[str | None], None] = lambda message: None,
     ) -> None:
         self._cameras, self._intake, self._inspector = cameras, intake, inspector
         self._judge, self._keeper = judge, keeper
-        self._beat, self._stored, self._trouble = beat, stored, trouble
+        self._beat, self._rest, self._stored, self._trouble = beat, rest, stored, trouble
         self._rounds: _Stage[_Round] = _Stage(1)
         self._answered: _Stage[_Round] = _Stage(1)
         self._results: _Stage[Result] = _Stage(WAITING_RESULTS)
@@ -148,13 +150,15 @@ class LineLoop:
             raise self._failure
 
     def _start(self, name: str, work: Callable[..., None], *arguments: object) -> threading.Thread:
-        thread = threading.Thread(target=self._guarded, args=(work, *arguments), name=name, daemon=True)
+        thread = threading.Thread(target=self._guarded, args=(name, work, *arguments), name=name, daemon=True)
         thread.start()
         return thread
 
-    def _guarded(self, work: Callable[..., None], *arguments: object) -> None:
+    def _guarded(self, name: str, work: Callable[..., None], *arguments: object) -> None:
         try:
             work(*arguments)
+            # a source that has ended is no hang, while others go on
+            self._rest(name)
         except BaseException as error:  # it is raised again where the loop was started
             self._failure = self._failure or error
             self._given_up.set()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...core.files import explain_os_errors
 from ...core.locks import held_file
+from ..supervision.guards import DiskGuard
 from ..supervision.part import Limits, Part
 from ..supervision.supervisor import Supervisor
 from . import inspection, publishing
@@ -16,6 +17,10 @@ from .config import LineConfig
 
 #: Below the folder of results: what the processes of the service share, and what 'temper deploy status' reads.
 SERVICE_FOLDER = "service"
+#: Gauge of the bytes that are free where results go.
+DISK_FREE = "disk free bytes"
+LOCK_NAME = "lock"
+_GIGABYTE = 1e9
 _INSPECTION = f"{inspection.__name__}:run"
 _PUBLISHING = f"{publishing.__name__}:run"
 
@@ -74,13 +79,20 @@ def run_line(config: LineConfig, bundle: Path, public_key: Path | None, stop: th
                 {"config": plain, "board": board, "wake": heard},
                 beats=publishing.beats_of(config),
                 pass_fds=(heard,),
+                # where all sources have an end: what was found is told, and then the service ends
+                follows="inspection",
                 **times,  # type: ignore[arg-type]
             )
         )
     limits = Limits(supervision.restarts, supervision.restart_window_seconds)
     taken = f"Another service of Temper works in {config.results.folder}. Stop it, or choose another results.folder."
-    with held_file(folder / "lock", taken):
-        supervisor = Supervisor(parts, folder, (*inspection.GAUGES, "hang seconds"), limits)
+    with held_file(folder / LOCK_NAME, taken):
+        disk = DiskGuard(
+            folder,
+            config.results.keep.free_gigabytes * _GIGABYTE,
+            lambda free: supervisor.board.set(DISK_FREE, free),
+        )
+        supervisor = Supervisor(parts, folder, (*inspection.GAUGES, "hang seconds", DISK_FREE), limits, disk)
         supervisor.board.set("hang seconds", supervision.hang_seconds)
         try:
             return supervisor.run(stop)

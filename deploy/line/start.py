@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +10,13 @@ from pathlib import Path
 
 from ...bundle.loader import open_bundle
 from ...core.errors import TemperError, UsageError
-from ..supervision.systemd import notify
+from ...core.files import explain_os_errors
+from ...core.locks import held_file
+from ..supervision.safe_state import FileState, state_of
+from ..supervision.safe_state import hold as hold_safely
 from .build import require_fitting
 from .config import LineConfig, read_line
-
-#: How often a configuration that holds a mistake is looked at again.
-_LOOK_SECONDS = 1.0
-
-log = logging.getLogger("temper.line")
+from .service import LOCK_NAME, SERVICE_FOLDER
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def prepare_line(
         bundle: to use instead of the one that the file names.
         public_key: likewise.
         hold: where it is given, a mistake is not the end: the service stays, safe and idle, says what is wrong, and
-            looks again when the file changes, until this is set. None raises instead.
+            looks again when it, the bundle or the key changes, until this is set. None raises instead.
 
     Returns:
         What was prepared; None if ``hold`` was set first.
@@ -55,34 +54,54 @@ def prepare_line(
         TemperError: if something is wrong and ``hold`` is None.
     """
     while True:
-        seen = _state(file)
+        asked = _Asked(file, overrides, bundle, public_key)
         try:
-            return _prepared(file, overrides, bundle, public_key)
+            return asked.prepare()
         except TemperError as error:
             if hold is None:
                 raise
-            log.error("nothing is inspected: %s", error)
-            notify(f"READY=1\nSTATUS=nothing is inspected: {error}")
-        while _state(file) == seen:
-            if hold.wait(_LOOK_SECONDS):
+            if not asked.wait(f"nothing is inspected: {error}", hold):
                 return None
-            notify("WATCHDOG=1")
 
 
-def _prepared(file: Path, overrides: Sequence[str], bundle: Path | None, public_key: Path | None) -> PreparedLine:
-    config = read_line(file, overrides)
-    path = bundle or (Path(config.bundle) if config.bundle else None)
-    if path is None:
-        raise UsageError(f"{file} names no bundle. Add 'bundle: NAME.temper', or give it on the command line.")
-    key = public_key or (Path(config.public_key) if config.public_key else None)
-    with open_bundle(path, key) as opened:
-        require_fitting(config, list(opened.manifest.labels))
-    return PreparedLine(config, path, key)
+class _Asked:
+    """One look at what a line needs; it remembers which files it looked at."""
 
+    def __init__(self, file: Path, overrides: Sequence[str], bundle: Path | None, public_key: Path | None) -> None:
+        self._file, self._overrides, self._bundle, self._key = file, overrides, bundle, public_key
+        self._seen: list[tuple[Path, FileState]] = []
+        self._folder: Path | None = None
 
-def _state(file: Path) -> tuple[int, int] | None:
-    try:
-        stat = file.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size
+    def prepare(self) -> PreparedLine:
+        self._look_at(self._file)
+        config = read_line(self._file, self._overrides)
+        self._folder = Path(config.results.folder) / SERVICE_FOLDER
+        path = self._bundle or (Path(config.bundle) if config.bundle else None)
+        if path is None:
+            raise UsageError(
+                f"{self._file} names no bundle. Add 'bundle: NAME.temper', or give it on the command line."
+            )
+        key = self._key or (Path(config.public_key) if config.public_key else None)
+        # a bundle that comes later mends it as well
+        self._look_at(path)
+        if key is not None:
+            self._look_at(key)
+        with open_bundle(path, key) as opened:
+            require_fitting(config, list(opened.manifest.labels))
+        return PreparedLine(config, path, key)
+
+    def wait(self, reason: str, stop: threading.Event) -> bool:
+        """Stay in the safe state until one of the files changes; False if ``stop`` is set first."""
+        with contextlib.ExitStack() as stack:
+            folder = self._folder
+            if folder is not None:
+                try:
+                    with explain_os_errors(folder):
+                        folder.mkdir(parents=True, exist_ok=True)
+                    stack.enter_context(held_file(folder / LOCK_NAME, "in use"))
+                except (TemperError, OSError):  # another service's state is not to be written over
+                    folder = None
+            return hold_safely(reason, self._seen, stop, folder=folder)
+
+    def _look_at(self, file: Path) -> None:
+        self._seen.append((file, state_of(file)))

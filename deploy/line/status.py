@@ -12,7 +12,7 @@ from ...core.errors import TemperError, UsageError
 from ...core.files import MAX_RECORD_BYTES, read_json
 from ..supervision.board import Board
 from .inspection import GAUGES
-from .service import SERVICE_FOLDER
+from .service import DISK_FREE, SERVICE_FOLDER
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,14 @@ class ServiceStatus:
 
     Attributes:
         running: whether its supervisor is alive.
-        parts: state, process id, restarts and last reason of each part.
+        held: why it inspects nothing, where its configuration holds a mistake; None if it does not.
+        parts: state, process id, restarts, reason and last failure of each part.
         ages: seconds since each sign of life.
         gauges: its counters.
     """
 
     running: bool
+    held: str | None
     parts: dict[str, dict[str, Any]]
     ages: dict[str, float]
     gauges: dict[str, float]
@@ -34,13 +36,15 @@ class ServiceStatus:
     @property
     def well(self) -> bool:
         """Whether it is at work, all of it."""
-        return self.running and all(part["state"] == "running" for part in self.parts.values())
+        return self.running and self.held is None and all(part["state"] == "running" for part in self.parts.values())
 
     @property
     def reason(self) -> str:
         """Why it is not, in a sentence."""
         if not self.running:
             return "The service is not running."
+        if self.held is not None:
+            return f"The service is held: {self.held}"
         bad = [name for name, part in self.parts.items() if part["state"] != "running"]
         name = bad[0]
         return f"{name} is {self.parts[name]['state']}. {self.parts[name]['reason'] or ''}".strip()
@@ -48,9 +52,14 @@ class ServiceStatus:
     def lines(self) -> list[str]:
         """For people."""
         lines = ["running" if self.running else "not running"]
+        if self.running and self.held is not None:
+            lines = [f"held: {self.held}"]
         for name, part in self.parts.items():
             more = f", restarted {part['restarts']} times" if part["restarts"] else ""
             reason = f": {part['reason']}" if part["reason"] else ""
+            last = part.get("last_failure")
+            if last and not reason:
+                reason = f", the last time at {last['time']}: {last['reason']}"
             lines.append(f"{name}: {part['state']}{more}{reason}")
         if self.gauges:
             lines.append(", ".join(f"{name} {value:.0f}" for name, value in self.gauges.items()))
@@ -80,5 +89,7 @@ def service_status(folder: Path) -> ServiceStatus:
     running = alive is not None and alive < 10 and psutil.pid_exists(int(told.get("pid", -1)))
     ages = {name: age for name in board.names if name not in GAUGES and (age := board.age(name)) is not None}
     values = {name: value for name in GAUGES if (value := board.get(name)) is not None}
-    names = [name for name in ages if not name.endswith((" ready", " restarts")) and name != "hang seconds"]
-    return ServiceStatus(running, told["parts"], {name: ages[name] for name in names}, values)
+    quiet = ("hang seconds", DISK_FREE)
+    names = [name for name in ages if not name.endswith((" ready", " restarts")) and name not in quiet]
+    held = str(told.get("reason")) if told.get("state") == "held" else None
+    return ServiceStatus(running, held, told["parts"], {name: ages[name] for name in names}, values)

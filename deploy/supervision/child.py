@@ -1,4 +1,4 @@
-"""What runs in the process of a part: ``python -m`` this module, with its orders on standard input as JSON."""
+"""What runs in the process of a part: :func:`start`, with its orders on standard input as JSON."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import faulthandler
 import importlib
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -17,12 +18,17 @@ from typing import Any
 
 from ...core.errors import TemperError
 from .board import Board
-from .log import log_to_stderr
+from .log import log_to_stderr, without_passwords
 from .part import Context
 
 #: How a part ends whose supervisor is gone.
 ORPHANED = 70
 _PR_SET_PDEATHSIG = 1
+
+
+def start() -> int:
+    """Take the orders and run."""
+    return main(json.load(sys.stdin))
 
 
 def main(orders: dict[str, Any]) -> int:
@@ -35,12 +41,15 @@ def main(orders: dict[str, Any]) -> int:
     _die_with(orders["parent"], orders["lifeline"])
     # a hang is ended with SIGABRT: then every thread's stack is in the log
     faulthandler.enable()
-    log_to_stderr()
+    # and no image of its memory on the disk, which may be gigabytes and hold passwords
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    log_to_stderr(orders["name"])
     stop = _stop_on_sigterm()
     board = Board(Path(orders["board"]))
     ready = f"{orders['name']} ready"
     module, function = orders["factory"].split(":")
-    context = Context(stop, board.beat, board.set, lambda: board.beat(ready))
+    context = Context(stop, board.beat, board.rest, board.set, lambda: board.beat(ready))
     try:
         getattr(importlib.import_module(module), function)(context, **orders["arguments"])
     except TemperError as error:
@@ -83,8 +92,4 @@ def _stop_on_sigterm() -> threading.Event:
 
 def _tell(descriptor: int, reason: str) -> None:
     with contextlib.suppress(OSError):
-        os.write(descriptor, reason.encode()[:2000])
-
-
-if __name__ == "__main__":
-    sys.exit(main(json.load(sys.stdin)))
+        os.write(descriptor, without_passwords(reason).encode("utf-8", "replace")[:2000])

@@ -3,15 +3,41 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 
+_PASSWORD = re.compile(r"(\w://[^\s/:@]*):[^\s/@]+@")
 
-def log_to_stderr() -> None:
-    """Write what loggers below ``temper`` say, with the time in UTC."""
+
+def without_passwords(text: str) -> str:
+    """A text in which addresses keep their user and lose their password: ``rtsp://user:***@host``."""
+    return _PASSWORD.sub(r"\1:***@", text)
+
+
+def in_one_line(text: str) -> str:
+    """A text of several lines as one, for a log and for systemd, where a line is an event."""
+    return " ".join(text.split())
+
+
+class _OneLine(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = without_passwords(in_one_line(record.message))
+        return super().formatMessage(record)
+
+    def formatException(self, ei: object) -> str:
+        return without_passwords(super().formatException(ei))  # type: ignore[arg-type]
+
+
+def log_to_stderr(process: str = "service") -> None:
+    """Write what loggers below ``temper`` say, with the time in UTC.
+
+    Args:
+        process: name of this process, in every line: of a part, or of the service itself.
+    """
     handler = logging.StreamHandler(sys.stderr)
-    form = "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s"
-    formatter = logging.Formatter(form, "%Y-%m-%dT%H:%M:%S")
+    form = f"%(asctime)s.%(msecs)03dZ %(levelname)-7s {process.replace('%', '%%')} %(name)s: %(message)s"
+    formatter = _OneLine(form, "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     root = logging.getLogger("temper")

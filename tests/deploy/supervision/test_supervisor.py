@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import random
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+from running_supervisor import QUICK, Running, lines, part, pids, until
+from temper.deploy.supervision import process as process_module
 from temper.deploy.supervision import supervisor as module
-from temper.deploy.supervision.part import Limits, Part
+from temper.deploy.supervision.part import Part
 from temper.deploy.supervision.supervisor import Supervisor
 
-QUICK = Limits(restarts=3, window_seconds=60, first_seconds=0.05, most_seconds=0.2, slow_seconds=1.0)
 TESTS = Path(__file__).parents[2]
 
 
@@ -33,56 +34,18 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "log"
 
 
-class Running:
-    """A supervisor in a thread."""
-
-    def __init__(self, supervisor: Supervisor) -> None:
-        self.supervisor, self.stop, self.well = supervisor, threading.Event(), False
-        self.thread = threading.Thread(target=self._run)
-        self.thread.start()
-
-    def _run(self) -> None:
-        self.well = self.supervisor.run(self.stop)
-
-    def finish(self) -> bool:
-        self.stop.set()
-        self.thread.join(30)
-        assert not self.thread.is_alive()
-        return self.well
-
-
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     running: list[Running] = []
 
     def start(*parts: Part, **options: object) -> Running:
-        running.append(Running(Supervisor(parts, tmp_path / "state", limits=QUICK, **options)))  # type: ignore[arg-type]
+        options.setdefault("limits", QUICK)
+        running.append(Running(Supervisor(parts, tmp_path / "state", **options)))  # type: ignore[arg-type]
         return running[-1]
 
     yield start
     for one in running:
         one.finish()
-
-
-def part(factory: str, log: Path, name: str = "part", **changed: object) -> Part:
-    arguments = {"log": str(log), **changed.pop("arguments", {})}  # type: ignore[dict-item]
-    settings = {"beats": ("steady",), "hang_seconds": 5.0, "start_seconds": 60.0, "stop_seconds": 5.0, **changed}
-    return Part(name, f"supervised_parts:{factory}", arguments, **settings)  # type: ignore[arg-type]
-
-
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def lines(log: Path) -> list[str]:
-    return log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-
-
-def pids(log: Path) -> list[int]:
-    return [int(line.split()[-1]) for line in lines(log)]
 
 
 def test_parts_that_end_end_the_service(run: Callable[..., Running], log: Path) -> None:
@@ -96,7 +59,7 @@ def test_parts_that_end_end_the_service(run: Callable[..., Running], log: Path) 
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
-        ("signal", "It ended with killed by SIGSEGV."),
+        ("signal", "It was killed by SIGSEGV."),
         ("sentence", "The engine does not load."),
         ("bug", "RuntimeError: a bug"),
     ],
@@ -111,7 +74,9 @@ def test_a_crash_is_told_and_the_part_starts_anew(
     until(lambda: watched.restarts >= 4)
     state = json.loads((tmp_path / "state" / "state.json").read_text())
     assert state["pid"] == os.getpid()
-    assert set(state["parts"]["part"]) == {"state", "pid", "seconds", "restarts", "reason"}
+    assert set(state["parts"]["part"]) == {"state", "pid", "since", "restarts", "reason", "last_failure"}
+    assert state["parts"]["part"]["last_failure"]["reason"] == reason
+    until(lambda: watched.state == "given_up")
     before = len(lines(log))
     time.sleep(0.4)  # beyond the limit it is tried slowly, and not given up
     assert len(lines(log)) - before <= 1
@@ -175,13 +140,115 @@ def test_a_supervisor_that_slept_itself_ends_nobody(
     assert running.supervisor.parts[0].restarts == 0
 
 
-def test_no_part_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
-    rng = random.Random(1)
-    for turn in range(6):
-        log = tmp_path / f"log-{turn}"
-        code = f"import supervised_parts; supervised_parts.supervise({str(tmp_path / f's{turn}')!r}, {str(log)!r})"
-        with subprocess.Popen([sys.executable, "-c", code]) as process:
-            until(lambda log=log: len(lines(log)) >= 1)  # type: ignore[misc]
-            time.sleep(rng.uniform(0, 0.5))
-            process.kill()
-        until(lambda log=log: not any(psutil.pid_exists(pid) for pid in pids(log)), 5.0)  # type: ignore[misc]
+def test_what_is_given_up_leaves_the_others_alone(run: Callable[..., Running], log: Path, tmp_path: Path) -> None:
+    limits = replace(QUICK, for_ever=True)
+    good = tmp_path / "good"
+    running = run(part("crash", log, "bad", arguments={"how": "sentence"}), part("steady", good), limits=limits)
+    bad, steady = running.supervisor.parts
+    until(lambda: bad.state == "given_up")
+    until(lambda: steady.state == "running")
+    assert bad.reason == "The engine does not load."
+    assert len(lines(log)) == QUICK.restarts + 1
+    assert steady.restarts == 0
+    running.finish()
+    assert lines(good)[-1].startswith("steady stopped")
+
+
+def test_a_sign_of_life_that_is_never_given_is_a_hang(run: Callable[..., Running], log: Path) -> None:
+    running = run(part("silent", log, hang_seconds=1.0))
+    until(lambda: running.supervisor.parts[0].restarts >= 1)
+    assert "It hung: steady gave no sign of life" in str(running.supervisor.parts[0].reason)
+
+
+def test_a_thread_that_has_done_its_work_does_not_hang(run: Callable[..., Running], log: Path) -> None:
+    running = run(part("partly_done", log, beats=("steady", "done"), hang_seconds=1.5))
+    until(lambda: running.supervisor.parts[0].state == "running")
+    time.sleep(3.0)
+    assert running.supervisor.parts[0].restarts == 0
+
+
+def test_who_follows_stops_when_the_first_has_ended(run: Callable[..., Running], log: Path) -> None:
+    running = run(part("sources_end", log, "inspection"), part("steady", log, follows="inspection"))
+    running.thread.join(30)
+    assert not running.thread.is_alive()
+    assert running.well
+    assert lines(log)[-1].startswith("steady stopped"), "it finished what it had"
+
+
+def test_a_part_that_is_slow_to_stop_keeps_nobody_unwatched(run: Callable[..., Running], log: Path) -> None:
+    """One part is asked to stop for its memory and does not; meanwhile another crashes and is back."""
+    slow = part("stubborn", log, "slow", memory_bytes=1 << 20, stop_seconds=60.0)
+    running = run(slow, part("steady", log, "other", beats=("other",), arguments={"name": "other"}))
+    first, other = running.supervisor.parts
+    until(lambda: first.state == "stopping" and other.state == "running")
+    assert other.process is not None
+    os.kill(other.process.pid, signal.SIGKILL)
+    until(lambda: other.restarts == 1 and other.state == "running", 30)
+    assert first.state == "stopping"
+    assert first.ending is not None
+    first.ending.until = 0.0
+
+
+def test_what_a_part_started_ends_with_it(run: Callable[..., Running], log: Path) -> None:
+    running = run(part("with_grandchild", log))
+    until(lambda: running.supervisor.parts[0].state == "running")
+    leader, grandchild = pids(log)[0], int(lines(log)[1].split()[1])
+    os.kill(leader, signal.SIGKILL)
+    until(lambda: not alive(grandchild), 10)
+
+
+def test_a_system_that_starts_no_process_is_tried_again(
+    run: Callable[..., Running], log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, tries = subprocess.Popen, [0]
+
+    def popen(*words: object, **options: object) -> object:
+        tries[0] += 1
+        if tries[0] < 3:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        return real(*words, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(process_module.subprocess, "Popen", popen)
+    before = len(os.listdir("/proc/self/fd"))
+    running = run(part("steady", log))
+    until(lambda: running.supervisor.parts[0].state == "running")
+    assert running.supervisor.parts[0].restarts == 2
+    assert "It cannot be started" in running.supervisor.parts[0].last_failure["reason"]  # type: ignore[index]
+    running.finish()
+    assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
+def test_a_part_does_not_import_what_lies_in_the_working_folder(
+    run: Callable[..., Running], log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "cwd"
+    place.mkdir()
+    (place / "faulthandler.py").write_text("raise SystemExit('a file of the user was imported')")
+    (place / "queue.py").write_text("raise SystemExit('a file of the user was imported')")
+    (place / "temper").mkdir()
+    (place / "temper" / "__init__.py").write_text("raise SystemExit('a file of the user was imported')")
+    monkeypatch.chdir(place)
+    running = run(part("steady", log))
+    until(lambda: running.supervisor.parts[0].state == "running" or running.supervisor.parts[0].restarts > 0)
+    assert running.supervisor.parts[0].reason is None
+
+
+def test_a_password_is_neither_in_the_log_nor_in_the_state(
+    run: Callable[..., Running], log: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    running = run(part("secretive", log))
+    until(lambda: running.supervisor.parts[0].restarts >= 1)
+    running.finish()
+    told = capfd.readouterr().err
+    assert "part temper.secretive: no answer of rtsp://user:***@10.0.0.7/live\n" in told
+    state = (tmp_path / "state" / "state.json").read_text()
+    assert "rtsp://user:***@10.0.0.7/live does not answer." in state
+    assert "hunter2" not in told + state
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs; a zombie that nobody has waited for yet does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
