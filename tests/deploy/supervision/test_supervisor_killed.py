@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -126,33 +125,3 @@ def test_a_supervisor_that_was_stopped_and_goes_on_ends_nobody(serve: Callable[.
     time.sleep(2.0)
     assert service.restarts() == [0, 0]
     assert sorted(service.alive()) == sorted(everyone)
-
-
-def faketime() -> str | None:
-    """The library that sets the clock of the day for one process."""
-    found = shutil.which("faketime")
-    for folder in (Path("/usr/lib"), Path("/usr/local/lib")):
-        for library in sorted(folder.glob("**/faketime/libfaketimeMT.so.1")):
-            return str(library) if found else None
-    return None
-
-
-@pytest.mark.skipif(faketime() is None, reason="libfaketime is not installed")
-def test_setting_the_clock_is_no_hang(serve: Callable[..., Service], tmp_path: Path) -> None:
-    clock = tmp_path / "clock"
-    clock.write_text("+0")
-    service = serve(
-        LD_PRELOAD=str(faketime()),
-        FAKETIME_TIMESTAMP_FILE=str(clock),
-        FAKETIME_NO_CACHE="1",
-        FAKETIME_DONT_FAKE_MONOTONIC="1",
-    )
-    until(service.running)
-    for offset in ("+3h", "-3h", "+400d", "-40", "+0"):
-        clock.write_text(offset)
-        time.sleep(1.2)
-    assert service.restarts() == [0, 0]
-    service.process.send_signal(signal.SIGTERM)
-    assert service.process.wait(30) == 0
-    days = {line[:10] for line in service.told.splitlines()}
-    assert len(days) >= 1
