@@ -264,11 +264,26 @@ def _is_glib_error(error: BaseException) -> bool:
     return isinstance(error, GLib.Error)
 
 
+def _by_address(Aravis: Any, asked: str | None) -> str | None:
+    """The IP address of a GigE Vision camera that is asked for by its id; anything else as it is.
+
+    A camera answers a search on several of this machine's networks. By its id Aravis may open it through one that its
+    pictures do not come by; by its address the system's routes decide.
+    """
+    if asked is None or all(part.isdigit() for part in asked.split(".")):
+        return asked
+    Aravis.update_device_list()
+    for index in range(Aravis.get_n_devices()):
+        if Aravis.get_device_id(index) == asked and Aravis.get_device_protocol(index) == "GigEVision":
+            return str(Aravis.get_device_address(index))
+    return asked
+
+
 def _open(name: str, address: str | None) -> Any:
     Aravis, GLib = aravis()
     asked = address or "the only one"
     try:
-        camera = Aravis.Camera.new(address)
+        camera = Aravis.Camera.new(_by_address(Aravis, address))
     except GLib.Error as error:
         raise CameraUnavailable(
             f"The camera {name} ({asked}) cannot be opened: {error.message}. 'temper deploy cameras' lists those that "

@@ -243,9 +243,10 @@ class Rig:
         return time.monotonic() - started
 
     def wait_until_told(self, sink: str, seconds: float) -> None:
-        """Wait until a sink has delivered everything that is stored."""
+        """Wait until a sink has delivered everything that is stored now; frames go on coming meanwhile."""
+        newest = self.newest_event()
         query = f"SELECT coalesce((SELECT event_id FROM cursor WHERE sink = '{sink}'), 0)"
-        wait_for(lambda: int(self._query(query)) >= self.newest_event(), seconds, f"{sink} to deliver what waits")
+        wait_for(lambda: int(self._query(query)) >= newest, seconds, f"{sink} to deliver what waits")
 
     def parts(self) -> dict[str, int]:
         """The process ids of the service's parts that run."""

@@ -178,6 +178,8 @@ def soak(drill: Drill) -> DrillResult:
         "p99_last_ms": round(last, 2),
         "p99_drift_percent": round(drift, 1),
     }
+    if result.audit.gaps:
+        result.problems.append(f"There are {result.audit.gaps} gaps, though nothing was broken.")
     if growth > 1:
         result.problems.append(f"Memory grew by {growth:.1f} %.")
     if after["descriptors"] > before["descriptors"] or after["threads"] > before["threads"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import assert_never
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from ..strip.judging import Judging, SeverityRule, Zone
 from ..strip.repeats import Repeats
 from ..strip.scale import Scale
 from .config import LineConfig
-from .config_cameras import AravisCamera, CameraSection, FolderCamera, GentlCamera, StreamCamera, V4l2Camera
+from .config_cameras import AravisCamera, CameraSection, GentlCamera, StreamCamera, V4l2Camera
 from .config_strip import SizesSection, StripSection
 from .judge import Judge
 
@@ -153,13 +152,11 @@ def _open(section: CameraSection, channels: Channels, last: LastSeen | None, enc
 
         as_wanted = (section.size, section.frame_rate, section.pixel_format)
         return V4l2(section.name, section.device, channels, *as_wanted)
-    if isinstance(section, FolderCamera):
-        from ..cameras.folder import FolderCamera as Folder
+    from ..cameras.folder import FolderCamera as Folder
 
-        after = last.exposed if last is not None and section.afterwards == "keep" else None
-        times = (section.settle_seconds, section.give_up_seconds)
-        return Folder(section.name, Path(section.path), channels, *times, section.afterwards, after)
-    assert_never(section)
+    after = last.exposed if last is not None and section.afterwards == "keep" else None
+    times = (section.settle_seconds, section.give_up_seconds)
+    return Folder(section.name, Path(section.path), channels, *times, section.afterwards, after)
 
 
 def _genicam(section: AravisCamera | GentlCamera, packet_bytes: int | None, encoder: str | None) -> GenicamSettings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Sequence
@@ -83,6 +84,7 @@ class Store:
         self.path = path
         self._wake = wake
         self._run: StoredRun | None = None
+        self._adding = threading.Lock()
         self._database = Database(path, KIND)
 
     def __enter__(self) -> Store:
@@ -150,12 +152,13 @@ class Store:
         Raises:
             TemperError: if it cannot be stored; what was stored before stays, and the same items may be given again.
         """
-        batch = _Batch(self.run.id, self.run.labels, Counter(self.run._counts), now())
-        for item in items:
-            batch.add(item)
-        with self._database.transaction() as connection:
-            batch.write(connection)
-        self.run._counts = batch.counts
+        with self._adding:  # numbers are given here, so two threads must not do it at once
+            batch = _Batch(self.run.id, self.run.labels, Counter(self.run._counts), now())
+            for item in items:
+                batch.add(item)
+            with self._database.transaction() as connection:
+                batch.write(connection)
+            self.run._counts = batch.counts
         self._tell()
 
     def end_run(self, ended_by: str) -> None:

@@ -41,6 +41,27 @@ def test_a_sign_of_life_is_seen_by_another_process_and_outlives_its_writer(tmp_p
     assert age <= time.monotonic() - started
 
 
+def test_a_reader_never_sees_half_a_number(tmp_path: Path) -> None:
+    """While another process writes as fast as it can: a moment read in halves would look like hours of silence."""
+    board = Board.create(tmp_path / "board", ["before", "store"])
+    code = (
+        "import pathlib; from temper.deploy.supervision.board import Board\n"
+        f"board = Board(pathlib.Path({str(tmp_path / 'board')!r}))\nwhile True: board.beat('store')"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as writer:
+        try:
+            while board.get("store") is None:
+                time.sleep(0.01)
+            began = board.get("store")
+            assert began is not None
+            seen = [board.get("store") for _ in range(300_000)]
+        finally:
+            writer.kill()
+    assert len(set(seen)) > 100
+    assert min(moment or 0.0 for moment in seen) >= began
+    board.close()
+
+
 def test_what_is_no_board_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TemperError, match="cannot be opened"):
         Board(tmp_path / "none")
