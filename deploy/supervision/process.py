@@ -8,12 +8,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 
 from .board import Board
 from .part import Part
+from .pause import pause
 
 #: That a killed process may take to be gone; only one that hangs in the kernel takes longer.
 _GONE_SECONDS = 2.0
@@ -135,8 +137,9 @@ class PartProcess:
     def close(self) -> None:
         """End it, and let go of what it was held by."""
         self.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_GONE_SECONDS)
+        until = time.monotonic() + _GONE_SECONDS
+        while self.code is None and time.monotonic() < until:
+            pause(0.005)
         with contextlib.suppress(OSError):
             os.close(self._reason)
 

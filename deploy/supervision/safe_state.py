@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ...core.errors import TemperError
 from .board import Board
+from .pause import pause
 from .state import StateFile
 from .systemd import notify
 
@@ -81,8 +82,8 @@ def hold(
 
 
 def _stopped(stop: threading.Event, seconds: float) -> bool:
-    """Whether it is set within ``seconds``; not by its own wait, which on some systems follows the clock of the day."""
+    """Whether it is set within ``seconds``."""
     until = time.monotonic() + seconds
     while not stop.is_set() and (left := until - time.monotonic()) > 0:
-        time.sleep(min(left, 0.1))
+        pause(min(left, 0.1))
     return stop.is_set()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .board import Board
 from .part import Limits, Part
+from .pause import pause
 from .process import PartProcess, in_words
 from .state import StateFile
 from .systemd import notify
@@ -76,8 +77,7 @@ class Supervisor:
                         self._tend(watched, now)
                     self._guard()
                     self._show("running")
-                    # not stop.wait(): on some systems that follows the clock of the day, which may be set back
-                    time.sleep(TICK_SECONDS)
+                    pause(TICK_SECONDS)
                 return all(watched.state == "ended" for watched in self.parts)
             finally:
                 self._drain()
@@ -216,10 +216,11 @@ class Supervisor:
                 if watched.ending is not None and watched.ending.stuck:
                     break
                 notify("WATCHDOG=1")
-                time.sleep(_DRAIN_TICK_SECONDS)
+                pause(_DRAIN_TICK_SECONDS)
             self._let_go(watched)
             if watched.state != "ended":
                 watched.state = "stopped"
+                log.info("%s is stopped", watched.part.name)
 
     def _guard(self) -> None:
         try:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -125,3 +127,34 @@ def test_a_supervisor_that_was_stopped_and_goes_on_ends_nobody(serve: Callable[.
     time.sleep(2.0)
     assert service.restarts() == [0, 0]
     assert sorted(service.alive()) == sorted(everyone)
+
+
+def faketime() -> str | None:
+    """The library that sets the clock of the day for one process."""
+    found = shutil.which("faketime")
+    for folder in (Path("/usr/lib"), Path("/usr/local/lib")):
+        for library in sorted(folder.glob("**/faketime/libfaketimeMT.so.1")):
+            return str(library) if found else None
+    return None
+
+
+@pytest.mark.skipif(faketime() is None, reason="libfaketime is not installed")
+def test_setting_the_clock_is_no_hang(serve: Callable[..., Service], tmp_path: Path) -> None:
+    clock = tmp_path / "clock"
+    clock.write_text("+0")
+    service = serve(
+        LD_PRELOAD=str(faketime()),
+        FAKETIME_TIMESTAMP_FILE=str(clock),
+        FAKETIME_NO_CACHE="1",
+        FAKETIME_DONT_FAKE_MONOTONIC="1",
+    )
+    until(service.running)
+    for offset in ("+3h", "-3h", "+0", "-40", "+400d"):
+        clock.write_text(offset)
+        time.sleep(1.2)
+    assert service.restarts() == [0, 0]
+    service.process.send_signal(signal.SIGTERM)
+    assert service.process.wait(30) == 0
+    first, last = (datetime.fromisoformat(service.told.splitlines()[place][:10]) for place in (0, -1))
+    assert (last - first).days >= 399, "the clock was set, where the service asks for it"
+    assert [line.split()[0] for line in lines(service.log) if "stopped" in line] == ["one", "two"]
