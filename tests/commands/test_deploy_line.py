@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,3 +126,27 @@ def test_a_line_works_until_it_is_stopped(bundle: Path, capsys: pytest.CaptureFi
     assert told["parts"]["inspection"]["state"] == "stopped"
     assert not any(pid and Path(f"/proc/{pid}").exists() for pid in (told["parts"]["inspection"]["pid"],))
     assert os.listdir("results/pictures/run-1")
+
+
+@pytest.mark.slow
+def test_a_bundle_that_comes_later_ends_the_safe_state(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The service stays and says what is wrong, to 'temper deploy status' too; no part of it runs."""
+    write_line(bundle="late.temper")
+    Path("incoming").mkdir()
+    command = [sys.executable, "-m", "temper", "deploy", "run", "--config", "line.yml", "--hold"]
+    with Path("log").open("w") as log:
+        process = subprocess.Popen(command, stderr=log)
+    try:
+        until(lambda: Path("results/service/state.json").is_file())
+        assert main(["deploy", "status"]) == 1
+        told = capsys.readouterr()
+        assert "held: nothing is inspected: There is no bundle late.temper." in told.out
+        assert "The service is held: nothing is inspected: There is no bundle late.temper." in told.err
+        shutil.copytree(bundle, "partial")
+        Path("partial").replace("late.temper")
+        until(lambda: main(["deploy", "status"]) == 0)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0, Path("log").read_text()
+    finally:
+        process.kill()
+        process.wait()
