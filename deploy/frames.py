@@ -109,3 +109,20 @@ class Notice:
     camera: str
     state: Literal["connected", "waiting", "misconfigured"]
     message: str
+
+
+@dataclass(frozen=True)
+class LastSeen:
+    """The last frame of a camera that was stored.
+
+    Attributes:
+        frame_id: the camera's own count, made to go on for ever; None if it counts nothing.
+        exposed: seconds of UTC since 1970; None if not known.
+        position_m: along the strip; None if not known.
+        interval: seconds between its frames, the median of the last ones; None if not known.
+    """
+
+    frame_id: int | None
+    exposed: float | None
+    position_m: float | None
+    interval: float | None = None

@@ -6,6 +6,8 @@ user can do nothing about them, so they go nowhere unless the import fails.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import sys
@@ -69,7 +71,8 @@ def _import_into_nowhere() -> ModuleType:
     with tempfile.TemporaryFile() as sink:
         os.dup2(sink.fileno(), 2)
         try:
-            with warnings.catch_warnings():
+            # who has put something of their own in the place of sys.stderr is not to hear them either
+            with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
                 warnings.simplefilter("ignore")
                 import paddle
         except ImportError as error:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from ...core.errors import TemperError
-from ..frames import Frame, Gap, Notice
+from ..frames import Frame, Gap, LastSeen, Notice
 from .base import Camera, CameraEnded, CameraLost, CameraMisconfigured
 from .checks import PictureChecks
 from .track import Track
@@ -48,23 +48,6 @@ class Backoff:
         """
         step = min(self.most, self.first * 2.0 ** min(tries - 1, 30))
         return step * (0.75 + 0.25 * chance)
-
-
-@dataclass(frozen=True)
-class LastSeen:
-    """The last frame of a camera that was stored.
-
-    Attributes:
-        frame_id: the camera's own count, unwrapped; None if it counts nothing.
-        exposed: seconds of UTC since 1970.
-        position_m: along the strip; None if not known.
-        interval: seconds between its frames; None if not known.
-    """
-
-    frame_id: int | None
-    exposed: float
-    position_m: float | None
-    interval: float | None = None
 
 
 Item = Frame | Gap | Notice
@@ -134,19 +117,18 @@ class KeptCamera:
                 continue
             told = None
             try:
-                if self._watch(camera, hand_on, stop, beat):
-                    tries = 0
+                self._watch(camera, hand_on, stop, beat)
             except CameraEnded:
                 return
             except CameraLost as error:
                 self._why = str(error)
                 hand_on(Notice(self.name, "waiting", self._why))
-                tries = 1
             finally:
                 camera.close()
-            self._pause(self._backoff.seconds(max(tries, 1), random.random()), stop, beat)
+            tries = 1
+            self._pause(self._backoff.seconds(tries, random.random()), stop, beat)
 
-    def _watch(self, camera: Camera, hand_on: HandOn, stop: threading.Event, beat: Callable[[], None]) -> bool:
+    def _watch(self, camera: Camera, hand_on: HandOn, stop: threading.Event, beat: Callable[[], None]) -> None:
         """Hand on the frames of one connection."""
         facts = ", ".join(f"{name} {value}" for name, value in camera.facts.items() if value)
         hand_on(Notice(self.name, "connected", f"The camera {self.name} is connected ({facts})."))
@@ -168,7 +150,6 @@ class KeptCamera:
                 frame = self._close_gap(frame, hand_on)
                 first = False
             hand_on(self._placed(frame))
-        return True
 
     def _placed(self, frame: Frame) -> Frame:
         """The frame with its position, and with a cause where its picture is none of the strip."""
@@ -180,8 +161,9 @@ class KeptCamera:
             frame = replace(frame, image=None, cause=found[0], detail=found[1], position_m=position)
         elif position != frame.position_m:
             frame = replace(frame, position_m=position)
-        if self._last is not None and frame.exposed > self._last.exposed:
-            self._intervals.append(frame.exposed - self._last.exposed)
+        before = None if self._last is None else self._last.exposed
+        if before is not None and frame.exposed > before:
+            self._intervals.append(frame.exposed - before)
         self._last = LastSeen(frame.frame_id, frame.exposed, position)
         return frame
 
@@ -194,9 +176,9 @@ class KeptCamera:
     def _close_gap(self, frame: Frame, hand_on: HandOn) -> Frame:
         """Tell of the time without the camera, now that it is back; its count goes on where it can."""
         last, self._shift = self._last, 0
-        if last is None:
+        if last is None or last.exposed is None:
             return frame
-        missed = self._missed(last, frame)
+        missed = self._missed(last, frame.exposed - last.exposed, frame)
         if missed is not None and frame.frame_id is not None and last.frame_id is not None:
             self._shift = last.frame_id + missed + 1 - frame.frame_id
         position = self._position(replace(frame, frame_id=_shifted(frame, self._shift)))
@@ -207,7 +189,7 @@ class KeptCamera:
         self._last = None
         return frame
 
-    def _missed(self, last: LastSeen, frame: Frame) -> int | None:
+    def _missed(self, last: LastSeen, elapsed: float, frame: Frame) -> int | None:
         """How many frames the camera counted meanwhile; None if its count says nothing of that.
 
         A camera that was restarted counts from its beginning. That shows where it would have had to send more frames
@@ -218,7 +200,6 @@ class KeptCamera:
         step = frame.frame_id - last.frame_id
         if self._wrap is not None:
             step = (frame.frame_id - 1 - (last.frame_id - 1) % self._wrap) % self._wrap
-        elapsed = frame.exposed - last.exposed
         if step <= 0 or elapsed < 0:
             return None
         interval = median(self._intervals) if self._intervals else last.interval

@@ -128,7 +128,7 @@ def finish(
     """
     for sink in sinks:
         try:
-            rig.wait_until_told(sink, BROKER_SECONDS)
+            rig.wait_until_told(sink, max(limit, BROKER_SECONDS))
         except TemperError as error:
             result.problems.append(str(error))
     pids = [pid for pid in (rig.service.pid, *rig.parts().values()) if pid is not None]

@@ -12,10 +12,11 @@ from ...detection.images import Channels
 from ..cameras.base import Camera
 from ..cameras.checks import CheckSettings, PictureChecks
 from ..cameras.genicam import GenicamSettings
-from ..cameras.kept import Backoff, KeptCamera, LastSeen
+from ..cameras.kept import Backoff, KeptCamera
 from ..cameras.line_scan import LineScanCamera
 from ..cameras.track import ByEncoder, ByFrame, BySpeed, Track
 from ..detector import BundleDetector
+from ..frames import LastSeen
 from ..strip.across import AcrossFrames
 from ..strip.judging import Judging, SeverityRule, Zone
 from ..strip.repeats import Repeats

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from ...core.settings.fields import FieldPath
 from ...core.settings.file import SettingsSource
 from ...core.settings.section import Section, each_once
-from .config_cameras import CameraSection, GenicamCamera, Name
+from .config_cameras import CameraSection, GenicamCamera, Name, StreamCamera
 from .config_outward import MetricsSection, MqttSection, PlantSection, WebhookSection
 from .config_strip import ChecksSection, JudgingSection, StripSection, TilesSection
 
@@ -120,8 +121,18 @@ class LineConfig(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> LineConfig:
-        if self.strip.by == "nothing" and self.judging.needs_scale and not all(c.has_scale for c in self.cameras):
+        without = [camera.name for camera in self.cameras if not camera.has_scale]
+        if without and self.judging.needs_scale:
             raise ValueError("judging has sizes in mm, so each camera needs mm_per_pixel")
+        if without and self.strip.by != "nothing":
+            raise ValueError(f"strip.by follows defects in mm, so the camera {without[0]} needs mm_per_pixel")
+        for camera in self.cameras:
+            slowest = max(camera.open_seconds, camera.read_seconds) if isinstance(camera, StreamCamera) else 0.0
+            if slowest >= self.supervision.hang_seconds:
+                raise ValueError(
+                    f"the camera {camera.name} may take {slowest:g} s to answer, and supervision.hang_seconds "
+                    f"({self.supervision.hang_seconds:g}) must be longer"
+                )
         if self.strip.by == "nothing" and any(camera.line_scan for camera in self.cameras):
             raise ValueError("a line scan camera needs strip.by, so that its lines have a position")
         if self.strip.by == "encoder":
@@ -146,8 +157,6 @@ def read_line(path: Path, overrides: Sequence[str] = (), environment: dict[str, 
     Raises:
         UsageError: naming every mistake, one a line: the field, its line, its value, and what is accepted.
     """
-    import os
-
     source = SettingsSource.read(path, "line configuration", " 'temper deploy init' writes one to start from.")
     for text in overrides:
         source.override(text, "overload.queue=8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, StringConstraints, Tag
+from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator
 
 from ...core.settings.section import Section
 
@@ -105,7 +105,13 @@ class StreamCamera(_Camera):
     transport: Literal["tcp", "udp"] = Field("tcp", description="how the pictures come")
     open_seconds: Positive = Field(5.0, description="that opening may take")
     read_seconds: Positive = Field(5.0, description="that a picture may take")
-    frame_rate: Positive | None = Field(None, description="ignored; as the camera sends")
+
+    @field_validator("url")
+    @classmethod
+    def _is_of_a_stream(cls, url: str) -> str:
+        if not url.startswith(("rtsp://", "rtsps://")):
+            raise ValueError("a stream's address begins with rtsp:// or rtsps://; a video file goes to --source")
+        return url
 
 
 class V4l2Camera(_Camera):

@@ -13,7 +13,6 @@ from typing import Any
 from ...bundle.loader import open_bundle
 from ...core.errors import TemperError
 from ...core.events import Event
-from ..cameras.kept import LastSeen
 from ..detector import Outcome, open_detector
 from ..frames import Notice
 from ..results.pictures import PictureWriter
@@ -74,8 +73,8 @@ def run(context: Context, config: dict[str, Any], bundle: str, public_key: str |
         keep = Limits(**line.results.keep.model_dump())
         retention = stack.enter_context(Retention(store.path, folder, keep))
         retention.remove_strays()
-        last = _last_seen(line, store)
         cameras = [camera.name for camera in line.cameras]
+        last = {name: seen for name in cameras if (seen := store.last_seen(name)) is not None}
         started = store.begin_run(detector, ", ".join(cameras), line.line, cameras)
         inspector.warm_up([], line.overload.queue)
         _introduce(started.number, inspector)
@@ -116,16 +115,6 @@ def _to_the_end(loop: LineLoop, context: Context, store: Store) -> None:
             store.end_run(ended_by)
         except TemperError as error:
             log.error("the end of the run cannot be stored: %s", error)
-
-
-def _last_seen(line: LineConfig, store: Store) -> dict[str, LastSeen]:
-    """The last frame of each camera that an earlier run stored."""
-    found = {}
-    for camera in line.cameras:
-        one = store.last_seen(camera.name)
-        if one is not None and one.exposed is not None:
-            found[camera.name] = LastSeen(one.frame_id, one.exposed, one.position_m)
-    return found
 
 
 def _introduce(run: int, inspector: Inspector) -> None:

@@ -20,7 +20,7 @@ from ..runtimes.base import RawOutput, infer_timed
 from ..stages import StageTimes, timed
 from ..strip.seams import merge
 from ..strip.tiles import Tiles, plan
-from .batching import fast_sizes, split
+from .batching import SIZES, fast_sizes, split
 
 #: Detections below this share of their class's threshold are not joined over seams: they cannot make a defect of one.
 _FLOOR = 0.5
@@ -78,7 +78,9 @@ class Inspector:
         Raises:
             TemperError: if the runtime fails.
         """
-        tiles = max((len(self.plan(size)) for size in sizes), default=1)
+        # of a line with tiles any frame may have more of them than the largest call takes
+        unknown = 1 if self._tile is None else SIZES[-1]
+        tiles = max((len(self.plan(size)) for size in sizes), default=unknown)
         most = min(tiles * waiting, self._most_batch or tiles * waiting)
         shape = self.detector.input_shape
         self._sizes = fast_sizes(self.detector.runtime, shape, most, beat)

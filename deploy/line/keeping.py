@@ -9,7 +9,7 @@ from typing import Literal
 from ...core.errors import TemperError
 from ..detector import Outcome
 from ..results.pictures import PictureWriter
-from ..results.records import FrameResult, now
+from ..results.records import FrameResult, Item, now
 from ..results.store import Store
 from .judge import Judged
 from .loop import Result
@@ -38,6 +38,8 @@ class StoreKeeper:
     pictures: PictureWriter
     thumbnails: Pictures
     full_frames: Pictures
+    _failed: Sequence[Result] | None = None
+    _items: Sequence[Item] = ()
 
     def keep(self, results: Sequence[Result]) -> None:
         """Store results. Where their pictures cannot be written they are stored without: verdicts are worth more.
@@ -45,12 +47,19 @@ class StoreKeeper:
         Raises:
             TemperError: if they cannot be stored now.
         """
+        if results is not self._failed:  # what is offered again has its pictures already
+            self._items = self._with_their_pictures(results)
+        self._failed = results
+        self.store.add(self._items)
+        self._failed, self._items = None, ()
+
+    def _with_their_pictures(self, results: Sequence[Result]) -> list[Item]:
         items = [self._item(result) if isinstance(result, Judged) else result for result in results]
         try:
             written = self.pictures.flush()
         except TemperError:
             written = {}
-        self.store.add([_with_pictures(item, written) if isinstance(item, FrameResult) else item for item in items])
+        return [_with_pictures(item, written) if isinstance(item, FrameResult) else item for item in items]
 
     def _item(self, judged: Judged) -> FrameResult:
         frame, outcome = judged.frame, judged.verdict.outcome

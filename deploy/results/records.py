@@ -70,21 +70,6 @@ class FrameResult:
 Item = FrameResult | Gap | StripDefect | Notice
 
 
-@dataclass(frozen=True)
-class LastSeen:
-    """The last frame of a camera that was stored.
-
-    Attributes:
-        frame_id: the camera's own count; None if it counts nothing.
-        exposed: seconds of UTC since 1970; None if not known.
-        position_m: along the strip; None if not known.
-    """
-
-    frame_id: int | None
-    exposed: float | None
-    position_m: float | None
-
-
 def now() -> str:
     """The present moment, UTC, in ISO 8601 with milliseconds."""
     return _text(datetime.fromtimestamp(time.time(), timezone.utc), "milliseconds")

@@ -10,20 +10,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from ...core.database import Database, DatabaseKind
 from ..detector import BundleDetector
-from ..frames import Gap
+from ..frames import Gap, LastSeen
 from ..strip.defect import StripDefect
 from .message import MessageKind
 from .migrate import upgrade_file
 from .records import (
     FrameResult,
     Item,
-    LastSeen,
     Row,
     defect_row,
     detection_rows,
@@ -49,6 +49,9 @@ from .schema import (
 KIND = DatabaseKind(
     Base.metadata, APPLICATION_ID, SCHEMA_VERSION, "results", "another folder with --out", upgrade=upgrade_file
 )
+
+#: Of so many of a camera's last frames the interval is told.
+_FRAMES_OF_INTERVAL = 20
 
 
 @dataclass
@@ -173,10 +176,10 @@ class Store:
         with self._database.reading() as connection:
             for run_id in connection.execute(select(RunTable.id).order_by(RunTable.number.desc())).scalars().all():
                 query = select(*columns).where(FrameTable.run_id == run_id, FrameTable.camera == camera)
-                row = connection.execute(query.order_by(FrameTable.number.desc()).limit(1)).first()
-                if row is not None:
-                    exposed = None if row.exposed is None else seconds_of(row.exposed)
-                    return LastSeen(row.frame_id, exposed, row.position_m)
+                rows = connection.execute(query.order_by(FrameTable.number.desc()).limit(_FRAMES_OF_INTERVAL)).all()
+                if rows:
+                    moments = [None if row.exposed is None else seconds_of(row.exposed) for row in rows]
+                    return LastSeen(rows[0].frame_id, moments[0], rows[0].position_m, _interval(moments))
         return None
 
     def _tell(self) -> None:
@@ -184,6 +187,13 @@ class Store:
             # a full pipe has told already; where nobody listens any more, nobody is to be told
             with contextlib.suppress(BlockingIOError, BrokenPipeError):
                 os.write(self._wake, b"\0")
+
+
+def _interval(moments: Sequence[float | None]) -> float | None:
+    """The median of the seconds between moments, the newest first; None without two."""
+    pairs = zip(moments, moments[1:], strict=False)
+    steps = [new - old for new, old in pairs if new is not None and old is not None and new > old]
+    return median(steps) if steps else None
 
 
 @dataclass

@@ -37,17 +37,17 @@ def test_figures_in_a_table(run: FinishedRun, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "code", "message"),
     [
-        (["--model", "distilled"], "No distilled is trained in runs/tiny. Train it with 'temper run' or"),
-        (["--split", "test"], "has no split 'test'"),
+        (["--model", "distilled"], 1, "No distilled is trained in runs/tiny. Train it with 'temper run' or"),
+        (["--split", "test"], 2, "has no split 'test'"),
     ],
 )
 def test_what_cannot_be_judged(
-    run: FinishedRun, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    run: FinishedRun, words: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (run.path / "distilled" / "stage.json").unlink()
-    assert main(["distill", "evaluate", "tiny", *words]) == 1
+    assert main(["distill", "evaluate", "tiny", *words]) == code
     told = capsys.readouterr().err
     assert message in told
     assert told.count("\n") == 1

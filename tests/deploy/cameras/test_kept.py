@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from temper.core.errors import TemperError
 from temper.deploy.cameras.base import Camera, CameraEnded, CameraLost, CameraMisconfigured, CameraUnavailable
 from temper.deploy.cameras.checks import CheckSettings, PictureChecks
-from temper.deploy.cameras.kept import Backoff, Item, KeptCamera, LastSeen
+from temper.deploy.cameras.kept import Backoff, Item, KeptCamera
 from temper.deploy.cameras.track import ByEncoder, ByFrame, BySpeed
-from temper.deploy.frames import Cause, Frame, Gap, Notice
+from temper.deploy.frames import Cause, Frame, Gap, LastSeen, Notice
 
 QUICK = Backoff(0.01, 0.02)
 BEGIN = 1_700_000_000.0

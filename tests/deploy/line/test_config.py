@@ -58,7 +58,10 @@ def test_what_init_writes_can_be_read(kind: str, tmp_path: Path) -> None:
         ("overload.policy=drop", "overload.policy is 'drop'; it takes drop-oldest, drop-newest or block."),
         ("cameras=[]", "cameras is []; it takes a list of one or more"),
         ("cameras=[{name: a, type: aravi}]", "cameras.0.type is 'aravi'; it takes aravis, gentl, stream"),
-        ("cameras=[{name: a, type: stream, url: x, gain: 3}]", "which is a stream. It belongs to aravis or gentl."),
+        (
+            "cameras=[{name: a, type: stream, url: 'rtsp://x', gain: 3}]",
+            "which is a stream. It belongs to aravis or gentl.",
+        ),
         ("cameras=[{name: a/b, type: v4l2}]", "cameras.0.name is 'a/b'"),
         ("cameras=[{name: a, type: v4l2}, {name: a, type: v4l2}]", "a stands there twice"),
         ("strip.by=speed", "'by: speed' needs metres_per_second"),
@@ -72,6 +75,12 @@ def test_what_init_writes_can_be_read(kind: str, tmp_path: Path) -> None:
         ("judging.ignore=[{camera: top}]", "a zone has either camera and points, or across_mm"),
         ("metrics.port=99999", "metrics.port is 99999; it takes a whole number from 1 to 65535"),
         ("supervision.hang_seconds=0", "supervision.hang_seconds is 0; it takes a number from 1 to 3600"),
+        ("cameras=[{name: a, type: stream, url: strip.mp4}]", "a stream's address begins with rtsp:// or rtsps://"),
+        ("strip={by: speed, metres_per_second: 3}", "so the camera drop needs mm_per_pixel"),
+        (
+            "cameras=[{name: a, type: stream, url: 'rtsp://x', read_seconds: 30}]",
+            "the camera a may take 30 s to answer, and supervision.hang_seconds (10) must be longer",
+        ),
         ("bundle=${NOWHERE}", "the environment variable NOWHERE is not set"),
     ],
 )

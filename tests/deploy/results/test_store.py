@@ -12,8 +12,8 @@ from temper.core import database
 from temper.core.errors import TemperError
 from temper.core.files import sha256_file
 from temper.deploy.detector import BundleDetector, Outcome, Verdict
-from temper.deploy.frames import Cause, Gap, Notice
-from temper.deploy.results.records import FrameResult, LastSeen, moment, seconds_of
+from temper.deploy.frames import Cause, Gap, LastSeen, Notice
+from temper.deploy.results.records import FrameResult, moment, seconds_of
 from temper.deploy.results.store import Store
 from temper.deploy.strip.defect import StripDefect
 from temper.detection.detections import Detections, Status
@@ -234,10 +234,10 @@ def test_the_last_frame_of_a_camera_is_known_after_a_restart(tmp_path: Path, det
         store.add([late(0), late(1), late(2, "bottom")])
     with Store(path) as store:
         store.begin_run(detector, "cameras")
-        assert store.last_seen("top") == LastSeen(65_401, 1_764_000_001.25, 0.5)
+        assert store.last_seen("top") == LastSeen(65_401, 1_764_000_001.25, 0.5, interval=1.0)
         store.add([late(0, "bottom", frame_id=None, exposed=None, position_m=None)])
         assert store.last_seen("bottom") == LastSeen(None, None, None)
-        assert store.last_seen("top") == LastSeen(65_401, 1_764_000_001.25, 0.5)
+        assert store.last_seen("top") == LastSeen(65_401, 1_764_000_001.25, 0.5, interval=1.0)
         assert store.last_seen("side") is None
 
 
