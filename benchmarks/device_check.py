@@ -39,7 +39,7 @@ from ..detection.dataset import DataSet
 from ..detection.detections import Detections
 from ..detection.images import read_image
 from ..detection.metrics import AccuracyFigures, evaluate
-from .candidate import require_same_labels
+from .candidate import in_labels_of
 from .machine import machine_state, now
 
 STAGE = "check"
@@ -109,7 +109,7 @@ def check_on_device(
     if absence:
         raise MissingDependencyError(absence)
     if data is not None:
-        require_same_labels(bundle, data)
+        data = in_labels_of(bundle, data)
         if not len(data):
             raise UsageError(f"The data set {data.name} has no pictures, so nothing can be checked on it.")
     machine = machine_state(sample_seconds=0)

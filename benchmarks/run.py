@@ -15,7 +15,7 @@ from ..deploy.runtimes.load import load_runtime, prepare_runtime
 from ..detection.dataset import DataSet, from_coco, to_coco
 from ..detection.detections import Detections
 from .accuracy import Readable, detect_pictures, leave_out_unread, save_detections, unread_warning
-from .candidate import Candidate, Entrant, open_candidates
+from .candidate import Candidate, Entrant, in_labels_of, open_candidates
 from .inspection import judge_detections
 from .latency import STAGE, measure_latency, require_driver, require_query_size
 from .latency_rows import LatencyRow
@@ -52,7 +52,7 @@ def run_benchmark(
 
     Args:
         candidates: what to measure.
-        data: pictures and truth, with the bundles' labels.
+        data: pictures and truth, with no labels but the bundles'.
         settings: how to measure.
         out: folder for the results; older results in it are replaced.
         report: hears of the progress, under the stage ``benchmark``.
@@ -66,6 +66,7 @@ def run_benchmark(
     _require_ours(out)
     require_driver(settings)
     entrants = open_candidates(candidates, data)
+    data = in_labels_of(entrants[0].bundle, data)
     for entrant in entrants:
         require_query_size(entrant, settings)
         prepare_runtime(entrant.subject.runtime, entrant.bundle, entrant.variant, entrant.candidate.batch, report)

@@ -47,7 +47,7 @@ def explain_os_errors(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise TemperError(
                 f"No space left on the disk while writing {path}. Free some, or choose another place, and run the same "
-                "command again: what is finished is kept."
+                "command again."
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise TemperError(f"No permission to write {path}. Choose a folder you may write to.") from error

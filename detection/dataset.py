@@ -69,6 +69,14 @@ class DataSet:
         """The samples at ``indices``, in that order."""
         return replace(self, samples=tuple(self.samples[i] for i in indices))
 
+    def relabelled(self, labels: Sequence[str]) -> DataSet:
+        """The same samples with other labels: every one of this data set's is among them, by its name."""
+        if tuple(labels) == self.labels:
+            return self
+        place = np.array([list(labels).index(label) for label in self.labels], np.int32)
+        samples = tuple(replace(sample, labels=place[sample.labels]) for sample in self.samples)
+        return replace(self, labels=tuple(labels), samples=samples)
+
     def content_hash(self) -> str:
         """A hash over labels, file names, sizes and boxes; the pictures' bytes are not in it."""
         return sha256_json(to_coco(self))
