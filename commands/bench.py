@@ -8,6 +8,7 @@ import click
 
 from .bench_compare import compare
 from .bench_history import history as history_command
+from .bench_remote import remote
 from .bench_run import run
 from .bench_thresholds import thresholds
 from .options import Group
@@ -22,6 +23,7 @@ def bench() -> None:
 
 bench.add_command(compare)
 bench.add_command(history_command)
+bench.add_command(remote)
 bench.add_command(run)
 bench.add_command(thresholds)
 

@@ -27,7 +27,10 @@ EventKind = Literal[
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened in a stage; ``data`` holds what :data:`EventKind` says for its kind."""
+    """One thing that happened in a stage; ``data`` holds what :data:`EventKind` says for its kind.
+
+    Where several machines are at work at once ``data`` also has ``host``, the name of the one it happened on.
+    """
 
     kind: EventKind
     stage: str

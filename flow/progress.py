@@ -136,25 +136,36 @@ def _numbered(event: Event, titles: Mapping[str, str]) -> str:
     return f"{event.data['index']}/{event.data['total']} {title}"
 
 
+def _of_host(event: Event, titles: Mapping[str, str]) -> str:
+    """What a stage is called where several machines are at work; empty where it is this one."""
+    host = event.data.get("host")
+    return "" if host is None else f"{host} {in_sentence(titles.get(event.stage, event.stage))}".strip()
+
+
 class _PlainLines:
     """One line per thing worth a line in a log file."""
 
     def __init__(self, titles: Mapping[str, str]) -> None:
         self.titles = titles
         self.place = ""
-        self.last = 0.0
+        # by machine; this one has no name
+        self.last: dict[str, float] = {}
 
     def report(self, event: Event) -> None:
         """Write the event, if it is worth a line."""
-        now = time.monotonic()
+        now, host = time.monotonic(), event.data.get("host", "")
         if event.kind in ("stage_started", "stage_skipped"):
-            self.place, self.last = f"[{_numbered(event, self.titles)}]", now
+            self.place, self.last[host] = f"[{_numbered(event, self.titles)}]", now
         if event.kind == "step":
-            if now - self.last < PLAIN_EVERY:
+            if now - self.last.get(host, 0.0) < PLAIN_EVERY:
                 return
-            self.last = now
+            self.last[host] = now
         text = describe(event)
-        sys.stdout.write(f"{self.place} {text}".strip() + "\n")
+        if host:
+            place = f"[{_of_host(event, self.titles) if event.kind == 'step' else host}]"
+        else:
+            place = self.place
+        sys.stdout.write(f"{place} {text}".strip() + "\n")
         sys.stdout.flush()
 
 
@@ -167,9 +178,14 @@ class _Live:
         self.measured = ""
         # of a command without numbered stages: the stage that has the bar
         self.unnumbered = ""
+        # of several machines: each stage of each has its bar
+        self.of_hosts: dict[str, TaskID] = {}
 
     def report(self, event: Event) -> None:
         """Show the event."""
+        if "host" in event.data:
+            self._report_of_host(event)
+            return
         if event.kind in ("stage_started", "stage_skipped"):
             self.task = self.display.add_task(_numbered(event, self.titles), total=None, figures="")
             self.measured = ""
@@ -188,6 +204,19 @@ class _Live:
             self.display.update(self.task, completed=event.data["done"], total=event.data["total"], figures=figures)
         elif event.kind in ("stage_done", "stage_skipped"):
             self.display.update(self.task, completed=1, total=1, figures=figures)
+
+    def _report_of_host(self, event: Event) -> None:
+        """Show what one of several machines tells."""
+        if event.kind in ("note", "warning"):
+            style = "yellow" if event.kind == "warning" else "dim"
+            self.display.console.print(f"  {event.data['host']}: {describe(event)}", style=style, markup=False)
+        elif event.kind == "step":
+            title, total = _of_host(event, self.titles), event.data["total"] or None
+            if title not in self.of_hosts:
+                self.of_hosts[title] = self.display.add_task(title, total=total, figures="")
+            self.display.update(
+                self.of_hosts[title], completed=event.data["done"], total=total, figures=describe(event)
+            )
 
 
 def _shown() -> TextIO:
