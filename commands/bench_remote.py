@@ -23,7 +23,12 @@ DEFAULT_FOLDER = "~/.cache/temper/remote"
 @click.command()
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option(
-    "--bundle", "bundles", multiple=True, required=True, type=click.Path(path_type=Path), help="Several times for several."
+    "--bundle",
+    "bundles",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Several times for several.",
 )
 @click.option("--data", required=True, type=FOLDER, help="Data set folder (see 'temper data import').")
 @click.option("--split", default="val", show_default=True, help="Split of the data set to measure on.")
@@ -38,12 +43,17 @@ DEFAULT_FOLDER = "~/.cache/temper/remote"
 @click.option("--again", is_flag=True, help="Measure anew, even where that was done.")
 @click.option("--clean", is_flag=True, help="Take all of ours away over there once the results are here.")
 @click.option(
-    "--runtime", "runtimes", multiple=True, help=f"{', '.join(RUNTIME_NAMES)}; several times for several.  [default: onnxruntime]"
+    "--runtime",
+    "runtimes",
+    multiple=True,
+    help=f"{', '.join(RUNTIME_NAMES)}; several times for several.  [default: onnxruntime]",
 )
 @click.option(
     "--precision", "precisions", multiple=True, help="fp32, int8 or a variant's name; several times.  [default: all]"
 )
-@click.option("--batch", "batches", multiple=True, type=click.IntRange(1, 1024), help="Pictures per call.  [default: 1]")
+@click.option(
+    "--batch", "batches", multiple=True, type=click.IntRange(1, 1024), help="Pictures per call.  [default: 1]"
+)
 @click.option("--threads", type=click.IntRange(1, 512), help="Threads of the runtime.  [default: the runtime chooses]")
 @measuring_options
 @found_iou_option

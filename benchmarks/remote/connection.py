@@ -9,12 +9,12 @@ import shlex
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ...core.errors import MissingDependencyError
 from . import trouble
 from .hosts import Host
-from .trouble import CutOffError, HostError
+from .trouble import HostError
 
 if TYPE_CHECKING:
     import asyncssh
@@ -34,7 +34,8 @@ _FIND_PYTHON = r"""
 for name in "$@"; do
     case $name in "~/"*) name=$HOME/${name#"~/"} ;; esac
     found=$(command -v -- "$name") || continue
-    printf '@temper %s\t%s\n' "$found" "$("$found" -I -c 'import platform; print(platform.python_version())' 2>/dev/null)"
+    version=$("$found" -I -c 'import platform; print(platform.python_version())' 2>/dev/null)
+    printf '@temper %s\t%s\n' "$found" "$version"
 done
 """
 
@@ -49,7 +50,8 @@ def library() -> Any:
         import asyncssh
     except ImportError as error:
         raise MissingDependencyError(
-            "Other machines are measured over SSH through the package 'asyncssh'; 'pip install 'temper[remote]'' installs it."
+            "Other machines are measured over SSH through the package 'asyncssh'; 'pip install 'temper[remote]'' "
+            "installs it."
         ) from error
     return asyncssh
 
@@ -105,7 +107,9 @@ class Connection:
                 raise trouble.unknown_host(host, port, known_hosts) from error
             if isinstance(error, asyncssh.HostKeyNotVerifiable) or "host key" in str(error).lower():
                 raise trouble.changed_key(host, port, known_hosts) from error
-            raise HostError(f"{host.login} and this machine have no way to encrypt in common: {_reason(error)}.") from error
+            raise HostError(
+                f"{host.login} and this machine have no way to encrypt in common: {_reason(error)}."
+            ) from error
         except asyncssh.PermissionDenied as error:
             raise trouble.key_refused(host) from error
         except (OSError, asyncssh.Error, asyncio.TimeoutError) as error:
@@ -125,7 +129,9 @@ class Connection:
             done = await self._connection.run(words, encoding=None, stdin=asyncssh.DEVNULL, request_pty=False)
         except (OSError, asyncssh.Error) as error:
             raise trouble.cut_off(self.host, "looking for Python") from error
-        lines = [line for line in bytes(done.stdout or b"").splitlines() if line.startswith(MARK) and b"\t" in line]
+        lines = [
+            line for line in cast("bytes", done.stdout or b"").splitlines() if line.startswith(MARK) and b"\t" in line
+        ]
         found = (line.removeprefix(MARK).decode(errors="replace").split("\t", 1) for line in lines)
         return [(path, version.strip()) for path, version in found]
 
@@ -306,13 +312,15 @@ def _reason(error: BaseException) -> str:
 def _unreachable(host: Host, port: int, error: BaseException) -> str:
     where = f"{host.address}, port {port}"
     if isinstance(error, socket.gaierror):
-        return f"There is no machine of the name {host.address}: {_reason(error)}. Check the address, or give its number."
+        return (
+            f"There is no machine of the name {host.address}: {_reason(error)}. Check the address, or give its number."
+        )
     if isinstance(error, ConnectionRefusedError):
         return f"Nobody listens at {where}. Check the port, and that an SSH server runs there ('systemctl status ssh')."
     if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
         return (
-            f"{where} has not answered within {CONNECT_SECONDS} s. Check that it is switched on, the address, and the firewalls on "
-            "the way."
+            f"{where} has not answered within {CONNECT_SECONDS} s. Check that it is switched on, the address, and the "
+            "firewalls on the way."
         )
     if isinstance(error, OSError):
         return f"{where} cannot be reached: {_reason(error)}. Check that it is switched on, and the network."

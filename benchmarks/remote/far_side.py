@@ -1,12 +1,12 @@
 """What runs on the other machine: the standard library alone, of Python 3.10 or newer.
 
-Nothing of Temper is there yet when it is needed, so :mod:`.connection` sends the text of this file before every request
-and calls :func:`answer`. A request comes as one line of JSON on standard input, what it carries follows it; answers go to
-standard output, one line of JSON each behind a mark, for a login that greets its users prints there too. No path, name or
-option is ever part of a shell's command.
+Nothing of Temper is there yet when it is needed, so :mod:`.connection` sends the text of this file before every
+request and calls :func:`answer`. A request comes as one line of JSON on standard input, what it carries follows it;
+answers go to standard output, one line of JSON each behind a mark, for a login that greets its users prints there too.
+No path, name or option is ever part of a shell's command.
 
-Below the folder lie ``files/`` (what was sent, by SHA-256), the trees linked from it (``bundles/``, ``data/`` and others),
-``environments/`` and ``jobs/``. ``lock`` is held as long as a benchmark runs, by the process that runs it.
+Below the folder lie ``files/`` (what was sent, by SHA-256), the trees linked from it (``bundles/``, ``data/`` and
+others), ``environments/`` and ``jobs/``. ``lock`` is held as long as a benchmark runs, by the process that runs it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ JETSON = Path("/etc/nv_tegra_release")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _BLOCK = 1 << 20
 #: Seconds between two signs of life, and between two looks at what the benchmark has written.
-_ALIVE, _LOOK = 5.0, 0.2
+_ALIVE, _LOOK = 5.0, 0.4
 _LOG_TAIL = 4000
 _LONGEST_LINE = 1 << 16
 _EVENTS, _LOG, _EXIT, _JOB, _OUT = "events.jsonl", "run.log", "exit.json", "job.json", "out"

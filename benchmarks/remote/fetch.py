@@ -1,4 +1,5 @@
-"""Taking results from another machine, which is not believed: neither its paths, nor that it measured what was asked."""
+"""Taking results from another machine, which is not believed: neither its paths, nor that it measured what was "
+"asked."""
 
 from __future__ import annotations
 
@@ -68,8 +69,8 @@ def require_ours(folder: Path) -> None:
         if folder.is_dir() and not any(folder.iterdir()):
             return
         raise UsageError(
-            f"{folder} holds something else than results of 'temper bench remote', and would be replaced. Choose another folder "
-            "with --out, or move it away."
+            f"{folder} holds something else than results of 'temper bench remote', and would be replaced. Choose "
+            "another folder with --out, or move it away."
         )
 
 
@@ -122,12 +123,12 @@ def _listed(host: Host, message: dict[str, Any]) -> list[tuple[str, str, int]]:
     entries = message.get("files")
     found: list[tuple[str, str, int]] = []
     for entry in entries if isinstance(entries, list) else []:
-        path, sha256, size = entry if isinstance(entry, list) and len(entry) == 3 else (None, None, None)
-        fits = isinstance(path, str) and isinstance(sha256, str) and type(size) is int and size >= 0
-        if not fits or not is_result(path) or path in (known for known, _, _ in found):
+        path, sha256, size = entry if isinstance(entry, list) and len(entry) == 3 else ("", "", 0)
+        plain = isinstance(path, str) and isinstance(sha256, str) and type(size) is int and size >= 0
+        if not plain or not is_result(path) or path in (known for known, _, _ in found):
             raise HostError(
-                f"{host.login} offers '{trouble.plain(path, 80)}' among its results, which no benchmark writes. Nothing was taken; "
-                "look at the machine."
+                f"{host.login} offers '{trouble.plain(path, 80)}' among its results, which no benchmark writes. "
+                "Nothing was taken; look at the machine."
             )
         found.append((path, sha256, size))
     if len(found) > _MOST_FILES or sum(size for _, _, size in found) > _MOST_BYTES:
@@ -163,11 +164,13 @@ def checked(host: Host, order: Order, folder: Path) -> Measurements:
     found = {entry.manifest.name: entry.manifest_sha256 for entry in first.bundles}
     if found != dict(order.manifests):
         raise HostError(
-            f"The results of {host.login} are of another bundle: {_told(found)}, and {_told(order.manifests)} was sent. They were "
-            "not taken; measure with --again."
+            f"The results of {host.login} are of another bundle: {_told(found)}, and {_told(order.manifests)} was "
+            "sent. They were not taken; measure with --again."
         )
     if first.data_sha256 != order.data_sha256:
-        raise HostError(f"The results of {host.login} are of other data than was sent. They were not taken; use --again.")
+        raise HostError(
+            f"The results of {host.login} are of other data than was sent. They were not taken; use --again."
+        )
     if first.incomplete is not None:
         raise HostError(f"The benchmark on {host.login} is not whole: {trouble.plain(first.incomplete)} Use --again.")
     return measured

@@ -17,7 +17,9 @@ from ...core.settings.file import SettingsSource
 from ...core.settings.section import Section, each_once
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$"
-_HOST = re.compile(r"(?:(?P<user>[^@:\[\]\s]+)@)?(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<address>[^@:\[\]\s]+))(?::(?P<port>\d+))?")
+_HOST = re.compile(
+    r"(?:(?P<user>[^@:\[\]\s]+)@)?(?:\[(?P<v6>[:.%\w]+)\]|(?P<address>[^@:\[\]\s]+))(?::(?P<port>[0-9]{1,5}))?"
+)
 _MOST_PORT = 65535
 
 
@@ -156,10 +158,16 @@ def choose_hosts(words: Sequence[str], known: Sequence[Host]) -> list[Host]:
     by_name = {host.name: host for host in known}
     chosen = [_one(word, by_name) for word in words] if words else list(known)
     if not chosen:
-        raise UsageError("There is no machine to measure on. Name one, for example nvidia@192.168.1.20, or give --hosts.")
-    twice = [login for login, count in Counter((host.address, host.port, host.user) for host in chosen).items() if count > 1]
+        raise UsageError(
+            "There is no machine to measure on. Name one, for example nvidia@192.168.1.20, or give --hosts."
+        )
+    twice = [
+        login for login, count in Counter((host.address, host.port, host.user) for host in chosen).items() if count > 1
+    ]
     if twice:
-        raise UsageError(f"{twice[0][0]} is asked for twice, and what it measures would lie in one place. Leave one out.")
+        raise UsageError(
+            f"{twice[0][0]} is asked for twice, and what it measures would lie in one place. Leave one out."
+        )
     return _named_apart(chosen)
 
 

@@ -74,7 +74,10 @@ class Asked:
     def on(self, host: Host) -> Asked:
         """The same with the wishes of a machine."""
         return Asked(
-            host.runtimes or self.runtimes, host.precisions or self.precisions, host.batches or self.batches, self.options
+            host.runtimes or self.runtimes,
+            host.precisions or self.precisions,
+            host.batches or self.batches,
+            self.options,
         )
 
 
@@ -119,7 +122,11 @@ class Order:
         for bundle in self.bundles:
             words.append({"path": bundle})
         words += ["--data", {"path": self.data}, "--split", self.split, "--history", "none", "--json"]
-        for option, values in (("--runtime", asked.runtimes), ("--precision", asked.precisions), ("--batch", asked.batches)):
+        for option, values in (
+            ("--runtime", asked.runtimes),
+            ("--precision", asked.precisions),
+            ("--batch", asked.batches),
+        ):
             for value in values:
                 words += [option, str(value)]
         if self.public_key is not None:

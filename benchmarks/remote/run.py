@@ -43,9 +43,7 @@ class Outcome:
     message: str | None = None
 
 
-def run_remote(
-    hosts: Sequence[Host], order: Order, settings: Settings, out: Path, report: Reporter
-) -> list[Outcome]:
+def run_remote(hosts: Sequence[Host], order: Order, settings: Settings, out: Path, report: Reporter) -> list[Outcome]:
     """Measure on machines, all at once; each one's results go to a folder of its name below ``out``.
 
     Args:

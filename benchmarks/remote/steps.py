@@ -24,6 +24,7 @@ from .wheel import download_command, install_words, update_words
 ENVIRONMENT_BYTES = 900 * 10**6
 _ROOM = 50 * 10**6
 _BLOCK = 1 << 18
+_SYSTEM_PYTHON = "/usr/bin/python3"
 _PYTHONS = ("python3", "python3.12", "python3.11", "python3.10", "python3.13")
 
 
@@ -161,23 +162,27 @@ async def _look(connection: Connection, order: Order, settings: Settings, voice:
     """Find a Python, and what machine it is."""
     host = connection.host
     # a Jetson's packages are those of the system's Python
-    names = [host.python] if host.python else ["/usr/bin/python3" if host.system_site_packages else "python3", *_PYTHONS]
+    names = [host.python] if host.python else [_SYSTEM_PYTHON if host.system_site_packages else "python3", *_PYTHONS]
     found = await connection.find_python(names)
     fitting = [path for path, version in found if version.rpartition(".")[0] in trouble.PYTHONS]
     if not fitting:
-        raise trouble.no_python(host, list(dict.fromkeys(f"{p} {v or '(does not run)'}" for p, v in found)), host.python)
+        raise trouble.no_python(
+            host, list(dict.fromkeys(f"{p} {v or '(does not run)'}" for p, v in found)), host.python
+        )
     connection.python = fitting[0]
     name = order.job(host)
     facts = await connection.ask("looking at the machine", do="probe", folder=settings.folder, job=name)
-    if facts.get("jetson") and not host.python and connection.python != "/usr/bin/python3":
-        system = await connection.find_python(["/usr/bin/python3"])
+    if facts.get("jetson") and not host.python and connection.python != _SYSTEM_PYTHON:
+        system = await connection.find_python([_SYSTEM_PYTHON])
         if system and system[0][1].rpartition(".")[0] in trouble.PYTHONS:
             connection.python = system[0][0]
             facts = await connection.ask("looking at the machine", do="probe", folder=settings.folder, job=name)
     if facts.get("lacks"):
         raise trouble.no_venv(host, str(facts.get("python")))
     if not isinstance(facts.get("job"), dict):
-        raise HostError(f"{host.login} gives no answer that can be understood. See what '{trouble.ssh_words(host)}' says.")
+        raise HostError(
+            f"{host.login} gives no answer that can be understood. See what '{trouble.ssh_words(host)}' says."
+        )
     if facts["job"].get("state") == "busy":
         raise trouble.refused(host, {"trouble": "busy", "job": "another job"})
     what = "a Jetson, " if facts.get("jetson") else ""
@@ -196,7 +201,8 @@ async def _prepare(job: Job) -> None:
     if job.order.wheels is not None and not wheels:
         machine = trouble.plain(job.facts.get("machine"), 20)
         raise HostError(
-            f"{job.order.wheels_folder} has no wheel for {machine}, which {job.host.login} is. Fetch some with '{_download(job)}'."
+            f"{job.order.wheels_folder} has no wheel for {machine}, which {job.host.login} is. Fetch some with "
+            f"'{_download(job)}'."
         )
     cargo = [*job.order.cargo, *wheels]
     files = [[one.path, one.sha256, one.size] for one in cargo]

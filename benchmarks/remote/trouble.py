@@ -54,9 +54,9 @@ def ssh_words(host: Host, program: str = "ssh") -> str:
 def no_key(host: Host) -> HostError:
     """There is nothing to log in with."""
     return HostError(
-        f"There is no SSH key to log in at {host.login} with: no agent holds one, and ~/.ssh has none without a passphrase. "
-        f"Make one with 'ssh-keygen -t ed25519' and take it there with '{ssh_words(host, 'ssh-copy-id')}', or name one with "
-        "--identity."
+        f"There is no SSH key to log in at {host.login} with: no agent holds one, and ~/.ssh has none without a "
+        "passphrase. Make one with 'ssh-keygen -t ed25519' and take it there with "
+        f"'{ssh_words(host, 'ssh-copy-id')}', or name one with --identity."
     )
 
 
@@ -73,8 +73,9 @@ def unusable_identity(identity: Path, reason: str) -> HostError:
 def key_refused(host: Host) -> HostError:
     """The machine wants another key."""
     return HostError(
-        f"{host.login} accepts none of the SSH keys offered. Take yours there with '{ssh_words(host, 'ssh-copy-id')}', name "
-        "another with --identity, or another user in front of the '@'; passwords are never used."
+        f"{host.login} accepts none of the SSH keys offered. Take yours there with "
+        f"'{ssh_words(host, 'ssh-copy-id')}', name another with --identity, or another user in front of the '@'; "
+        "passwords are never used."
     )
 
 
@@ -83,9 +84,10 @@ def unknown_host(host: Host, port: int, known_hosts: Sequence[Path]) -> HostErro
     scan = f"ssh-keyscan -p {port} {shlex.quote(host.address)}"
     file = shlex.quote(str(known_hosts[0]))
     return HostError(
-        f"{host.address} is not in {known_hosts[0]}, so nothing tells it from another machine. Look at the fingerprint of its "
-        f"key with '{scan} | ssh-keygen -lf -', compare it with what 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' prints "
-        f"on the machine itself, and if they are equal add it with '{scan} >> {file}'."
+        f"{host.address} is not in {known_hosts[0]}, so nothing tells it from another machine. Look at the "
+        f"fingerprint of its key with '{scan} | ssh-keygen -lf -', compare it with what 'ssh-keygen -lf "
+        f"/etc/ssh/ssh_host_ed25519_key.pub' prints on the machine itself, and if they are equal add it with '{scan} "
+        f">> {file}'."
     )
 
 
@@ -93,9 +95,10 @@ def changed_key(host: Host, port: int, known_hosts: Sequence[Path]) -> HostError
     """Its key is another than the one known."""
     entry = host.address if port == 22 else f"[{host.address}]:{port}"
     return HostError(
-        f"The host key of {host.address} is not the one in {known_hosts[0]}: it was installed anew, or another machine answers "
-        f"in its place. Nothing was sent. If you know that it was installed anew, take the old key out with 'ssh-keygen -R "
-        f"{shlex.quote(entry)} -f {shlex.quote(str(known_hosts[0]))}' and add the new one as for an unknown host."
+        f"The host key of {host.address} is not the one in {known_hosts[0]}: it was installed anew, or another "
+        "machine answers in its place. Nothing was sent. If you know that it was installed anew, take the old key "
+        f"out with 'ssh-keygen -R {shlex.quote(entry)} -f {shlex.quote(str(known_hosts[0]))}' and add the new one as "
+        "for an unknown host."
     )
 
 
@@ -107,8 +110,8 @@ def no_python(host: Host, found: Sequence[str], asked: str | None) -> HostError:
         return HostError(f"{wanted}; {asked} was asked for on {host.login}, and {there}. Name another with --python.")
     there = f"there is only {', '.join(plain(one, 80) for one in found)}" if found else "there is none"
     return HostError(
-        f"{wanted}, and on {host.login} {there}. Install one (on Debian and Ubuntu: sudo apt install python3 python3-venv) or "
-        "name one with --python."
+        f"{wanted}, and on {host.login} {there}. Install one (on Debian and Ubuntu: sudo apt install python3 "
+        "python3-venv) or name one with --python."
     )
 
 
@@ -116,8 +119,8 @@ def no_venv(host: Host, python: str) -> HostError:
     """Debian's Python without the package that makes environments."""
     short = ".".join(python.split(".")[:2])
     return HostError(
-        f"Python {plain(python, 20)} on {host.login} cannot make environments: its venv or ensurepip module is missing. "
-        f"Install it there with 'sudo apt install python{plain(short, 10)}-venv' (or python3-venv)."
+        f"Python {plain(python, 20)} on {host.login} cannot make environments: its venv or ensurepip module is "
+        f"missing. Install it there with 'sudo apt install python{plain(short, 10)}-venv' (or python3-venv)."
     )
 
 
@@ -125,8 +128,8 @@ def disk_full(host: Host, folder: str, free: float, needed: float | None = None)
     """No room for what has to lie there."""
     wants = "" if needed is None else f" About {size(needed)} are needed."
     return HostError(
-        f"The disk of {host.login} is full: {size(free)} are free for {plain(folder)}.{wants} Free some there, or name a folder "
-        "on another disk with --remote-folder, and give the same command again."
+        f"The disk of {host.login} is full: {size(free)} are free for {plain(folder)}.{wants} Free some there, or "
+        "name a folder on another disk with --remote-folder, and give the same command again."
     )
 
 
@@ -142,20 +145,22 @@ def not_installed(host: Host, lines: Sequence[str], download: str, wheels: Path 
     missing = _MISSING.search(text)
     if wheels is not None and missing:
         return HostError(
-            f"{wheels} has no wheel of {plain(missing[1], 80)} that fits {host.login}. Fetch it with '{download}', and give the "
-            "same command again."
+            f"{wheels} has no wheel of {plain(missing[1], 80)} that fits {host.login}. Fetch it with '{download}', "
+            "and give the same command again."
         )
     if wheels is None and (_NO_NETWORK.search(text) or missing):
         return HostError(
-            f"{host.login} reaches no package index. Fetch the packages here with '{download}', and give the same command again "
-            "with --wheels wheels."
+            f"{host.login} reaches no package index. Fetch the packages here with '{download}', and give the same "
+            "command again with --wheels wheels."
         )
     told = [line for line in lines if line.strip()]
     said = next((line for line in reversed(told) if "error" in line.lower()), told[-1] if told else "nothing")
     return HostError(f"pip could not install Temper on {host.login}; it says: {plain(said)}")
 
 
-def ended_badly(host: Host, ended: Mapping[str, Any] | None, told: Mapping[str, Any], sentence: str | None) -> HostError:
+def ended_badly(
+    host: Host, ended: Mapping[str, Any] | None, told: Mapping[str, Any], sentence: str | None
+) -> HostError:
     """The benchmark ended, and not well.
 
     Args:
@@ -173,8 +178,8 @@ def ended_badly(host: Host, ended: Mapping[str, Any] | None, told: Mapping[str, 
         return HostError(f"The benchmark on {host.login} was killed.{log} {AGAIN}")
     code, starved = int(ended.get("code", 1)), bool(ended.get("oom_kills"))
     memory = (
-        " The machine had too little memory: measure fewer pictures at once (--batch), a smaller graph, or end what else runs "
-        "there."
+        " The machine had too little memory: measure fewer pictures at once (--batch), a smaller graph, or end what "
+        "else runs there."
     )
     if code < 0:
         killed = f"The benchmark on {host.login} was killed by signal {-code}."
@@ -199,18 +204,19 @@ def refused(host: Host, message: Mapping[str, Any]) -> HostError:
         return HostError(f"{host.login} may not write {path}. Name a folder that it may with --remote-folder.")
     if kind == "foreign_folder":
         return HostError(
-            f"{path} on {host.login} is not Temper's, and holds other things. Name an empty or a new folder with --remote-folder."
+            f"{path} on {host.login} is not Temper's, and holds other things. Name an empty or a new folder with "
+            "--remote-folder."
         )
     if kind == "busy":
         return HostError(
-            f"Another benchmark or installation is at work on {host.login} ({plain(message.get('job', ''), 40)}), and two at once "
-            "disturb each other. Wait for it, then give the same command again."
+            f"Another benchmark or installation is at work on {host.login} ({plain(message.get('job', ''), 40)}), and "
+            "two at once disturb each other. Wait for it, then give the same command again."
         )
     if kind == "damaged_on_the_way":
         return HostError(f"{path} changed while it was sent to {host.login}. Give the same command again.")
     if kind == "killed_installing":
         return HostError(
-            f"The installation on {host.login} was killed by signal {plain(message.get('signal'), 10)}; often there is too little "
-            f"memory. {AGAIN}"
+            f"The installation on {host.login} was killed by signal {plain(message.get('signal'), 10)}; often there "
+            f"is too little memory. {AGAIN}"
         )
     return HostError(f"{host.login} says: {path}: {plain(message.get('reason', kind))}.")

@@ -52,8 +52,8 @@ def installed_wheel() -> Wheel:
     contents = {} if distribution is None else _contents(distribution)
     if distribution is None or f"{_PACKAGE}/__init__.py" not in contents:
         raise TemperError(
-            "This Temper runs from a source tree and is not installed as a wheel would be, so it cannot be sent. Build one with "
-            "'pip wheel --no-deps .' in that tree and give it with --wheel."
+            "This Temper runs from a source tree and is not installed as a wheel would be, so it cannot be sent. "
+            "Build one with 'pip wheel --no-deps .' in that tree and give it with --wheel."
         )
     info = f"{_PACKAGE}-{distribution.version}.dist-info"
     contents[f"{info}/WHEEL"] = _WHEEL_FILE.encode()
