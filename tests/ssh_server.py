@@ -70,15 +70,15 @@ def host_line(port: int, host_key: Path) -> str:
 
 
 @contextlib.contextmanager
-def ssh_server(folder: Path) -> Iterator[SshServer]:
-    """Start one; it and its sessions are killed at the end."""
+def ssh_server(folder: Path, **more: str) -> Iterator[SshServer]:
+    """Start one, with further options of sshd; it and its sessions are killed at the end."""
     assert SSHD is not None
     Path("/run/sshd").mkdir(exist_ok=True)
     host_key, identity, port = make_key(folder / "host_key"), make_key(folder / "id"), free_port()
     shutil.copy(folder / "id.pub", folder / "authorized_keys")
     known_hosts = folder / "known_hosts"
     known_hosts.write_text(host_line(port, host_key))
-    options = {
+    options: dict[str, object] = {
         "ListenAddress": "127.0.0.1",
         "AuthorizedKeysFile": folder / "authorized_keys",
         "PermitRootLogin": "prohibit-password",
@@ -86,6 +86,7 @@ def ssh_server(folder: Path) -> Iterator[SshServer]:
         "UsePAM": "no",
         "StrictModes": "no",
         "PidFile": folder / "pid",
+        **more,
     }
     words = [SSHD, "-D", "-e", "-f", "/dev/null", "-p", str(port), "-h", str(host_key)]
     words += [word for name, value in options.items() for word in ("-o", f"{name}={value}")]

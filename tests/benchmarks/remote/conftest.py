@@ -1,0 +1,36 @@
+"""What the tests of other machines stand on: an SSH server, a bundle, pictures, and wheels for the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from remote_place import Place, end_jobs
+from ssh_server import ssh_server
+from stub_wheels import make_stub_wheels
+from temper.detection.dataset import save_split
+from tiny_bundle import LABELS, make_tiny_bundle
+from toy_data import toy_data
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("remote")
+    save_split(replace(toy_data(folder / "data" / "images", 4), labels=LABELS), folder / "data", "val")
+    make_tiny_bundle(folder, name="small")
+    make_stub_wheels(folder / "wheels")
+    with ssh_server(folder / "ssh") as server:
+        try:
+            yield Place(folder, server)
+        finally:
+            end_jobs(folder / "far")
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's keys, agent or SSH configuration."""
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
