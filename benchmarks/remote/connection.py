@@ -113,6 +113,8 @@ class Connection:
         except asyncssh.PermissionDenied as error:
             raise trouble.key_refused(host) from error
         except (OSError, asyncssh.Error, asyncio.TimeoutError) as error:
+            if matched.known and await _has_another_key(asyncssh, options, matched):
+                raise trouble.changed_key(host, port, known_hosts) from error
             raise HostError(_unreachable(host, port, error)) from error
         return cls(host, connection)
 
@@ -244,6 +246,7 @@ class _Matched:
 
     def __init__(self, asyncssh: Any, files: Sequence[Path]) -> None:
         self.known: bool | None = None
+        self.keys: list[Any] = []
         there = [str(file) for file in files if file.is_file() and os.access(file, os.R_OK)]
         try:
             self._hosts = asyncssh.read_known_hosts(there)
@@ -255,6 +258,7 @@ class _Matched:
         if port is not None and not (keys or authorities or revoked):
             keys, authorities, revoked = self._hosts.match(host, address, None)[:3]
         self.known = bool(keys or authorities or revoked)
+        self.keys = list(keys)
         return list(keys), list(authorities), list(revoked)
 
 
@@ -283,6 +287,19 @@ async def _options(asyncssh: Any, host: Host, matched: _Matched) -> Any:
         keepalive_count_max=KEEPALIVES,
         **given,
     )
+
+
+async def _has_another_key(asyncssh: Any, options: Any, matched: _Matched) -> bool:
+    """Whether a machine that is known, and ended the talk about keys, has but keys of other kinds than are known."""
+    if not matched.keys:
+        return False
+    try:
+        found = await asyncssh.get_server_host_key(
+            options.host, options.port, config=None, options=options, server_host_key_algs="default"
+        )
+    except (OSError, ValueError, asyncssh.Error, asyncio.TimeoutError):
+        return False
+    return found is not None and found not in matched.keys
 
 
 async def _agent_has_keys(asyncssh: Any, path: str | None) -> bool:

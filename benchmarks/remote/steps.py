@@ -166,9 +166,8 @@ async def _look(connection: Connection, order: Order, settings: Settings, voice:
     found = await connection.find_python(names)
     fitting = [path for path, version in found if version.rpartition(".")[0] in trouble.PYTHONS]
     if not fitting:
-        raise trouble.no_python(
-            host, list(dict.fromkeys(f"{p} {v or '(does not run)'}" for p, v in found)), host.python
-        )
+        there = dict.fromkeys(f"{version or 'one that does not run'} ({path})" for path, version in found)
+        raise trouble.no_python(host, list(there), host.python)
     connection.python = fitting[0]
     name = order.job(host)
     facts = await connection.ask("looking at the machine", do="probe", folder=settings.folder, job=name)

@@ -144,6 +144,7 @@ def not_installed(host: Host, lines: Sequence[str], download: str, wheels: Path 
     text = "\n".join(lines)
     missing = _MISSING.search(text)
     if wheels is not None and missing:
+        download = f"{download} {shlex.quote(plain(missing[1], 80))}"
         return HostError(
             f"{wheels} has no wheel of {plain(missing[1], 80)} that fits {host.login}. Fetch it with '{download}', "
             "and give the same command again."

@@ -26,6 +26,8 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _EXTRAS = {"openvino": "openvino", "tensorrt": "tensorrt"}
 _GPU_RUNTIMES = ("onnxruntime-cuda", "onnxruntime-tensorrt")
 _GPU_REQUIREMENT = "onnxruntime-gpu>=1.18"
+#: What the requirements of older Pythons are beyond those of newer: pip asks for those of the Python it runs on.
+_LEFT_OUT = {"3.10": ("tomli>=2",)}
 #: The second numbers of glibc 2.x that wheels are built for.
 _GLIBC = (39, 35, 34, 31, 28, 27, 26, 24, 17)
 
@@ -163,7 +165,8 @@ def download_command(
         glibc: version over there: "2.35".
         folder: where they go; ``wheels`` if None.
     """
-    wanted = base_requirements(requires, extras_for(runtimes))
+    wanted = [_for_machine(one, machine) for one in base_requirements(requires, extras_for(runtimes))]
+    wanted = [one for one in wanted if one] + list(_LEFT_OUT.get(".".join(python.split(".")[:2]), ()))
     if needs_gpu(runtimes):
         wanted.append(_GPU_REQUIREMENT)
     newest = int(glibc.split(".")[1]) if re.fullmatch(r"2\.\d{1,3}", glibc) else 17
@@ -172,8 +175,15 @@ def download_command(
     words += ["--python-version", ".".join(python.split(".")[:2])]
     for one in platforms:
         words += ["--platform", one]
-    # pip itself and what old environments lack comes with Python's own ensurepip
     return shlex.join([*words, *wanted])
+
+
+def _for_machine(requirement: str, machine: str) -> str:
+    """A requirement without its marker about the architecture, which pip asks of where it runs; empty if it is others'."""
+    found = re.search(r"\s*;\s*platform_machine\s*==\s*['\"](\w+)['\"]\s*$", requirement)
+    if found is None:
+        return requirement
+    return requirement[: found.start()] if found[1] == machine else ""
 
 
 def fits(name: str, machine: str) -> bool:

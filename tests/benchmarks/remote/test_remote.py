@@ -138,3 +138,14 @@ def test_two_hosts_of_which_one_fails(place: Place, tmp_path: Path, capsys: pyte
     assert rows == {"127.0.0.1": "FAILED", f"127.0.0.1-{place.server.port}": "measured"}
     assert "127.0.0.1: Nobody listens at 127.0.0.1, port 1." in told
     assert (tmp_path / "out" / f"127.0.0.1-{place.server.port}" / "measurements.jsonl").exists()
+
+
+def test_clean_takes_ours_away_and_nothing_else(
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert place.remote(tmp_path / "out") == 0
+    (place.far / "theirs.txt").touch()
+    assert place.remote(tmp_path / "out", "--again", "--clean") == 0
+    assert [path.name for path in place.far.iterdir()] == ["theirs.txt"]
+    (place.far / "theirs.txt").unlink()
+    assert (tmp_path / "out" / "127.0.0.1" / "measurements.jsonl").exists()

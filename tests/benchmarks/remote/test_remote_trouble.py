@@ -141,10 +141,3 @@ def test_a_full_disk_is_told_before_and_in_the_middle(
         told = " ".join(capsys.readouterr().out.split())
         assert "The disk of root@127.0.0.1 is full" in told and "are needed" not in told
         assert not list((disk / "far" / "files").rglob("*.partial"))
-
-
-def test_clean_takes_ours_away_and_nothing_else(place: Place, tmp_path: Path, capsys: Told) -> None:
-    far = tmp_path / "far"
-    assert place.remote(tmp_path / "out", "--remote-folder", far, "--clean") == 0
-    assert not far.exists()
-    assert (tmp_path / "out" / "127.0.0.1" / "measurements.jsonl").exists()
