@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import asyncssh
 
 #: Seconds until a machine that does not answer is given up, and between two signs of life on a connection.
-CONNECT_SECONDS, LOGIN_SECONDS, KEEPALIVE_SECONDS, KEEPALIVES = 15, 30, 10, 3
+CONNECT_SECONDS, LOGIN_SECONDS, KEEPALIVE_SECONDS, KEEPALIVES, CLOSE_SECONDS = 15, 30, 10, 3, 5
 MARK = b"@temper "
 #: Longer lines are not ours.
 _LONGEST_LINE = 64 << 20
@@ -50,8 +50,7 @@ def library() -> Any:
         import asyncssh
     except ImportError as error:
         raise MissingDependencyError(
-            "Other machines are measured over SSH through the package 'asyncssh'; 'pip install 'temper[remote]'' "
-            "installs it."
+            "Measuring on other machines needs asyncssh, which is not installed. Install it: pip install 'temper[remote]'."
         ) from error
     return asyncssh
 
@@ -121,7 +120,10 @@ class Connection:
     async def close(self) -> None:
         """End the connection; what was started over there goes on."""
         self._connection.close()
-        await self._connection.wait_closed()
+        try:
+            await asyncio.wait_for(self._connection.wait_closed(), CLOSE_SECONDS)
+        except (OSError, asyncio.TimeoutError):  # there is nobody to say goodbye to
+            self._connection.abort()
 
     async def find_python(self, names: Sequence[str]) -> list[tuple[str, str]]:
         """The Pythons of these names or paths that are there: path and version (empty if it does not run)."""

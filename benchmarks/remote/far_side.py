@@ -201,7 +201,8 @@ def job_state(folder: Path, job: str) -> dict[str, Any]:
     at_work = holder(folder)
     place = folder / "jobs" / job
     if at_work is not None:
-        return {"state": "running" if at_work == job else "busy", "pid": (read_json(place / _JOB) or {}).get("pid")}
+        pid = (read_json(place / _JOB) or {}).get("pid")
+        return {"state": "running" if at_work == job else "busy", "pid": pid, "holder": at_work}
     ended, begun = read_json(place / _EXIT), read_json(place / _JOB)
     if ended is not None:
         return {"state": "finished" if ended["code"] == 0 else "failed"}
@@ -279,7 +280,7 @@ def place_file(stored: Path, target: Path) -> None:
 def environment(folder: Path, request: Request, _: BinaryIO) -> None:
     """Make the environment, or bring Temper in it up to date, or leave it as it stands."""
     own_folder(folder)
-    handle = take_lock(folder, request["job"])
+    handle = take_lock(folder, "installing")
     target = folder / "environments" / request["key"]
     record = target / "temper.json"
     stands = read_json(record)
@@ -375,6 +376,8 @@ def follow(folder: Path, request: Request, _: BinaryIO) -> None:
     """Pass on what the benchmark writes until it ends, then how it ended."""
     job = folder / "jobs" / request["job"]
     told, rest = time.monotonic(), b""
+    while holder(folder) == request["job"] and not (job / _EVENTS).exists():  # another has just begun it
+        time.sleep(_LOOK)
     with (job / _EVENTS).open("rb") as events:
         while True:
             running = holder(folder) == request["job"]  # before the look: what is written up to here is seen

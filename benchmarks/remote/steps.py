@@ -183,9 +183,9 @@ async def _look(connection: Connection, order: Order, settings: Settings, voice:
             f"{host.login} gives no answer that can be understood. See what '{trouble.ssh_words(host)}' says."
         )
     if facts["job"].get("state") == "busy":
-        raise trouble.refused(host, {"trouble": "busy", "job": "another job"})
+        raise trouble.refused(host, {"trouble": "busy", "job": facts["job"].get("holder")})
     what = "a Jetson, " if facts.get("jetson") else ""
-    free = trouble.size(float(facts.get("free", 0)))
+    free = trouble.size(trouble.number(facts.get("free")))
     voice.note(
         f"{what}{trouble.plain(facts.get('machine'), 20)}, Python {trouble.plain(facts.get('python'), 20)}, {free} free"
     )
@@ -208,11 +208,17 @@ async def _prepare(job: Job) -> None:
     told = await job.connection.ask(
         "comparing files", do="compare", files=files, environment=job.environment(), **job.place
     )
-    missing = [number for number in told.get("missing", []) if type(number) is int and 0 <= number < len(cargo)]
+    offered = told.get("missing")
+    missing = [
+        number
+        for number in (offered if isinstance(offered, list) else [])
+        if type(number) is int and 0 <= number < len(cargo)
+    ]
     to_send = sum(cargo[number].size for number in missing)
     needed = to_send + (0 if told.get("environment") else ENVIRONMENT_BYTES) + _ROOM
-    if needed > told.get("free", needed):
-        raise trouble.disk_full(job.host, str(job.facts.get("folder")), told["free"], needed)
+    free = trouble.number(told.get("free"), needed)
+    if needed > free:
+        raise trouble.disk_full(job.host, str(job.facts.get("folder")), free, needed)
     await _send(job, cargo, files, missing, to_send)
     await _make_environment(job, wheels_place)
 
@@ -288,7 +294,8 @@ async def _make_environment(job: Job, wheels_place: str | None) -> None:
             if "line" in message:
                 job.voice.step("environment", lines, 0, "lines of pip")
     except Refused as refusal:
-        said = [str(line) for line in refusal.message.get("lines", [])]
+        told = refusal.message.get("lines")
+        said = [str(line) for line in told] if isinstance(told, list) else []
         if refusal.message.get("trouble") == "no_venv":
             raise trouble.no_venv(job.host, str(job.facts.get("python"))) from refusal
         if refusal.message.get("trouble") == "no_install":

@@ -45,6 +45,11 @@ def size(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
+def number(value: object, otherwise: float = 0.0) -> float:
+    """A number from elsewhere; what is none is taken for the other."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else otherwise
+
+
 def ssh_words(host: Host, program: str = "ssh") -> str:
     """The beginning of a command line for a host: ``ssh -p 2222 user@address``."""
     port = "" if host.port in (None, 22) else f" -p {host.port}"
@@ -174,10 +179,11 @@ def ended_badly(
     if ended is None:
         if told.get("restarted"):
             return HostError(f"{host.login} was switched off or started anew in the middle of the benchmark. {AGAIN}")
-        if told.get("free", 1 << 40) < 1 << 20:
-            return disk_full(host, str(told.get("log_path", "")), told["free"])
+        free = number(told.get("free"), 1e12)
+        if free < 1e6:
+            return disk_full(host, str(told.get("log_path", "")), free)
         return HostError(f"The benchmark on {host.login} was killed.{log} {AGAIN}")
-    code, starved = int(ended.get("code", 1)), bool(ended.get("oom_kills"))
+    code, starved = int(number(ended.get("code"), 1)), number(ended.get("oom_kills")) > 0
     memory = (
         " The machine had too little memory: measure fewer pictures at once (--batch), a smaller graph, or end what "
         "else runs there."
@@ -200,7 +206,7 @@ def refused(host: Host, message: Mapping[str, Any]) -> HostError:
     path = plain(message.get("path", ""))
     kind = message.get("trouble")
     if kind == "disk_full":
-        return disk_full(host, path, message.get("free", 0))
+        return disk_full(host, path, number(message.get("free")))
     if kind == "not_allowed":
         return HostError(f"{host.login} may not write {path}. Name a folder that it may with --remote-folder.")
     if kind == "foreign_folder":

@@ -179,7 +179,7 @@ def download_command(
 
 
 def _for_machine(requirement: str, machine: str) -> str:
-    """A requirement without its marker about the architecture, which pip asks of where it runs; empty if it is others'."""
+    """A requirement without its marker about the architecture, which pip asks of where it runs; empty if unmet."""
     found = re.search(r"\s*;\s*platform_machine\s*==\s*['\"](\w+)['\"]\s*$", requirement)
     if found is None:
         return requirement
