@@ -50,7 +50,8 @@ def library() -> Any:
         import asyncssh
     except ImportError as error:
         raise MissingDependencyError(
-            "Measuring on other machines needs asyncssh, which is not installed. Install it: pip install 'temper[remote]'."
+            "Measuring on other machines needs asyncssh, which is not installed. Install it: pip install "
+            "'temper[remote]'."
         ) from error
     return asyncssh
 
