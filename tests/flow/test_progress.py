@@ -117,6 +117,41 @@ def test_plain_lines_about_steps_come_now_and_then(
     assert capsys.readouterr().out.splitlines()[1:] == ["[2/9 Teacher] 2/8 steps", "[2/9 Teacher] 5/8 steps"]
 
 
+HOSTS = [
+    Event("note", "remote", {"host": "orin", "message": "a Jetson"}),
+    Event("step", "send", {"host": "orin", "done": 1.5, "total": 3.0, "unit": "MB"}),
+    Event("step", "benchmark", {"host": "line-3", "done": 2, "total": 4, "unit": "turns"}),
+    Event("step", "benchmark", {"host": "orin", "done": 1, "total": 4, "unit": "turns"}),
+    Event("warning", "remote", {"host": "line-3", "message": "hot"}),
+]
+
+
+def test_several_machines_are_told_apart_in_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("plain") as report:
+        for event in HOSTS:
+            report(event)
+    assert capsys.readouterr().out.splitlines() == [
+        "[orin] a Jetson",
+        "[orin send] 1.5/3.0 MB",
+        "[line-3 benchmark] 2/4 turns",
+        "[line-3] warning: hot",
+    ]
+
+
+def test_several_machines_have_bars_of_their_own(terminal: io.StringIO) -> None:
+    with progress("live") as report:
+        for event in HOSTS:
+            report(event)
+    text = terminal.getvalue()
+    last = text[text.rindex("orin send") :].splitlines()
+    assert [" ".join(line.replace("━", "").replace("╸", "").split()) for line in last[:3]] == [
+        "orin send 50% 1.5/3.0 MB",
+        "line-3 benchmark 50% 2/4 turns",
+        "orin benchmark 25% 1/4 turns",
+    ]
+    assert "  orin: a Jetson" in text and "  line-3: warning: hot" in text
+
+
 def test_json_names_the_stage_of_every_event(capsys: pytest.CaptureFixture[str]) -> None:
     with progress("json") as report:
         for event in RUN:
