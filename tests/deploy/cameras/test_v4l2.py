@@ -22,7 +22,7 @@ def test_what_is_no_camera_is_told_in_a_sentence(
     tmp_path: Path, device: str, kind: type[TemperError], message: str
 ) -> None:
     (tmp_path / "a.txt").write_text("no camera")
-    with pytest.raises(kind) as told:  # noqa: PT011
+    with pytest.raises(kind) as told:
         V4l2Camera("top", device.format(tmp=tmp_path), "grey", (640, 480))
     assert message in str(told.value)
     assert "\n" not in str(told.value)
