@@ -34,6 +34,7 @@ DEFAULT_FOLDER = "~/.cache/temper/remote"
 @click.option("--split", default="val", show_default=True, help="Split of the data set to measure on.")
 @click.option("--out", required=True, type=FOLDER, help="Results go to a folder of each host's name in it.")
 @click.option("--hosts", "hosts_file", type=FILE, help="File of hosts (YAML); HOST may name one of them.")
+@click.option("--devices", "table", type=FILE, help="File with devices of your own, which a host may be.")
 @click.option("--identity", type=FILE, help="Private key to log in with.  [default: the agent's and the usual ones]")
 @click.option("--known-hosts", type=FILE, help="File of known hosts.  [default: those of ssh]")
 @click.option("--python", help="Python over there.  [default: one that fits]")
@@ -119,9 +120,14 @@ def _hosts(given: dict[str, Any]) -> list[Any]:
     """The machines asked for, with what the options say of all of them."""
     from dataclasses import replace
 
+    from ..benchmarks.devices.table import find_device, load_devices
     from ..benchmarks.remote.hosts import choose_hosts, read_hosts
 
     known = [] if given["hosts_file"] is None else read_hosts(given["hosts_file"])
+    devices = load_devices(given["table"]) if given["table"] or any(host.device for host in known) else {}
+    for host in known:
+        if host.device is not None:
+            find_device(devices, host.device)
     return [
         replace(host, identity=host.identity or given["identity"], python=host.python or given["python"])
         for host in choose_hosts(given["hosts"], known)

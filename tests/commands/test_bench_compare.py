@@ -130,6 +130,6 @@ def test_a_picture_that_cannot_be_read_is_named(
     words = ("compare", place / "small.temper", place / "small.temper", "--data", tmp_path, "--only", "accuracy")
     assert bench(*words) == 0
     told = capsys.readouterr()
-    assert "1 picture of 4 could not be read" in told.out + told.err
+    assert "1 picture of 4 could not be used" in told.out + told.err
     assert "0002.png" in told.out + told.err
     assert "of 3 pictures" in told.out
