@@ -399,12 +399,12 @@ def follow(folder: Path, request: Request, _: BinaryIO) -> None:
 
 
 def regular_files(top: Path) -> Iterator[Path]:
-    """The regular files below a folder, in order; links are left out."""
+    """The regular files below a folder, in order; links and hidden files (a lock, what is unfinished) are left out."""
     for folder, below, names in os.walk(top):
         below.sort()
         for name in sorted(names):
             path = Path(folder, name)
-            if stat.S_ISREG(path.lstat().st_mode):
+            if not name.startswith(".") and stat.S_ISREG(path.lstat().st_mode):
                 yield path
 
 

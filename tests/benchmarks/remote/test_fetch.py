@@ -69,7 +69,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Order, dict[str,
     assert main(["bench", "run", str(bundle), "--data", str(folder / "data"), "--out", str(out), *quick]) == 0
     data = load_split(folder / "data", "val")
     order = make_order([bundle], data, "val", Asked(), [HOST], Wheel("temper-1-py3-none-any.whl", b"", ()))
-    files = {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+    files = {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*.json*"))}
     return order, files, folder
 
 

@@ -10,6 +10,7 @@ from temper.benchmarks.remote.steps import blocks
 from temper.benchmarks.remote.trouble import HostError
 from temper.benchmarks.remote.wheel import Wheel
 from temper.bundle.pack import pack_bundle
+from temper.cli import main
 from temper.commands import bench_remote
 from temper.core.errors import TemperError, UsageError
 from temper.detection.dataset import DataSet, load_split, save_split
@@ -105,6 +106,14 @@ def test_only_wheels_that_fit_go_there(tmp_path: Path, data: DataSet) -> None:
         f"{place}/b-1-cp310-cp310-manylinux2014_aarch64.whl",
     ]
     assert made.wheels_for("x86_64")[1] != place
+
+
+def test_a_host_is_a_device_of_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hosts = tmp_path / "hosts.yml"
+    hosts.write_text("hosts:\n  - {name: a, address: b, device: jetson-orin-nano-9gb}\n")
+    words = ["--hosts", str(hosts), "--bundle", "x.temper", "--data", "data", "--out", str(tmp_path / "out")]
+    assert main(["bench", "remote", *words]) == 2
+    assert "Did you mean 'jetson-orin-nano-8gb'?" in capsys.readouterr().err
 
 
 def test_the_command_names_the_folder_that_is_used() -> None:

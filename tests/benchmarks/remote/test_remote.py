@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -13,6 +14,7 @@ import pytest
 from remote_place import Place, wait_until
 from ssh_server import needs_sshd
 from temper.benchmarks.measurement import read_rows
+from temper.benchmarks.remote.far_side import OURS
 from temper.benchmarks.remote.fetch import read_record
 from temper.bundle.loader import open_bundle
 from temper.cli import main
@@ -23,6 +25,7 @@ pytestmark = needs_sshd
 LONG = ("--seconds", "3", "--time-box", "9")
 
 
+@pytest.mark.slow
 def test_measured_there_and_read_here(place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert place.remote(out) == 0
@@ -76,36 +79,44 @@ def test_only_what_changed_is_sent_and_events_name_the_host(
     assert record is not None and record.device == "jetson-orin-nano-8gb"
 
 
-def cut_when_it_measures(place: Place, before: set[Path]) -> threading.Thread:
-    """Pull the cable as soon as a new job has said something."""
+def when_it_measures(place: Place, before: set[Path], act: Callable[[], object]) -> threading.Thread:
+    """Do something as soon as a new job has said something."""
 
-    def cut() -> None:
+    def wait() -> None:
         wait_until(lambda: bool(place.measuring(before)))
-        assert place.server.cut()
+        act()
 
-    thread = threading.Thread(target=cut)
+    thread = threading.Thread(target=wait)
     thread.start()
     return thread
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("by", ["cable", "Ctrl-C"])
 def test_a_connection_that_is_cut_does_not_end_the_benchmark(
-    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str], by: str
 ) -> None:
     before = set(place.jobs())
-    thread = cut_when_it_measures(place, before)
-    assert place.remote(tmp_path / "out", *LONG) == 1
+    cut = place.server.cut if by == "cable" else lambda: os.kill(os.getpid(), signal.SIGINT)
+    thread = when_it_measures(place, before, cut)
+    long = (*LONG, "--batch", "1" if by == "cable" else "2")
+    code = place.remote(tmp_path / "out", *long)
     thread.join()
-    told = capsys.readouterr().out
-    assert "was lost while measuring" in told and "goes on without it" in told
+    told = capsys.readouterr()
+    if by == "cable":
+        assert code == 1 and "was lost while measuring" in told.out and "goes on without it" in told.out
+    else:
+        assert code == 130 and "the same command goes on from there" in told.err
     assert not (tmp_path / "out" / "127.0.0.1").exists()
     (job,) = set(place.jobs()) - before
     begun = (job / "job.json").read_text()
-    assert place.remote(tmp_path / "out", *LONG) == 0
-    told = capsys.readouterr().out
-    assert "runs there" in told or "the results are fetched" in told
+    assert place.remote(tmp_path / "out", *long) == 0
+    again = capsys.readouterr().out
+    assert "runs there" in again or "the results are fetched" in again
     assert (job / "job.json").read_text() == begun, "it was not begun a second time"
 
 
+@pytest.mark.slow
 def test_one_that_is_killed_says_so_and_is_begun_anew(
     place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,13 +124,11 @@ def test_one_that_is_killed_says_so_and_is_begun_anew(
     before = set(place.jobs())
 
     def kill() -> None:
-        wait_until(lambda: bool(place.measuring(before)))
         (job,) = set(place.jobs()) - before
         for child in psutil.Process(json.loads((job / "job.json").read_text())["pid"]).children():
             os.kill(child.pid, signal.SIGKILL)
 
-    thread = threading.Thread(target=kill)
-    thread.start()
+    thread = when_it_measures(place, before, kill)
     assert place.remote(tmp_path / "out", *long) == 1
     thread.join()
     told = capsys.readouterr().out
@@ -140,10 +149,12 @@ def test_two_hosts_of_which_one_fails(place: Place, tmp_path: Path, capsys: pyte
     assert (tmp_path / "out" / f"127.0.0.1-{place.server.port}" / "measurements.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_clean_takes_ours_away_and_nothing_else(
     place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert place.remote(tmp_path / "out") == 0
+    place.far.mkdir(exist_ok=True)
+    (place.far / OURS).touch()
     (place.far / "theirs.txt").touch()
     assert place.remote(tmp_path / "out", "--again", "--clean") == 0
     assert [path.name for path in place.far.iterdir()] == ["theirs.txt"]
