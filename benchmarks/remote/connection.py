@@ -8,6 +8,7 @@ import os
 import shlex
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,10 +25,22 @@ CONNECT_SECONDS, LOGIN_SECONDS, KEEPALIVE_SECONDS, KEEPALIVES, CLOSE_SECONDS = 1
 MARK = b"@temper "
 #: Longer lines are not ours.
 _LONGEST_LINE = 64 << 20
-# reads a program and runs it; what it is to do comes behind it, so that nothing of a user's is in a shell's command
-_BOOTSTRAP = (
-    "import sys,json;b=sys.stdin.buffer;n=int(b.readline());s={'__name__':'temper_far_side'};"
-    "exec(compile(b.read(n),'temper_far_side','exec'),s);s['answer'](json.loads(b.readline()),b)"
+#: The modules of the program that is sent, each after those it imports.
+FAR_MODULES = ("far_folder", "far_side")
+# makes a package of them and asks the last; what it is asked comes behind, so that nothing of a user's is in a shell's
+# command. On one line for the shells that know no others.
+BOOTSTRAP = "exec({!r})".format(
+    """import json, sys, types
+stdin, package = sys.stdin.buffer, types.ModuleType("temper_far")
+package.__path__ = []
+sys.modules["temper_far"] = package
+for name, text in json.loads(stdin.readline()):
+    module = types.ModuleType("temper_far." + name)
+    module.__package__ = "temper_far"
+    sys.modules[module.__name__] = module
+    exec(compile(text, name, "exec"), module.__dict__)
+module.answer(json.loads(stdin.readline()), stdin)
+"""
 )
 # tells of every Python that there is: its path, a tab, its version
 _FIND_PYTHON = r"""
@@ -61,6 +74,12 @@ def usual_known_hosts() -> list[Path]:
     return [Path("~/.ssh/known_hosts").expanduser(), Path("/etc/ssh/ssh_known_hosts")]
 
 
+def far_program() -> bytes:
+    """What is sent before every request: a line of JSON with the modules' names and texts."""
+    modules = [[name, Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")] for name in FAR_MODULES]
+    return json.dumps(modules).encode("ascii") + b"\n"
+
+
 class Connection:
     """An open connection to one machine.
 
@@ -73,7 +92,7 @@ class Connection:
         self.host = host
         self.python = ""
         self._connection = connection
-        self._program = Path(__file__).with_name("far_side.py").read_bytes()
+        self._program = far_program()
 
     @classmethod
     async def open(cls, host: Host, known_hosts: Sequence[Path]) -> Connection:
@@ -99,14 +118,14 @@ class Connection:
             if host.identity is not None:
                 raise trouble.unusable_identity(host.identity, _passphrase(asyncssh, host.identity))
             raise trouble.no_key(host)
-        port = int(options.port)
+        port, found = int(options.port), replace(host, address=str(options.host))
         try:
             connection = await asyncssh.connect(options.host, options.port, config=None, options=options)
         except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as error:
             if matched.known is False:
-                raise trouble.unknown_host(host, port, known_hosts) from error
+                raise trouble.unknown_host(found, port, known_hosts) from error
             if isinstance(error, asyncssh.HostKeyNotVerifiable) or "host key" in str(error).lower():
-                raise trouble.changed_key(host, port, known_hosts) from error
+                raise trouble.changed_key(found, port, known_hosts) from error
             raise HostError(
                 f"{host.login} and this machine have no way to encrypt in common: {_reason(error)}."
             ) from error
@@ -114,8 +133,8 @@ class Connection:
             raise trouble.key_refused(host) from error
         except (OSError, asyncssh.Error, asyncio.TimeoutError) as error:
             if matched.known and await _has_another_key(asyncssh, options, matched):
-                raise trouble.changed_key(host, port, known_hosts) from error
-            raise HostError(_unreachable(host, port, error)) from error
+                raise trouble.changed_key(found, port, known_hosts) from error
+            raise HostError(_unreachable(found, port, error)) from error
         return cls(host, connection)
 
     async def close(self) -> None:
@@ -148,11 +167,11 @@ class Connection:
             request: ``do`` names the operation; see :mod:`.far_side`.
         """
         asyncssh = library()
-        words = shlex.join([self.python, "-I", "-c", _BOOTSTRAP])
+        words = shlex.join([self.python, "-I", "-c", BOOTSTRAP])
         text = json.dumps(request).encode("ascii")
         try:
             process = await self._connection.create_process(words, encoding=None, request_pty=False)
-            process.stdin.write(b"%d\n" % len(self._program) + self._program + text + b"\n")
+            process.stdin.write(self._program + text + b"\n")
             await process.stdin.drain()
         except (OSError, asyncssh.Error) as error:
             raise trouble.cut_off(self.host, doing) from error

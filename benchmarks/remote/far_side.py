@@ -1,9 +1,9 @@
 """What runs on the other machine: the standard library alone, of Python 3.10 or newer.
 
-Nothing of Temper is there yet when it is needed, so :mod:`.connection` sends the text of this file before every
-request and calls :func:`answer`. A request comes as one line of JSON on standard input, what it carries follows it;
-answers go to standard output, one line of JSON each behind a mark, for a login that greets its users prints there too.
-No path, name or option is ever part of a shell's command.
+Nothing of Temper is there yet when it is needed, so :mod:`.connection` sends the text of this file and of
+``far_folder.py`` before every request and calls :func:`answer`. A request comes as one line of JSON on standard input,
+what it carries follows it; answers go to standard output, one line of JSON each behind a mark, for a login that greets
+its users prints there too. No path, name or option is ever part of a shell's command.
 
 Below the folder lie ``files/`` (what was sent, by SHA-256), the trees linked from it (``bundles/``, ``data/`` and
 others), ``environments/`` and ``jobs/``. ``lock`` is held as long as a benchmark runs, by the process that runs it.
@@ -13,49 +13,46 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import importlib.util
-import json
 import os
 import platform
 import shutil
-import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .far_folder import (
+    BLOCK,
+    OURS,
+    Refusal,
+    digest,
+    free_bytes,
+    holder,
+    inside,
+    own_folder,
+    place_file,
+    read_json,
+    regular_files,
+    say,
+    stored_file,
+    take_lock,
+    write_json,
+)
+
 Request = dict[str, Any]
 
-MARK = b"@temper "
-#: In the folder, so that nobody else's is ever cleaned.
-OURS = ".temper-remote"
 TREES = ("files", "bundles", "data", "wheel", "wheels", "keys", "programs", "environments", "jobs")
 JETSON = Path("/etc/nv_tegra_release")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_BLOCK = 1 << 20
 #: Seconds between two signs of life, and between two looks at what the benchmark has written.
 _ALIVE, _LOOK = 5.0, 0.4
 _LOG_TAIL = 4000
 _LONGEST_LINE = 1 << 16
 _EVENTS, _LOG, _EXIT, _JOB, _OUT = "events.jsonl", "run.log", "exit.json", "job.json", "out"
-
-
-class Refusal(Exception):
-    """Why a request is not done: a word that the other side has a sentence for, and what belongs into it."""
-
-    def __init__(self, kind: str, **data: Any) -> None:
-        super().__init__(kind)
-        self.kind, self.data = kind, data
-
-
-def say(**data: Any) -> None:
-    """Send one answer."""
-    sys.stdout.buffer.write(MARK + json.dumps(data).encode("ascii") + b"\n")
-    sys.stdout.buffer.flush()
 
 
 def answer(request: Request, stdin: BinaryIO) -> None:
@@ -76,108 +73,6 @@ def answer(request: Request, stdin: BinaryIO) -> None:
             say(trouble="not_allowed", path=path)
         else:
             say(trouble="system", path=path, reason=str(error.strerror or error))
-
-
-# ---- the folder
-
-
-def own_folder(folder: Path) -> Path:
-    """The folder, made and marked where it is not there.
-
-    Raises:
-        Refusal: if it is somebody else's.
-    """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_uid != os.geteuid() or (not (folder / OURS).exists() and any(folder.iterdir())):
-        raise Refusal("foreign_folder", path=str(folder))
-    (folder / OURS).touch()
-    return folder
-
-
-def free_bytes(folder: Path) -> int:
-    """What an ordinary user can still write where the folder is, or will be."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
-
-
-def inside(folder: Path, relative: str) -> Path:
-    """A path below the folder.
-
-    Raises:
-        Refusal: if it leads out of it.
-    """
-    parts = relative.split("/")
-    if any(part in ("", ".", "..") for part in parts) or "\0" in relative:
-        raise Refusal("system", path=relative, reason="it leads out of the folder")
-    return folder.joinpath(*parts)
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            found.update(block)
-    return found.hexdigest()
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(value, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def read_json(path: Path) -> Any:
-    """What a file says; None if there is none that can be read."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def take_lock(folder: Path, job: str) -> int:
-    """Hold the folder's lock for this process and those that get its descriptor; gives the descriptor.
-
-    Raises:
-        Refusal: if something is at work there.
-    """
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    until = time.monotonic() + 2
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            # a short look of another may be in the way
-            if time.monotonic() > until:
-                raise Refusal("busy", job=holder(folder)) from None
-            time.sleep(0.05)
-        else:
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, job.encode(), 0)
-            return handle
-
-
-def holder(folder: Path) -> str | None:
-    """The job that holds the lock; None if nothing does."""
-    try:
-        handle = os.open(folder / "lock", os.O_RDONLY)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return os.pread(handle, 200, 0).decode(errors="replace")
-    finally:
-        os.close(handle)
-    return None
-
-
-# ---- what is asked
 
 
 def probe(folder: Path, request: Request, _: BinaryIO) -> None:
@@ -224,11 +119,6 @@ def compare(folder: Path, request: Request, _: BinaryIO) -> None:
     say(missing=missing, free=free_bytes(folder), environment=read_json(environment / "temper.json") is not None)
 
 
-def stored_file(folder: Path, sha256: str) -> Path:
-    """Where a file lies by its content."""
-    return inside(folder, f"files/{sha256[:2]}/{sha256}")
-
-
 def receive(folder: Path, request: Request, stdin: BinaryIO) -> None:
     """Take the missing files from standard input, then link all of them to where they belong."""
     own_folder(folder)
@@ -241,7 +131,7 @@ def receive(folder: Path, request: Request, stdin: BinaryIO) -> None:
         found, left = hashlib.sha256(), size
         try:
             with partial.open("wb") as file:
-                while left and (block := stdin.read(min(_BLOCK, left))):
+                while left and (block := stdin.read(min(BLOCK, left))):
                     file.write(block)
                     found.update(block)
                     left -= len(block)
@@ -249,8 +139,7 @@ def receive(folder: Path, request: Request, stdin: BinaryIO) -> None:
                     if time.monotonic() - told > _LOOK:
                         told = time.monotonic()
                         say(received=received)
-                file.flush()
-                os.fsync(file.fileno())
+            # not flushed to the disk one by one, which takes long on a card: what a power cut spoils 'compare' finds
             if left or found.hexdigest() != sha256:
                 raise Refusal("damaged_on_the_way", path=path)
             os.replace(partial, target)
@@ -259,22 +148,6 @@ def receive(folder: Path, request: Request, stdin: BinaryIO) -> None:
     for path, sha256, _size in request["files"]:
         place_file(stored_file(folder, sha256), inside(folder, path))
     say(received=received)
-
-
-def place_file(stored: Path, target: Path) -> None:
-    """Link a stored file to where it is wanted; a copy where the file system has no links."""
-    if target.exists() and target.samefile(stored):
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name[:100]}.{os.getpid()}.partial")
-    partial.unlink(missing_ok=True)
-    try:
-        os.link(stored, partial)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        shutil.copyfile(stored, partial)
-    os.replace(partial, target)
 
 
 def environment(folder: Path, request: Request, _: BinaryIO) -> None:
@@ -381,7 +254,7 @@ def follow(folder: Path, request: Request, _: BinaryIO) -> None:
     with (job / _EVENTS).open("rb") as events:
         while True:
             running = holder(folder) == request["job"]  # before the look: what is written up to here is seen
-            while block := events.read(_BLOCK):
+            while block := events.read(BLOCK):
                 *lines, rest = (rest + block).split(b"\n")
                 for line in lines:
                     say(line=line[:_LONGEST_LINE].decode(errors="replace"))
@@ -398,16 +271,6 @@ def follow(folder: Path, request: Request, _: BinaryIO) -> None:
     say(ended=read_json(job / _EXIT), log=log, restarted=restarted, free=free_bytes(folder), log_path=str(job / _LOG))
 
 
-def regular_files(top: Path) -> Iterator[Path]:
-    """The regular files below a folder, in order; links and hidden files (a lock, what is unfinished) are left out."""
-    for folder, below, names in os.walk(top):
-        below.sort()
-        for name in sorted(names):
-            path = Path(folder, name)
-            if not name.startswith(".") and stat.S_ISREG(path.lstat().st_mode):
-                yield path
-
-
 def fetch(folder: Path, request: Request, _: BinaryIO) -> None:
     """Give the results: first the list, then their bytes in its order."""
     out = folder / "jobs" / request["job"] / _OUT
@@ -415,7 +278,7 @@ def fetch(folder: Path, request: Request, _: BinaryIO) -> None:
     say(files=[[path.relative_to(out).as_posix(), digest(path), path.stat().st_size] for path in files])
     for path in files:
         with path.open("rb") as file:
-            shutil.copyfileobj(file, sys.stdout.buffer, _BLOCK)
+            shutil.copyfileobj(file, sys.stdout.buffer, BLOCK)
     sys.stdout.buffer.flush()
 
 

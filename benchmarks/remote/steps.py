@@ -238,12 +238,12 @@ async def _send(job: Job, cargo: list[Cargo], files: list[Any], missing: list[in
                 if sent - told > to_send / 100 or sent == to_send:
                     told = sent
                     job.voice.step("send", round(sent / 1e6, 1), round(to_send / 1e6, 1), "MB")
-    except HostError as error:
+    except trouble.CutOffError:
         # a full disk ends the other side first, and it says so
         with contextlib.suppress(trouble.CutOffError):
             while await asked.message() is not None:
                 pass
-        raise error
+        raise
     while await asked.message() is not None:
         pass
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from temper.benchmarks.remote import connection, far_side, steps, supervisor
+from temper.benchmarks.remote import connection, far_folder, far_side, steps, supervisor
 
 Told = pytest.CaptureFixture[bytes]
 
@@ -34,11 +35,17 @@ def entry(path: str, content: bytes) -> list[Any]:
     return [path, hashlib.sha256(content).hexdigest(), len(content)]
 
 
-def test_both_sides_know_the_same_mark_and_it_needs_the_standard_library_alone() -> None:
-    assert connection.MARK == far_side.MARK
-    for module in (far_side, supervisor):
-        code = f"import runpy; runpy.run_path({module.__file__!r}, run_name='there')"
-        subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True, timeout=60)
+def test_what_is_sent_needs_the_standard_library_alone(tmp_path: Path) -> None:
+    assert connection.MARK == far_folder.MARK
+    request = json.dumps({"do": "probe", "folder": str(tmp_path / "far"), "job": "j"}).encode() + b"\n"
+    words = [sys.executable, "-I", "-S", "-c", connection.BOOTSTRAP]
+    assert "\n" not in connection.BOOTSTRAP
+    sent = connection.far_program() + request
+    done = subprocess.run(words, input=sent, capture_output=True, check=True, timeout=60)
+    facts, last = (json.loads(line.removeprefix(connection.MARK)) for line in done.stdout.splitlines())
+    assert facts["job"] == {"state": "none"} and facts["free"] > 0 and last == {"done": True}
+    assert not (tmp_path / "far").exists(), "a look leaves nothing"
+    subprocess.run([sys.executable, "-I", "-S", "-m", "py_compile", str(supervisor.__file__)], check=True, timeout=60)
 
 
 def test_only_what_is_missing_is_asked_for(capsys: Told, tmp_path: Path) -> None:
@@ -49,7 +56,7 @@ def test_only_what_is_missing_is_asked_for(capsys: Told, tmp_path: Path) -> None
     assert (far / "data/x/a.png").read_bytes() == b"one" == (far / "data/z/same.png").read_bytes()
     assert ask(capsys, far, "compare", files=files, environment="e")["missing"] == []
     # what was damaged over there is sent again
-    far_side.stored_file(far, files[1][1]).write_bytes(b"tw0")
+    far_folder.stored_file(far, files[1][1]).write_bytes(b"tw0")
     assert ask(capsys, far, "compare", files=files, environment="e")["missing"] == [1]
 
 
@@ -67,8 +74,8 @@ def test_what_is_cut_off_or_changed_does_not_arrive(capsys: Told, tmp_path: Path
 @given(st.text(max_size=30) | st.from_regex(r"(\.\./|/|a/|\./){0,4}b", fullmatch=True))
 def test_no_path_leads_out_of_the_folder(path: str) -> None:
     try:
-        found = far_side.inside(Path("/far"), path)
-    except far_side.Refusal:
+        found = far_folder.inside(Path("/far"), path)
+    except far_folder.Refusal:
         return
     assert Path("/far") in found.parents and ".." not in found.parts
 
@@ -90,23 +97,23 @@ def test_only_our_folder_is_used_and_cleaned(capsys: Told, tmp_path: Path) -> No
 
 
 def test_one_at_a_time(capsys: Told, tmp_path: Path) -> None:
-    folder = far_side.own_folder(tmp_path)
-    assert far_side.holder(folder) is None
-    handle = far_side.take_lock(folder, "other")
+    folder = far_folder.own_folder(tmp_path)
+    assert far_folder.holder(folder) is None
+    handle = far_folder.take_lock(folder, "other")
     assert far_side.job_state(folder, "j") == {"state": "busy", "pid": None, "holder": "other"}
     assert far_side.job_state(folder, "other")["state"] == "running"
     told = ask(capsys, folder, "environment", key="k", wheel="w")
     assert (told["trouble"], told["job"]) == ("busy", "other")
-    far_side.os.close(handle)
+    os.close(handle)
     assert far_side.job_state(folder, "j") == {"state": "none"}
 
 
 @pytest.mark.parametrize(("code", "state"), [("pass", "finished"), ("raise SystemExit(3)", "failed")])
 def test_a_supervisor_writes_down_how_it_ended(tmp_path: Path, code: str, state: str) -> None:
-    folder = far_side.own_folder(tmp_path)
+    folder = far_folder.own_folder(tmp_path)
     job = folder / "jobs" / "j"
     job.mkdir(parents=True)
-    far_side.write_json(job / "job.json", {"words": [sys.executable, "-c", f"print('said', flush=True); {code}"]})
+    far_folder.write_json(job / "job.json", {"words": [sys.executable, "-c", f"print('said', flush=True); {code}"]})
     assert far_side.job_state(folder, "j") == {"state": "died"}
     with (folder / "lock").open("ab") as lock:
         words = [sys.executable, "-I", str(supervisor.__file__), str(job), str(lock.fileno())]

@@ -14,7 +14,7 @@ import pytest
 from remote_place import Place, wait_until
 from ssh_server import needs_sshd
 from temper.benchmarks.measurement import read_rows
-from temper.benchmarks.remote.far_side import OURS
+from temper.benchmarks.remote.far_folder import OURS
 from temper.benchmarks.remote.fetch import read_record
 from temper.bundle.loader import open_bundle
 from temper.cli import main
