@@ -18,7 +18,7 @@ from .fetch import fetch_results
 from .hosts import Host
 from .order import Cargo, Order
 from .trouble import HostError
-from .wheel import download_command, install_words, update_words
+from .wheel import base_requirements, download_command, extras_for, install_words, needs_gpu, update_words
 
 #: What an environment with ONNX Runtime, OpenCV and the rest takes, with room for pip's own temporary files.
 ENVIRONMENT_BYTES = 900 * 10**6
@@ -116,7 +116,8 @@ class Job:
         runtimes = self.order.asked.on(self.host).runtimes
         python = [self.facts.get("executable"), self.facts.get("python"), self.sees_system_packages]
         offline = None if self.order.wheels is None else sorted(cargo.sha256 for cargo in wheels)
-        return sha256_json([list(self.order.wheel.requires), sorted(runtimes), python, offline])[:16]
+        requires = base_requirements(self.order.wheel.requires, extras_for(runtimes))
+        return sha256_json([requires, needs_gpu(runtimes), python, offline])[:16]
 
 
 async def measure_host(host: Host, order: Order, settings: Settings, target: Path, report: Reporter) -> Measurements:
@@ -292,7 +293,9 @@ async def _make_environment(job: Job, wheels_place: str | None) -> None:
                 job.voice.note(f"the environment is {message['environment']}")
             lines += "line" in message
             if "line" in message:
-                job.voice.step("environment", lines, 0, "lines of pip")
+                job.voice.step("environment", lines, 0, "lines")
+        if lines:
+            job.voice.step("environment", lines, lines, "lines")
     except Refused as refusal:
         told = refusal.message.get("lines")
         said = [str(line) for line in told] if isinstance(told, list) else []
