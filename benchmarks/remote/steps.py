@@ -293,11 +293,11 @@ async def _make_environment(job: Job, wheels_place: str | None) -> None:
                 job.voice.note(f"the environment is {message['environment']}")
             lines += "line" in message
             if "line" in message:
-                job.voice.step("environment", lines, 0, "lines")
+                job.voice.step("environment", lines, 0, "lines of pip")
         if lines:
-            job.voice.step("environment", lines, lines, "lines")
+            job.voice.step("environment", lines, lines, "lines of pip")
     except Refused as refusal:
-        told = refusal.message.get("lines")
+        told = refusal.message.get("lines of pip")
         said = [str(line) for line in told] if isinstance(told, list) else []
         if refusal.message.get("trouble") == "no_venv":
             raise trouble.no_venv(job.host, str(job.facts.get("python"))) from refusal
