@@ -297,7 +297,7 @@ async def _make_environment(job: Job, wheels_place: str | None) -> None:
         if lines:
             job.voice.step("environment", lines, lines, "lines of pip")
     except Refused as refusal:
-        told = refusal.message.get("lines of pip")
+        told = refusal.message.get("lines")
         said = [str(line) for line in told] if isinstance(told, list) else []
         if refusal.message.get("trouble") == "no_venv":
             raise trouble.no_venv(job.host, str(job.facts.get("python"))) from refusal
