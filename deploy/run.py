@@ -143,7 +143,7 @@ def run_detector(
         source: opened.
         settings: where results go.
         report: is told warnings and, twice a second, the progress (``"step"`` with ``done``, ``total`` (0 if unknown),
-            ``unit``, ``frames_per_second`` and the counts of the three outcomes).
+            ``unit``, ``frames_per_second``, None on an emulated processor, and the counts of the three outcomes).
         announce: is called with every frame once it is stored.
         stop: set it to end the run after the frame in work.
 
@@ -307,7 +307,7 @@ class _Loop:
             total = min(total or self.settings.limit, self.settings.limit)
         done = self.tally.frames
         counts = {outcome.value: self.tally.outcomes[outcome] for outcome in Outcome}
-        rate = done / (self.told_at - self.started)
+        rate = None if is_emulated() else done / (self.told_at - self.started)
         data = {"done": done, "total": total, "unit": "frames", "frames_per_second": rate, **counts}
         self.report(Event("step", "deploy", data))
 

@@ -23,6 +23,7 @@ fail() { say "$*"; exit 1; }
 root=${TEMPER_AARCH64_ROOT:-${XDG_CACHE_HOME:-$HOME/.cache}/temper/aarch64}
 limit=${TEMPER_AARCH64_LIMIT:-16}
 packages=python3
+patience=3600 # seconds that one command may take
 python=$here/.venv/bin/python
 
 require_means() {
@@ -91,8 +92,9 @@ pip_for_root() {
     rm -rf "$target"
     # a wheel names the C library it needs, and runs with every later one; this is what Debian 12 has at least
     for minor in {17..36}; do platforms+=(--platform "manylinux_2_${minor}_aarch64"); done
+    # its log is shown where it fails only: pip holds these packages against those of .venv, with which they have nothing to do
     "$python" -m pip --disable-pip-version-check --quiet install --target "$target" --only-binary :all: --implementation cp \
-        --python-version "$(root_python)" "${platforms[@]}" "$@"
+        --python-version "$(root_python)" "${platforms[@]}" "$@" 2>"$root/pip.log" || { cat "$root/pip.log" >&2; return 1; }
 }
 
 install_package() {
@@ -136,11 +138,13 @@ root=$2
 shift 2
 mkdir -p "$root/proc" "$root/dev" "$root/tmp"
 mount -t proc proc "$root/proc"
+# not /sys: it describes the processor of the host, and ONNX Runtime crashes over it on aarch64
 mount --rbind /dev "$root/dev"
 chroot "$root" "$@"
 '
 inside() {
-    unshare --user --map-root-user --mount --pid --fork --kill-child -- \
+    # an emulated program that crashes may leave a thread that waits forever
+    timeout --kill-after 5 "$patience" unshare --user --map-root-user --mount --pid --fork --kill-child -- \
         bash -c "set -eu; $enter" enter "$(command -v qemu-aarch64-static)" "$root" \
         /usr/bin/env -i PATH=/usr/bin:/bin HOME=/root LC_ALL=C.UTF-8 PYTHONPATH=/opt/temper/package:/opt/temper/dependencies "$@" </dev/null
 }
@@ -188,7 +192,7 @@ there deploy run "/work/$bundle_name" --source "/work/$pictures" --out /work/res
 there bench run "/work/$bundle_name" --data /work/data --split "$split" --limit "$limit" --out /work/bench --history none
 say "x86_64\$ temper bench run $bundle_name"
 "$here/.venv/bin/temper" bench run "$root/work/$bundle_name" --data "$root/work/data" --split "$split" --limit "$limit" \
-    --min-seconds 0.1 --min-samples 10 --out "$root/work/bench-x86_64" --history none >/dev/null
+    --seconds 0.1 --samples 10 --out "$root/work/bench-x86_64" --history none >/dev/null
 if grep -q '"row": "latency"' "$root/work/bench/measurements.jsonl"; then
     fail "The emulated benchmark has rows of latency, which it must not."
 fi
