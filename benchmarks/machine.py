@@ -53,8 +53,8 @@ STEAL_LIMIT = 0.01
 
 #: Why a benchmark here has no durations.
 EMULATED = (
-    "The processor is emulated, so neither latency nor memory is reported: how long an emulator takes and what it keeps "
-    "say nothing of the device; measure them on the device itself."
+    "The processor is emulated, so neither latency nor memory is reported: how long an emulator takes and what it "
+    "keeps say nothing of the device; measure them on the device itself."
 )
 
 

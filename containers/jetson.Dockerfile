@@ -8,8 +8,8 @@ ARG BASE=nvcr.io/nvidia/l4t-tensorrt:r10.3.0-runtime
 
 # hadolint ignore=DL3006
 FROM ${BASE} AS build
-# extras of pyproject.toml, with commas between: cameras, plant
-ARG EXTRAS=""
+# extras of pyproject.toml, with commas between; none is enough for all but a line
+ARG EXTRAS="cameras,plant"
 # hadolint ignore=DL3008
 RUN apt-get update && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates python3 python3-venv
@@ -27,10 +27,11 @@ RUN python3 -m venv --system-site-packages /opt/temper && \
 FROM ${BASE}
 # packages of Ubuntu, with spaces between: what Aravis needs
 ARG PACKAGES=""
-# TensorRT's bindings and trtexec, where the image has them not; they are looked for, not loaded: the driver is there only at work
+# libpython is what GenTL's bindings are linked to. TensorRT's bindings come where the image has none; they are looked for and not
+# loaded, as the driver is there only at work.
 # hadolint ignore=DL3008,SC2086
 RUN apt-get update && \
-    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 ${PACKAGES} && \
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 libpython3.10 ${PACKAGES} && \
     { python3 -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("tensorrt") is None)' || \
       DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-libnvinfer; } && \
     rm -rf /var/lib/apt/lists/* && \

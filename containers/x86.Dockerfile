@@ -1,16 +1,16 @@
 # Temper on an x86_64 PC beside the line, on Debian 12 with its own Python 3.11, for which Aravis's bindings are built.
 #
 #   docker build -f containers/x86.Dockerfile -t temper .
-#   docker build -f containers/x86.Dockerfile -t temper --build-arg EXTRAS=cameras,plant \
-#       --build-arg PACKAGES="gir1.2-aravis-0.8 python3-gi" .
+#   docker build -f containers/x86.Dockerfile -t temper --build-arg PACKAGES="gir1.2-aravis-0.8 python3-gi" .
+#   docker build -f containers/x86.Dockerfile -t temper --build-arg EXTRAS= .
 #
 # docs/how-to/containers.md says how to run it.
 ARG BASE=docker.io/library/debian:bookworm-20250520-slim
 
 # hadolint ignore=DL3006
 FROM ${BASE} AS build
-# extras of pyproject.toml, with commas between: cameras, plant, openvino
-ARG EXTRAS=""
+# extras of pyproject.toml, with commas between: cameras, plant, openvino; none is enough for all but a line
+ARG EXTRAS="cameras,plant"
 # hadolint ignore=DL3008
 RUN apt-get update && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates python3 python3-venv
@@ -27,10 +27,10 @@ RUN python3 -m venv /opt/temper && \
 FROM ${BASE}
 # packages of Debian, with spaces between: what Aravis needs
 ARG PACKAGES=""
-# one word a package, so not quoted
+# libpython is what GenTL's bindings are linked to; one word a package, so not quoted
 # hadolint ignore=DL3008,SC2086
 RUN apt-get update && \
-    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 ${PACKAGES} && \
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 libpython3.11 ${PACKAGES} && \
     rm -rf /var/lib/apt/lists/* && \
     useradd --system --uid 10001 --no-create-home --home-dir /tmp --groups video temper && \
     mkdir -p /config /results && \

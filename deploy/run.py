@@ -189,9 +189,10 @@ class _Loop:
         variant, emulated = self.detector.variant, [_EMULATED] if is_emulated() else []
         if variant.accuracy is None or variant.accuracy.ap is None or variant.accuracy.ap >= USEFUL_AP:
             return emulated
-        return emulated + [
+        return [
+            *emulated,
             f"The {variant.name} graph of this bundle reached {variant.accuracy.ap:.1f} mAP of 100 when it was "
-            "exported, so its verdicts mean nothing. Train it for longer."
+            "exported, so its verdicts mean nothing. Train it for longer.",
         ]
 
     def run(self, stop: threading.Event) -> RunSummary:

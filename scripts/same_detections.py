@@ -2,8 +2,8 @@
 
     python scripts/same_detections.py REFERENCE OTHER
 
-Both are folders that ``temper bench run --out`` made. Each graph's detections are paired, and held to the tolerances that
-``temper bundle check`` holds a runtime to (``deploy/compare.py``). Exit code 1 if a graph's differ by more.
+Both are folders that ``temper bench run --out`` made. Each graph's detections are paired, and held to the tolerances
+that ``temper bundle check`` holds a runtime to (``deploy/compare.py``). Exit code 1 if a graph's differ by more.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def compare(reference: Path, other: Path) -> bool:
     for row in ours.accuracy:
         manifest = next(e.manifest for e in ours.benchmark.bundles if e.manifest.name == row.subject.model)
         rule = MatchRule(manifest.score_floor, manifest.max_detections, MATCH)
-        here, there = load_detections(reference / row.detections), load_detections(other / found[row.subject].detections)
+        here = load_detections(reference / row.detections)
+        there = load_detections(other / found[row.subject].detections)
         agreement = Agreement()
         for name, detections in here.items():
             agreement.add_picture(detections, there[name], rule)
@@ -63,13 +64,14 @@ def _require_same(ours: Measurements, theirs: Measurements) -> None:
     if manifests[0] != manifests[1]:
         raise UsageError("The two benchmarks are of different bundles; run both with the same ones.")
     if not ours.accuracy or {row.subject for row in ours.accuracy} != {row.subject for row in theirs.accuracy}:
-        raise UsageError("The two benchmarks judged different graphs; run both with the same --precision and --runtime.")
+        raise UsageError("The two benchmarks judged different graphs; give both one --precision and --runtime.")
 
 
 def _machine(measured: Measurements) -> str:
     state = measured.benchmark.machine_before
     told = " (emulated)" if state.emulated else ""
-    packages = ", ".join(f"{name} {state.packages[name]}" for name in ("numpy", "opencv-python-headless", "onnxruntime"))
+    names = ("numpy", "opencv-python-headless", "onnxruntime")
+    packages = ", ".join(f"{name} {state.packages.get(name, 'not there')}" for name in names)
     return f"{state.architecture}{told}, Python {state.python}, {packages}"
 
 

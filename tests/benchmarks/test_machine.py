@@ -13,7 +13,8 @@ from temper.core.errors import TemperError
 @pytest.fixture(scope="module")
 def quiet() -> MachineState:
     state = machine_state(sample_seconds=0)
-    return replace(state, emulated=False, governor="performance", other_cpu_share=0.0, cpu_quota_cores=None, usable_cores=4)
+    calm = replace(state, emulated=False, governor="performance", other_cpu_share=0.0)
+    return replace(calm, cpu_quota_cores=None, usable_cores=4)
 
 
 def test_state_tells_what_matters() -> None:

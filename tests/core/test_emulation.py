@@ -22,7 +22,9 @@ CPU variant\t: 0x0
 CPU part\t: 0xd42
 """
 #: What the kernel writes, and what QEMU 7.2 makes up for a program of its own (seen under Debian 12).
-REAL = "4242 (python3 (a)) R 1 4242 4242 0 -1 4194304 1 0 0 0 5 1 0 0 20 0 1 0 1784405 19361792 2345 18446744073709551615 1"
+REAL = (
+    "4242 (python3 (a)) R 1 4242 4242 0 -1 4194304 1 0 0 0 5 1 0 0 20 0 1 0 1784405 19361792 2345 1844674407370955 1\n"
+)
 QEMU = (
     "17846 (python3.11) 0 15971 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1783904 0 0 0 0 0 365080610864 "
     "0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
