@@ -35,7 +35,7 @@ RUN apt-get update && \
     { python3 -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("tensorrt") is None)' || \
       DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-libnvinfer; } && \
     rm -rf /var/lib/apt/lists/* && \
-    useradd --system --uid 10001 --no-create-home --home-dir /tmp --groups video temper && \
+    useradd --no-log-init --uid 10001 --no-create-home --home-dir /tmp --groups video temper && \
     mkdir -p /config /results /bundles && \
     chown temper: /results /bundles
 COPY --from=build /opt/temper /opt/temper

@@ -32,7 +32,7 @@ ARG PACKAGES=""
 RUN apt-get update && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 libpython3.11 ${PACKAGES} && \
     rm -rf /var/lib/apt/lists/* && \
-    useradd --system --uid 10001 --no-create-home --home-dir /tmp --groups video temper && \
+    useradd --no-log-init --uid 10001 --no-create-home --home-dir /tmp --groups video temper && \
     mkdir -p /config /results && \
     chown temper: /results
 COPY --from=build /opt/temper /opt/temper

@@ -68,8 +68,8 @@ make_root() {
     [[ $(cat "$root/.made" 2>/dev/null) != "$key" ]] || return 0
     mirror=${TEMPER_AARCH64_MIRROR:-$(apt_mirror "$suite" | head -n 1)}
     [[ -n $mirror ]] || fail "/etc/apt names no mirror of Debian $suite: set TEMPER_AARCH64_MIRROR to one that has arm64."
-    [[ ! -e $root || -e $root/.begun || -e $root/.made ]] ||
-        fail "$root is there and none of this script's: set TEMPER_AARCH64_ROOT to another folder."
+    [[ ! -e $root || -z $(ls -A "$root") || -e $root/.begun || -e $root/.made ]] ||
+        fail "$root is there and was not made by this script: set TEMPER_AARCH64_ROOT to another folder."
     say "Making a Debian $suite for arm64 in $root"
     rm -rf "$root"
     mkdir -p "$root"
@@ -171,12 +171,12 @@ PYTHON
         bundle_name=tiny.temper
         return
     fi
-    [[ -e $bundle && -d $data ]] || fail "Give a bundle and the folder of a data set: $0 BUNDLE DATA [SPLIT]."
     bundle_name=$(basename "$bundle")
     cp -RL "$bundle" "$root/work/$bundle_name"
     cp -RL "$data" "$root/work/data"
 }
 
+(($# == 0)) || [[ -e $1 && -d ${2:-} ]] || fail "Give a bundle and the folder of a data set: $0 BUNDLE DATA [SPLIT]."
 require_means
 mkdir -p "$(dirname "$root")"
 exec 9>"$root.lock"
