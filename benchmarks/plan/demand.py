@@ -77,7 +77,7 @@ class Demand:
             frame_rate_hz=old.frame_rate_hz * ratio,
             exposure_us=old.exposure_us / ratio,
             data_mb_s=data,
-            link=carrying(data, old.link) if old.link else None,
+            link=carrying(data, old.link or self.geometry.link),
         )
         geometry = replace(self.geometry, speed_m_s=speed_m_s)
         deadline, rule = _deadline(geometry, self.due, optics)

@@ -81,8 +81,8 @@ class _NoTableError(TemperError):
 def _part(name: str) -> Any:
     # loaded by name: a plan of measurements alone does without
     try:
-        return importlib.import_module(f"...{name}", __name__)
+        return importlib.import_module(f"..{name}", __package__)
     except ModuleNotFoundError as error:
-        if error.name and not error.name.startswith(__package__.partition(".")[0]):
+        if error.name and not error.name.startswith("temper."):
             raise
         raise _NoTableError("This Temper comes without a table of devices; plan with --measured alone.") from error

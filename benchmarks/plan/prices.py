@@ -46,7 +46,9 @@ def read_prices(path: Path, known: Collection[str]) -> Prices:
     Raises:
         UsageError: naming every mistake with its line, a device that is not known among them.
     """
-    source = SettingsSource.read(path, "file of prices", " It has 'currency: EUR' and 'prices:' with a price by device.")
+    source = SettingsSource.read(
+        path, "file of prices", " It has 'currency: EUR' and 'prices:' with a price by device."
+    )
     listed = source.values.get("prices")
     names = [str(name) for name in listed] if isinstance(listed, dict) else []
     mistakes = [

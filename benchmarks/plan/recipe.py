@@ -135,7 +135,9 @@ class PlanRecipe(Section):
         if self.sensor is not None:
             area = parse_sensor(self.sensor).height is not None
             if area != (self.scan == "area"):
-                wanted = "width and height, such as 2448x2048" if self.scan == "area" else "its pixels alone, such as 8192"
+                wanted = (
+                    "width and height, such as 2448x2048" if self.scan == "area" else "its pixels alone, such as 8192"
+                )
                 raise ValueError(f"sensor is '{self.sensor}', and a camera of scan {self.scan} has {wanted}")
         return self
 

@@ -9,8 +9,11 @@ from typing import Any
 from ...core.errors import UsageError
 from ...core.files import write_text
 from ...core.settings.fields import accepted_values
+from ...core.settings.yaml_text import parse_value
 from .recipe import REQUIRED, PlanRecipe
 
+#: Fields of which it has to be said what they take, beside what they are.
+_TOLD = ("link", "sensor")
 _HEAD = """\
 # A plan: which hardware keeps up with this line.
 #   temper plan {file}
@@ -36,18 +39,22 @@ def recipe_text(recipe: PlanRecipe, file: str) -> str:
     for name, field in PlanRecipe.model_fields.items():
         value = getattr(recipe, name)
         stands = name in REQUIRED or value != field.default
-        lines.append(f"# {field.description}: {accepted_values(PlanRecipe, (name,))}" if _worth(name) else f"# {field.description}")
+        takes = f" ({accepted_values(PlanRecipe, (name,))})" if name in _TOLD else ""
+        lines.append(f"# {field.description}{takes}")
         lines.append(f"{'' if stands else '# '}{name}: {_yaml(value)}")
     return "\n".join(lines) + "\n"
 
 
-def _worth(name: str) -> bool:
-    """Whether what a field takes has to be said beside what it is."""
-    return name in ("scan", "link", "sensor")
-
-
 def _yaml(value: Any) -> str:
+    if isinstance(value, str) and parse_plain(value) == value:
+        return value
     # JSON is YAML, whatever signs are in a path
-    if isinstance(value, str) and value and all(c.isalnum() or c in "./_-%= " for c in value) and not value[0].isspace():
-        return value if value[0].isalnum() and not value.replace(".", "").isdigit() else json.dumps(value)
     return json.dumps(value, ensure_ascii=False)
+
+
+def parse_plain(text: str) -> Any:
+    """What a text is in YAML without quotes; None where it is nothing there."""
+    try:
+        return parse_value(text, "").values
+    except UsageError:
+        return None

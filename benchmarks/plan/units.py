@@ -11,7 +11,9 @@ from typing import Any
 from ...core.errors import MissingDependencyError
 
 #: A number, and then letters: nothing that pint would have to compute, so that a text cannot keep it busy.
-_QUANTITY = re.compile(r"\s*([+-]?(?:\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})(?:[eE][+-]?\d{1,2})?)\s*([^\d\s+\-.].{0,29})?\s*")
+_QUANTITY = re.compile(
+    r"\s*([+-]?(?:\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})(?:[eE][+-]?\d{1,2})?)\s*([^\d\s+\-.].{0,29})?\s*"
+)
 _UNIT = re.compile(r"[A-Za-zµμ°]+(?: ?/ ?[A-Za-zµμ]+)?")
 
 

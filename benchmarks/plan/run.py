@@ -1,0 +1,200 @@
+"""A plan from its recipe: what is known of devices, held against what the line asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ... import __version__
+from ...bundle.loader import Bundle, open_bundle
+from ...core.errors import UsageError
+from ..estimate.row import read_estimates
+from ..machine import now
+from ..measurement import MEASUREMENTS_NAME, Measurements, read_rows
+from .capability import Capability, estimated_capabilities, measured_capabilities
+from .demand import Demand, plan_demand
+from .hardware import Hardware
+from .optics import MOST_CAMERAS
+from .prices import Prices, read_prices
+from .ranking import PlanRow, rank
+from .recipe import PlanRecipe
+from .supply import Supply, Terms, devices_at, supply
+from .units import parse_share
+
+#: Of the line's speed: where the what-if plot begins and ends, and its points.
+_WHAT_IF = (0.1, 2.0, 96)
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """How many devices one capability needs at other speeds.
+
+    Attributes:
+        capability: of the best row of its device.
+        speeds_m_s: ascending.
+        devices: at each speed; None where it cannot be done.
+    """
+
+    capability: Capability
+    speeds_m_s: tuple[float, ...]
+    devices: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of a plan.
+
+    Attributes:
+        made_at: moment, UTC.
+        temper: version that made it.
+        recipe: what was asked.
+        bundle_name: by its manifest.
+        manifest_sha256: of the bundle.
+        demands: the line's load, one for each input size that a graph has.
+        terms: what else was asked.
+        currency: of the prices.
+        rows: as of :func:`~.ranking.rank`.
+        what_if: one for each device.
+    """
+
+    made_at: str
+    temper: str
+    recipe: PlanRecipe
+    bundle_name: str
+    manifest_sha256: str
+    demands: tuple[Demand, ...]
+    terms: Terms
+    currency: str
+    rows: tuple[PlanRow, ...]
+    what_if: tuple[WhatIf, ...]
+
+    @property
+    def ranked(self) -> list[PlanRow]:
+        """What carries the line, the best first."""
+        return [row for row in self.rows if row.rank is not None]
+
+    @property
+    def rejected(self) -> list[PlanRow]:
+        """What does not, with the reason."""
+        return [row for row in self.rows if row.rank is None]
+
+
+def make_plan(recipe: PlanRecipe) -> Plan:
+    """Make a plan.
+
+    Args:
+        recipe: what is asked, and what it rests on.
+
+    Raises:
+        UsageError: if there is nothing to plan with, a measurement or an estimate is of another bundle, a device is not
+            known, or the line's figures are impossible.
+        TemperError: if the bundle or a file cannot be read.
+        MissingDependencyError: if pint or SimPy is not installed.
+    """
+    with open_bundle(Path(recipe.bundle)) as bundle:
+        hardware = Hardware(None if recipe.devices is None else Path(recipe.devices))
+        capabilities = _capabilities(recipe, bundle, hardware)
+        geometry = recipe.geometry(1 if bundle.manifest.input.channels == "grey" else 3)
+        name, sha256 = bundle.manifest.name, bundle.manifest_sha256
+    demands = {tile: plan_demand(geometry, recipe.due, tile) for tile in dict.fromkeys(c.tile for c in capabilities)}
+    prices = Prices()
+    if recipe.prices is not None:
+        known = {*hardware.keys, *(one.place.device for one in capabilities)}
+        prices = read_prices(Path(recipe.prices), known)
+    terms = Terms(
+        margin=parse_share(recipe.margin),
+        queue=recipe.queue,
+        ports=recipe.ports,
+        max_power_w=recipe.max_power_w,
+        prices=prices.by_device,
+    )
+    supplies = [_with_remedy(supply(one, demands[one.tile], terms), terms) for one in capabilities]
+    rows = rank(supplies, terms, recipe.seed)
+    return Plan(
+        made_at=now(),
+        temper=__version__,
+        recipe=recipe,
+        bundle_name=name,
+        manifest_sha256=sha256,
+        demands=tuple(demands.values()),
+        terms=terms,
+        currency=prices.currency,
+        rows=tuple(rows),
+        what_if=_what_if(rows, terms),
+    )
+
+
+def _capabilities(recipe: PlanRecipe, bundle: Bundle, hardware: Hardware) -> list[Capability]:
+    """Everything that is known of devices, in the order in which it was named."""
+    for name in recipe.precision:
+        bundle.variant(name)
+    found: list[Capability] = []
+    own: list[Measurements] = []
+    for text in recipe.measured:
+        folder, place = _folder_and_device(text)
+        measurements = read_rows(folder / MEASUREMENTS_NAME)
+        own.append(measurements)
+        found += measured_capabilities(measurements, hardware.place(place) if place else None, bundle, folder)
+    for file in recipe.estimated:
+        found += estimated_capabilities(read_estimates(Path(file)), bundle, file, recipe.tail)
+    if recipe.estimate:
+        precisions = recipe.precision or tuple(dict.fromkeys(v.precision for v in bundle.manifest.variants))
+        rows = hardware.estimate(recipe.estimate, bundle, precisions, recipe.batch, own)
+        found += estimated_capabilities(rows, bundle, "estimated now", recipe.tail)
+    if not found:
+        raise UsageError(
+            "There is nothing to plan with: give --measured DIR of a 'temper bench run --out DIR', --estimate DEVICE, or "
+            "--estimated FILE of 'temper estimate --out'."
+        )
+    chosen = [one for one in found if not recipe.precision or {one.variant, one.precision} & set(recipe.precision)]
+    if not chosen:
+        there = ", ".join(dict.fromkeys(one.variant for one in found))
+        raise UsageError(
+            f"Nothing was measured or estimated of --precision {', '.join(recipe.precision)}; there is {there}."
+        )
+    return chosen
+
+
+def _folder_and_device(text: str) -> tuple[Path, str | None]:
+    """``DIR`` or ``DIR=DEVICE@MODE``; a folder whose name has an equals sign is that folder."""
+    folder, equals, device = text.rpartition("=")
+    if not equals or Path(text).is_dir():
+        return Path(text), None
+    return Path(folder), device
+
+
+def _with_remedy(one: Supply, terms: Terms) -> Supply:
+    """What is too slow for a camera may carry a narrower one: say from how many cameras on."""
+    if one.rejected is None or one.binds is None or one.limits[one.binds] >= 1 or one.capability.not_usable:
+        return one
+    demand = one.demand
+    for cameras in range(demand.optics.cameras + 1, MOST_CAMERAS + 1):
+        try:
+            narrower = plan_demand(replace(demand.geometry, cameras=cameras), demand.due, demand.tile)
+        except UsageError:
+            break
+        other = supply(one.capability, narrower, replace(terms, max_power_w=None))
+        if other.devices is not None:
+            return replace(
+                one, rejected=f"{one.rejected}; of {cameras} narrower cameras it would carry {other.streams}"
+            )
+    return one
+
+
+def _what_if(rows: Sequence[PlanRow], terms: Terms) -> tuple[WhatIf, ...]:
+    """One for the best row of every device."""
+    chosen: dict[tuple[str, str, str], PlanRow] = {}
+    for row in rows:
+        one = row.supply.capability
+        if one.not_usable is None:
+            chosen.setdefault((one.place.device, one.place.power_mode, one.kind), row)
+    low, high, points = _WHAT_IF
+    found = []
+    for row in chosen.values():
+        planned = row.supply
+        speed = planned.demand.geometry.speed_m_s
+        speeds = tuple(speed * (low + (high - low) * place / (points - 1)) for place in range(points))
+        counts = tuple(devices_at(planned.capability, planned.demand, terms, one) for one in speeds)
+        found.append(WhatIf(planned.capability, speeds, counts))
+    return tuple(found)
