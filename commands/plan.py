@@ -124,8 +124,9 @@ def _show(made: Plan) -> None:
     rows = [row_words(row, made.currency) for row in made.ranked]
     columns = [
         ("", "rank"), ("device", "device"), ("mode", "mode"), ("figures are", "kind"), ("graph", "graph"),
-        ("frame p99", "frame"), ("cameras each", "carries"), ("devices", "devices"), ("load", "load"), ("watts", "watts"),
-        ("cost", "cost"), ("binds", "binds"), ("keeps up to", "fastest"), ("simulated p99", "simulated"),
+        ("frame p99", "frame"), ("cameras each", "carries"), ("devices", "devices"), ("load", "load"),
+        ("watts", "watts"), ("cost", "cost"),
+        ("binds", "binds"), ("keeps up to", "fastest"), ("simulated p99", "simulated"),
     ]  # fmt: skip
     if rows:
         # a pipe has no width: there nothing is cut

@@ -133,8 +133,8 @@ def estimated_capabilities(
         if row.manifest_sha256 != bundle.manifest_sha256:
             raise UsageError(
                 f"{origin} was estimated of {row.subject.model} (manifest {row.manifest_sha256[:12]}), not of "
-                f"{bundle.manifest.name} (manifest {bundle.manifest_sha256[:12]}) of {bundle.path}; estimate that one with "
-                f"'temper estimate {bundle.path.name}'."
+                f"{bundle.manifest.name} (manifest {bundle.manifest_sha256[:12]}) of {bundle.path}; estimate that one "
+                f"with 'temper estimate {bundle.path.name}'."
             )
     return [_estimated(row, bundle, origin, tail) for row in rows]
 

@@ -106,9 +106,10 @@ def plan_demand(geometry: Geometry, due: Due, tile: tuple[int, int]) -> Demand:
     tiles = len(cut_tiles((optics.pixels, optics.frame_height), tile, geometry.tile_overlap))
     deadline, rule = _deadline(geometry, due, optics)
     if deadline <= 0:
+        shown = f"{optics.frame_height * optics.resolution_mm / 1000:.3g} m"
         raise UsageError(
-            f"A frame shows {optics.frame_height * optics.resolution_mm / 1000:.3g} m of the strip, so the strip has moved "
-            f"on by --reach {due.reach_m:g}m before the frame is whole; give a smaller --frame-height or a larger --reach."
+            f"A frame shows {shown} of the strip, which has moved on by --reach {due.reach_m:g}m before the frame is whole; "
+            "give a smaller --frame-height or a larger --reach."
         )
     return Demand(geometry, due, optics, tile, tiles, tiles * optics.frame_rate_hz, deadline, rule)
 
@@ -118,8 +119,8 @@ def _deadline(geometry: Geometry, due: Due, optics: Optics) -> tuple[float, Dead
     if due.given_ms is not None:
         return due.given_ms, "given"
     if due.reach_m is not None:
-        # what the frame saw first has come nearly a frame further by the time the frame is whole; of an area camera too,
-        # whose lowest row lies as much further down the line
+        # what a line scan camera saw first has moved on by a frame when the frame is whole; what lies lowest in an area
+        # camera's frame is as much nearer to whatever acts
         left_m = due.reach_m - optics.frame_height * optics.resolution_mm / 1000
         return 1000 * left_m / geometry.speed_m_s, "reach"
     return 1000 / optics.frame_rate_hz, "successor"

@@ -46,8 +46,8 @@ class LatencyDistribution:
     def draw(self, generator: np.random.Generator, count: int) -> NDArray[np.float64]:
         """Durations of so many calls in a row, float64 [count].
 
-        Samples are drawn in blocks of neighbours, of an estimate from a lognormal distribution through its median and its
-        p99, both at the far end of its interval.
+        Samples are drawn in blocks of neighbours, of an estimate from a lognormal distribution through its median and
+        its p99, both at the far end of its interval.
         """
         if not self.rounds_ms:
             assert self.p99_ms is not None and self.interval_ms is not None
@@ -59,7 +59,7 @@ class LatencyDistribution:
 
     @cached_property
     def _blocks(self) -> NDArray[np.float64]:
-        """Every run of neighbours, [N, length]; none reaches from one round into the next, and each sample is in as many."""
+        """Every run of neighbours, [N, length]; none goes from one round into the next, each sample is in as many."""
         length = min(BLOCK, min(len(part) for part in self.rounds_ms))
         # a round is closed to a ring, so that its first samples are drawn as often as the others
         rings = (np.concatenate([part, part[: length - 1]]) for part in self.rounds_ms)

@@ -153,8 +153,8 @@ def resolution(geometry: Geometry) -> float:
         return most
     if geometry.defect_mm < asked:
         raise UsageError(
-            f"A defect of {geometry.defect_mm:g} mm is smaller than a pixel of {asked:g} mm, so no camera shows it; give "
-            f"--resolution {most:.4g}mm or finer."
+            f"A defect of {geometry.defect_mm:g} mm is smaller than a pixel of {asked:g} mm, so no camera shows it; "
+            f"give --resolution {most:.4g}mm or finer."
         )
     if asked > most * (1 + _ROUNDING):
         raise UsageError(
@@ -173,8 +173,8 @@ def plan_optics(geometry: Geometry, tile_height: int) -> Optics:
         tile_height: of the network's input, which a line scan camera's frame has where nothing else is said.
 
     Returns:
-        With the fewest cameras of which a common sensor covers the width and a link carries the data, or with as many as
-        were asked for; of those no link may carry the data.
+        With the fewest cameras of which a common sensor covers the width and a link carries the data, or with as many
+        as were asked for; of those no link may carry the data.
 
     Raises:
         UsageError: if the defect is too small for the resolution, the overlap too large, or no sensor covers the width.
@@ -217,8 +217,8 @@ def _with_cameras(geometry: Geometry, count: int, tile_height: int) -> Optics | 
     advance = height - geometry.frame_overlap
     if advance < 1:
         raise UsageError(
-            f"Frames of {height} lines cannot have {geometry.frame_overlap} in common; give a smaller --frame-overlap or a "
-            "larger --frame-height."
+            f"Frames of {height} lines cannot have {geometry.frame_overlap} in common; give a smaller --frame-overlap "
+            "or a larger --frame-height."
         )
     lines_hz = 1000 * geometry.speed_m_s / size
     frames_hz = lines_hz / advance

@@ -95,6 +95,8 @@ def _what_if_chart(series: Sequence[WhatIf], plan: Plan) -> Chart:
     most = max((count for one in series for count in one.devices if count is not None), default=1)
 
     def draw(figure: Figure, width: float) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         axes = figure.add_subplot()
         style_axes(axes)
         axes.axvline(asked, color=MUTED, linewidth=1.2)
@@ -119,7 +121,7 @@ def _what_if_chart(series: Sequence[WhatIf], plan: Plan) -> Chart:
             end[0].set_gid(f"point|{capability_title(one.capability)}: {points[-1][1]} at {speeds[-1]:.2f} m/s")
         axes.set_ylim(0, 1.12 * most + 0.3)
         axes.set_xlim(0, 2.05 * asked)
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel(
             "speed of the strip [m/s]; the line is what was asked" if width > 500 else "speed of the strip [m/s]"
         )

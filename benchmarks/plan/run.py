@@ -144,8 +144,8 @@ def _capabilities(recipe: PlanRecipe, bundle: Bundle, hardware: Hardware) -> lis
         found += estimated_capabilities(rows, bundle, "estimated now", recipe.tail)
     if not found:
         raise UsageError(
-            "There is nothing to plan with: give --measured DIR of a 'temper bench run --out DIR', --estimate DEVICE, or "
-            "--estimated FILE of 'temper estimate --out'."
+            "There is nothing to plan with: give --measured DIR of a 'temper bench run --out DIR', --estimate DEVICE, "
+            "or --estimated FILE of 'temper estimate --out'."
         )
     chosen = [one for one in found if not recipe.precision or {one.variant, one.precision} & set(recipe.precision)]
     if not chosen:

@@ -1,7 +1,8 @@
 """A discrete-event simulation of one device on the line: frames arrive, wait, are taken together and answered.
 
-It holds what the arithmetic leaves out, queueing above all, against it. The rules are those of ``deploy/line/intake.py``
-with its policy ``drop-oldest``, and of ``deploy/line/inspector.py``, whose steps are taken one after the other here.
+It holds what the arithmetic leaves out, queueing above all, against it. The rules are those of
+``deploy/line/intake.py`` with its policy ``drop-oldest``, and of ``deploy/line/inspector.py``, whose steps are taken
+one after the other here.
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ class SimulationResult:
         missed = f"{100 * (self.miss_share.value or 0):.2f} % of the frames are missed"
         if self.p99_ms is None:
             return f"simulation: {missed}"
-        return f"simulation: p99 is {self.p99_ms:,.1f} ms and {missed}, with {self.deadline_ms:,.1f} ms until a result is due"
+        left = f"{self.deadline_ms:,.1f} ms until a result is due"
+        return f"simulation: p99 is {self.p99_ms:,.1f} ms and {missed}, with {left}"
 
 
 @dataclass

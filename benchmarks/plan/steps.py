@@ -25,9 +25,11 @@ def optics_steps(demand: Demand) -> list[Step]:
     scale = "as given" if seen.resolution_mm is not None else asked
     n = optics.cameras
     field = f"(strip {seen.strip_mm:,.1f} mm + {n - 1} x overlap {optics.lens_overlap_mm:.4g} mm) / {n} cameras"
-    sent = f"{1000 * optics.line_rate_khz:,.0f} lines/s x {optics.pixels} pixels x {seen.bytes_per_pixel} bytes"
+    rows = f"{1000 * optics.line_rate_khz:,.0f} lines/s"
     if optics.sensor.height is not None:
-        sent = f"{optics.frame_rate_hz:,.3f} frames/s x {optics.frame_height} x {optics.pixels} pixels x {seen.bytes_per_pixel} bytes"
+        rows = f"{optics.frame_rate_hz:,.3f} frames/s x {optics.frame_height}"
+    sent = f"{rows} x {optics.pixels} pixels x {seen.bytes_per_pixel} bytes"
+    common = f"{optics.frame_height} lines - {optics.frame_height - optics.advance} in common"
     carried = (
         "no link carries that"
         if optics.link is None
@@ -50,7 +52,7 @@ def optics_steps(demand: Demand) -> list[Step]:
         ),
         Step(
             "Frame rate",
-            f"{1000 * optics.line_rate_khz:,.0f} lines/s / ({optics.frame_height} lines - {optics.frame_height - optics.advance} in common)",
+            f"{1000 * optics.line_rate_khz:,.0f} lines/s / ({common})",
             f"{optics.frame_rate_hz:,.3f} frames/s",
         ),
         Step("Data of a camera", sent, f"{optics.data_mb_s:,.1f} MB/s"),

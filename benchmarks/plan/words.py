@@ -91,9 +91,9 @@ def sentences(plan: Plan) -> list[str]:
     rate = f"{optics.line_rate_khz:,.1f} kHz" if seen.scan == "line" else f"{optics.frame_rate_hz:,.1f} frames a second"
     carried = "which no link carries" if optics.link is None else f"over {optics.link.name}"
     told = [
-        f"A strip {seen.strip_mm / 1000:g} m wide at {seen.speed_m_s:g} m/s, with defects from {seen.defect_mm:g} mm, needs "
-        f"{cameras} with {optics.pixels} pixels across at {rate}: {optics.data_mb_s:,.0f} MB/s each, {carried}, and "
-        f"{demand.total_tiles_per_second:,.0f} tiles a second."
+        f"A strip {seen.strip_mm / 1000:g} m wide at {seen.speed_m_s:g} m/s, with defects from {seen.defect_mm:g} mm, "
+        f"needs {cameras} with {optics.pixels} pixels across at {rate}: {optics.data_mb_s:,.0f} MB/s each, {carried}, "
+        f"and {demand.total_tiles_per_second:,.0f} tiles a second."
     ]
     ranked = plan.ranked
     if not ranked:
@@ -102,8 +102,9 @@ def sentences(plan: Plan) -> list[str]:
     first = row_words(ranked[0], plan.currency)
     beside = ", ".join(text for text in (first.watts, first.cost) if text)
     told.append(
-        f"{first.devices} x {first.name}{f' at {first.mode}' if first.mode else ''} with {first.graph} on {first.runtime} "
-        f"keep up, with {100 * plan.terms.margin:.0f} % of the time free at p99{f'; {beside}' if beside else ''}. "
+        f"{first.devices} x {first.name}{f' at {first.mode}' if first.mode else ''} with {first.graph} on "
+        f"{first.runtime} keep up, with {100 * plan.terms.margin:.0f} % of the time free at p99"
+        f"{f'; {beside}' if beside else ''}. "
         f"{first.binds[:1].upper()}{first.binds[1:]} binds; up to {first.fastest}. This is {first.kind}."
     )
     if first.estimated:
