@@ -108,8 +108,8 @@ def plan_demand(geometry: Geometry, due: Due, tile: tuple[int, int]) -> Demand:
     if deadline <= 0:
         shown = f"{optics.frame_height * optics.resolution_mm / 1000:.3g} m"
         raise UsageError(
-            f"A frame shows {shown} of the strip, which has moved on by --reach {due.reach_m:g}m before the frame is whole; "
-            "give a smaller --frame-height or a larger --reach."
+            f"A frame shows {shown} of the strip, which has moved on by --reach {due.reach_m:g}m before the frame is "
+            "whole; give a smaller --frame-height or a larger --reach."
         )
     return Demand(geometry, due, optics, tile, tiles, tiles * optics.frame_rate_hz, deadline, rule)
 

@@ -87,7 +87,8 @@ def supply(capability: Capability, demand: Demand, terms: Terms) -> Supply:
     p99 = capability.latency.p99_ms
     frame_ms = None if p99 is None else calls * p99
     limits = {} if frame_ms is None else _limits(capability, demand, terms, frame_ms)
-    binds: Binds | None = min(limits, key=lambda name: limits[name], default=None)
+    # of limits that are equal but for rounding the first: a deadline that is the next frame is no limit of its own
+    binds: Binds | None = min(limits, key=lambda name: round(limits[name], 9), default=None)
     streams = _at_most(limits[binds]) if binds else 0
     cameras = demand.optics.cameras
     reason = capability.not_usable or _no_link(demand)
