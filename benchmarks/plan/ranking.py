@@ -32,16 +32,16 @@ class PlanRow:
     reason: str | None = None
 
 
-def order(supply: Supply) -> tuple[float, int, float, bool, float]:
-    """What comes first: low cost, then few devices, few watts, a measurement before an estimate, a low load.
+def order(supply: Supply) -> tuple[float, int, bool, float, float]:
+    """What comes first: low cost, then few devices, a measurement before an estimate, few watts, a low load.
 
     What has no price comes after what has one, and likewise for watts.
     """
     return (
         inf if supply.cost is None else supply.cost,
         supply.devices or 0,
-        inf if supply.watts is None else supply.watts,
         supply.capability.kind == "estimated",
+        inf if supply.watts is None else supply.watts,
         supply.load or 0.0,
     )
 

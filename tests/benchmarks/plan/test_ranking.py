@@ -18,11 +18,11 @@ def named(key: str, watts: float | None = 20.0) -> Place:
     return Place(key, key, "", watts)
 
 
-def test_cost_comes_first_then_devices_then_watts_then_measurements() -> None:
+def test_cost_comes_first_then_devices_then_measurements_then_watts() -> None:
     terms = Terms(prices={"cheap": 100, "dear": 900})
     found = rank(
         supplies(
-            estimated(1.0, place=named("unpriced-b")),
+            estimated(1.0, place=named("unpriced-b", 1)),
             capability(1.0, place=named("unpriced-a")),
             capability(1.0, place=named("thrifty", 5)),
             capability(1.0, place=named("dear")),
