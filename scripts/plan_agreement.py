@@ -3,8 +3,10 @@
     .venv/bin/python scripts/plan_agreement.py small.temper --data data/neu-det
 
 For each utilisation frames really arrive at that rate (`benchmarks/scenarios/line.py`), and the same line is simulated
-from nothing but single-stream samples that were taken in turns with it. Two calls are held against the simulation: the
-bundle's, and one that sleeps for durations drawn from a lognormal distribution, which other programs disturb less.
+twice: from single-stream samples that were taken in turns with it, as a plan is (A), and from how long the calls took
+on the line itself (B). B shows whether the queueing is right; from A to B is what a call takes longer, or shorter, between
+pauses than in an unbroken stream. Two calls are held against it: the bundle's, and one that sleeps for durations drawn
+from a lognormal distribution, which other programs disturb less.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,10 +38,20 @@ PICTURES = 64
 QUEUE = 4
 
 
-class Measured(Protocol):
-    """Takes a load, gives end-to-end milliseconds, late and dropped."""
+@dataclass(frozen=True)
+class Taken:
+    """One turn: milliseconds end to end and of the calls alone, and what was missed."""
 
-    def __call__(self, load: Load) -> tuple[list[float], int, int]: ...
+    answers: list[float]
+    calls: list[float]
+    late: int
+    dropped: int
+
+
+class Measured(Protocol):
+    """Takes one turn of a load."""
+
+    def __call__(self, load: Load) -> Taken: ...
 
 
 def of_bundle(asked: argparse.Namespace) -> Measured:
@@ -58,9 +70,11 @@ def of_bundle(asked: argparse.Namespace) -> Measured:
     )
     session.warm_up({"seconds": 5.0, "sizes": [1]})
 
-    def measured(load: Load) -> tuple[list[float], int, int]:
+    def measured(load: Load) -> Taken:
         answer = session.measure({"load": asdict(load), "driver": "temper"})
-        return answer["samples_ms"]["end_to_end"], answer["late"], answer["dropped"]
+        stages = [values for stage, values in answer["samples_ms"].items() if stage != "end_to_end"]
+        calls = np.sum(stages, axis=0).tolist()
+        return Taken(answer["samples_ms"]["end_to_end"], calls, answer["late"], answer["dropped"])
 
     return measured
 
@@ -72,12 +86,14 @@ def of_sleep(median_ms: float = 10.0, tail: float = 2.0) -> Measured:
 
     def call(_: Sequence[int]) -> dict[str, float]:
         place[0] = (place[0] + 1) % len(drawn)
+        started = time.perf_counter()
         time.sleep(drawn[place[0]] / 1000)
-        return {}
+        return {"compute": 1000 * (time.perf_counter() - started)}
 
-    def measured(load: Load) -> tuple[list[float], int, int]:
+    def measured(load: Load) -> Taken:
         turn: Turn = (drive_line if load.scenario == "line" else drive_streams)(call, load)
-        return [sample["end_to_end"] for sample in turn.samples], turn.late, turn.dropped
+        answers, calls = ([sample[stage] for sample in turn.samples] for stage in ("end_to_end", "compute"))
+        return Taken(answers, calls, turn.late, turn.dropped)
 
     return measured
 
@@ -89,32 +105,37 @@ def compare(name: str, measured: Measured, asked: argparse.Namespace) -> None:
         deadline = 1000 / rate if rate else 0.0
         return Load(scenario, 1, PICTURES, asked.seconds, 10, 60.0, 10.0, 8, rate, deadline, QUEUE)
 
-    first, _, _ = measured(load("single-stream"))
-    mean = float(np.mean(first))
+    mean = float(np.mean(measured(load("single-stream")).answers))
     alone: list[list[float]] = []
-    found: dict[float, list[tuple[list[float], int, int]]] = {share: [] for share in UTILISATIONS}
+    found: dict[float, list[Taken]] = {share: [] for share in UTILISATIONS}
     for repetition in range(asked.repeats):
-        alone.append(measured(load("single-stream"))[0])
+        alone.append(measured(load("single-stream")).answers)
         for share in UTILISATIONS if repetition % 2 == 0 else UTILISATIONS[::-1]:
             found[share].append(measured(load("line", 1000 * share / mean)))
         print(f"{name}: repetition {repetition + 1} of {asked.repeats}", file=sys.stderr)
     latency = of_samples(alone, None)
     middle, slow = f"median {latency.median_ms:.2f} ms", f"p99 {_ms(latency.p99_ms)} ms"
     print(f"\n{name}: {latency.shape} of a single stream, {middle}, {slow}\n")
-    heads = ("frames/s", "of the mean call", "frames", "p50 real [ms]", "simulated", "p99 real [ms]", "simulated")
-    print(f"| {' | '.join((*heads, 'missed real', 'simulated'))} |")
-    print(f"|{' --- |' * (len(heads) + 2)}")
+    heads = ("frames/s", "of the mean call", "frames", "call on the line", "p50 real", "A", "B", "p99 real", "A", "B")
+    print(f"| {' | '.join((*heads, 'missed real', 'A', 'B'))} |")
+    print(f"|{' --- |' * (len(heads) + 3)}")
     for share, turns in found.items():
         rate = 1000 * share / mean
-        ended = np.sort(np.concatenate([turn[0] + [np.inf] * turn[2] for turn in turns]))
+        on_line = of_samples([turn.calls for turn in turns], None)
+        foretold = [
+            simulate(SimulatedLine(one, 1, 1, 1, 1000 / rate, 1000 / rate, QUEUE), asked.seed)
+            for one in (latency, on_line)
+        ]
+        ended = np.sort(np.concatenate([turn.answers + [np.inf] * turn.dropped for turn in turns]))
         missed = share_interval(
-            np.asarray([turn[1] + turn[2] for turn in turns]), np.asarray([len(turn[0]) + turn[2] for turn in turns])
+            np.asarray([turn.late + turn.dropped for turn in turns]),
+            np.asarray([len(turn.answers) + turn.dropped for turn in turns]),
         )
-        foretold = simulate(SimulatedLine(latency, 1, 1, 1, 1000 / rate, 1000 / rate, QUEUE), asked.seed)
-        print(
-            f"| {rate:.1f} | {100 * share:.0f} % | {len(ended)} | {percentile(ended, 50):.2f} | {_ms(foretold.p50_ms)} "
-            f"| {_ms(percentile(ended, 99))} | {_ms(foretold.p99_ms)} | {_share(missed)} | {_share(foretold.miss_share)} |"
-        )
+        cells = [f"{rate:.1f}", f"{100 * share:.0f} %", str(len(ended)), _ms(on_line.median_ms)]
+        cells += [_ms(percentile(ended, 50)), *(_ms(one.p50_ms) for one in foretold)]
+        cells += [_ms(percentile(ended, 99)), *(_ms(one.p99_ms) for one in foretold)]
+        cells += [_share(missed), *(_share(one.miss_share) for one in foretold)]
+        print(f"| {' | '.join(cells)} |")
 
 
 def _ms(value: float | None) -> str:
