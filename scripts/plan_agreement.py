@@ -4,9 +4,9 @@
 
 For each utilisation frames really arrive at that rate (`benchmarks/scenarios/line.py`), and the same line is simulated
 twice: from single-stream samples that were taken in turns with it, as a plan is (A), and from how long the calls took
-on the line itself (B). B shows whether the queueing is right; from A to B is what a call takes longer, or shorter, between
-pauses than in an unbroken stream. Two calls are held against it: the bundle's, and one that sleeps for durations drawn
-from a lognormal distribution, which other programs disturb less.
+on the line itself (B). B shows whether the queueing is right; from A to B is what a call takes longer, or shorter,
+between pauses than in an unbroken stream. Two calls are held against it: the bundle's, and one that sleeps for
+durations drawn from a lognormal distribution, which other programs disturb less.
 """
 
 from __future__ import annotations

@@ -132,10 +132,12 @@ def _capabilities(recipe: PlanRecipe, bundle: Bundle, hardware: Hardware) -> lis
     found: list[Capability] = []
     own: list[Measurements] = []
     for text in recipe.measured:
-        folder, place = _folder_and_device(text)
-        measurements = read_rows(folder / MEASUREMENTS_NAME)
-        own.append(measurements)
-        found += measured_capabilities(measurements, hardware.place(place) if place else None, bundle, folder)
+        named, device = _folder_and_device(text)
+        place = hardware.place(device) if device else None
+        for folder in _measured_folders(named):
+            measurements = read_rows(folder / MEASUREMENTS_NAME)
+            own.append(measurements)
+            found += measured_capabilities(measurements, place, bundle, folder)
     for file in recipe.estimated:
         found += estimated_capabilities(read_estimates(Path(file)), bundle, file, recipe.tail)
     if recipe.estimate:
@@ -162,6 +164,13 @@ def _folder_and_device(text: str) -> tuple[Path, str | None]:
     if not equals or Path(text).is_dir():
         return Path(text), None
     return Path(folder), device
+
+
+def _measured_folders(folder: Path) -> list[Path]:
+    """The folder itself, or those in it: of several hosts each has its own."""
+    if (folder / MEASUREMENTS_NAME).exists() or not folder.is_dir():
+        return [folder]
+    return sorted(inner for inner in folder.iterdir() if (inner / MEASUREMENTS_NAME).is_file()) or [folder]
 
 
 def _with_remedy(one: Supply, terms: Terms) -> Supply:

@@ -161,8 +161,9 @@ def _simulate_round(line: SimulatedLine, arrivals: int, generator: np.random.Gen
     environment = simpy.Environment()
     done = _Round()
     waiting: deque[float] = deque()
-    durations = _durations(line.latency, generator)
+    # frames are taken together only where they fit in one call
     at_once = max(1, line.batch // line.tiles)
+    durations = _durations(line.latency, whole(line.tiles / line.batch), generator)
     came = [environment.event()]
 
     def cameras() -> Generator[Any, Any, None]:
@@ -183,7 +184,7 @@ def _simulate_round(line: SimulatedLine, arrivals: int, generator: np.random.Gen
                 came[0] = environment.event()
                 yield came[0]
             frames = [waiting.popleft() for _ in range(min(at_once, len(waiting)))]
-            took = sum(next(durations) for _ in range(whole(len(frames) * line.tiles / line.batch)))
+            took = next(durations)
             yield environment.timeout(took)
             done.busy_ms += took
             for since in frames:
@@ -197,9 +198,11 @@ def _simulate_round(line: SimulatedLine, arrivals: int, generator: np.random.Gen
     return done
 
 
-def _durations(latency: LatencyDistribution, generator: np.random.Generator) -> Iterator[float]:
+def _durations(latency: LatencyDistribution, calls: int, generator: np.random.Generator) -> Iterator[float]:
+    """How long so many calls in a row take, again and again."""
     while True:
-        yield from latency.draw(generator, _DRAWN).tolist()
+        drawn = latency.draw(generator, calls * max(1, _DRAWN // calls))
+        yield from drawn.reshape(-1, calls).sum(axis=1).tolist()
 
 
 def _finite(interval: tuple[float, float] | None) -> tuple[float, float] | None:

@@ -87,8 +87,7 @@ def supply(capability: Capability, demand: Demand, terms: Terms) -> Supply:
     p99 = capability.latency.p99_ms
     frame_ms = None if p99 is None else calls * p99
     limits = {} if frame_ms is None else _limits(capability, demand, terms, frame_ms)
-    # of limits that are equal but for rounding the first: a deadline that is the next frame is no limit of its own
-    binds: Binds | None = min(limits, key=lambda name: round(limits[name], 9), default=None)
+    binds = _least(limits)
     streams = _at_most(limits[binds]) if binds else 0
     cameras = demand.optics.cameras
     reason = capability.not_usable or _no_link(demand)
@@ -168,6 +167,15 @@ def _limits(capability: Capability, demand: Demand, terms: Terms, frame_ms: floa
     if terms.ports is not None:
         limits["camera link"] = float(terms.ports)
     return limits
+
+
+def _least(limits: Mapping[Binds, float]) -> Binds | None:
+    """Of limits that are equal but for rounding the first: a deadline that is the next frame is none of its own."""
+    found: Binds | None = None
+    for name, value in limits.items():
+        if found is None or round(value, 9) < round(limits[found], 9):
+            found = name
+    return found
 
 
 def _at_most(limit: float) -> int:

@@ -108,6 +108,14 @@ def test_a_recipe_is_written_and_run_again(place: Path, tmp_path: Path, capsys: 
     assert "1 x " in capsys.readouterr().out
 
 
+def test_a_folder_of_hosts_is_all_of_them(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("hall", "slow"):
+        (tmp_path / "hosts" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "hosts" / name).symlink_to(place / name)
+    assert run(place, "--measured", tmp_path / "hosts", "--json") == 0
+    assert {row["device"] for row in json.loads(capsys.readouterr().out)["rows"]} == {"hall", "slow"}
+
+
 def test_nothing_keeps_up_and_the_page_says_so(place: Path, tmp_path: Path) -> None:
     assert run(place, "--measured", place / "slow", "--out", tmp_path) == 0
     assert "Nothing that was measured or estimated keeps up; below is why." in (tmp_path / "plan.html").read_text(
