@@ -102,8 +102,8 @@ def sentences(plan: Plan) -> list[str]:
     first = row_words(ranked[0], plan.currency)
     beside = ", ".join(text for text in (first.watts, first.cost) if text)
     told.append(
-        f"{first.devices} x {first.name}{f' at {first.mode}' if first.mode else ''} with {first.graph} on "
-        f"{first.runtime} keep up, with {100 * plan.terms.margin:.0f} % of the time free at p99"
+        f"{first.devices} x {first.device} ({first.name}{f', {first.mode}' if first.mode else ''}) with "
+        f"{first.graph} on {first.runtime} keep up, with {100 * plan.terms.margin:.0f} % of the time free at p99"
         f"{f'; {beside}' if beside else ''}. "
         f"{first.binds[:1].upper()}{first.binds[1:]} binds; up to {first.fastest}. This is {first.kind}."
     )
