@@ -13,7 +13,7 @@ from .options import HELP_OPTIONS, Choice
 if TYPE_CHECKING:
     from ..benchmarks.plan.run import Plan
 
-FILE = click.Path(dir_okay=False, path_type=Path)
+FILE = click.Path(path_type=Path)
 #: The names in ``benchmarks.plan.optics.LINKS``, which is not imported for a help text.
 LINK_NAMES = ("GigE", "USB3", "5GigE", "CXP-6", "10GigE", "CXP-12", "CXP-6x4", "CXP-12x4")
 #: Fields of the recipe that an option gives as a list.

@@ -149,6 +149,11 @@ def resolution(geometry: Geometry) -> float:
         UsageError: if the resolution that was asked for shows the defect too small.
     """
     asked, most = geometry.resolution_mm, geometry.defect_mm / geometry.pixels_per_defect
+    if geometry.defect_mm > geometry.strip_mm:
+        raise UsageError(
+            f"A smallest defect of {geometry.defect_mm:g} mm is wider than the strip of {geometry.strip_mm:g} mm; give "
+            "a smaller --defect."
+        )
     if asked is None:
         return most
     if geometry.defect_mm < asked:

@@ -69,50 +69,58 @@ class PlanRecipe(Section):
     """What a plan rests on."""
 
     bundle: str = Field(description="the bundle that shall run")
-    strip_width: Length = Field(description="of the strip")
-    line_speed: Speed = Field(description="of the strip")
+    strip_width: Length = Field(description="width of the strip")
+    line_speed: Speed = Field(description="speed of the strip")
     defect: Length = Field(description="the smallest defect that has to be found, its shorter side")
-    pixels_per_defect: float = Field(4.0, ge=1, le=1000, description="that it covers in each direction")
-    resolution: Length | None = Field(None, description="millimetres in a pixel, instead of the coarsest that will do")
+    pixels_per_defect: float = Field(
+        4.0, ge=1, le=1000, description="pixels that the smallest defect covers in each direction"
+    )
+    resolution: Length | None = Field(
+        None, description="length of a pixel on the strip; null: the coarsest that shows the defect"
+    )
     scan: Scan = Field("line", description="kind of the cameras: line or area")
     cameras: int | Literal["auto"] = Field(
         "auto",
-        description="side by side; auto takes the fewest",
+        description="cameras side by side; auto: the fewest",
         json_schema_extra={"takes": f"a whole number from 1 to {MOST_CAMERAS}, or auto"},
     )
     sensor: Annotated[str, BeforeValidator(_text)] | None = Field(
         None,
-        description="pixels of each camera's sensor; the smallest common one",
+        description="pixels of a sensor, 8192 or 2448x2048; null: the smallest common one",
         json_schema_extra={"takes": "pixels across such as 8192, or of an area camera width and height: 2448x2048"},
     )
-    link: LinkName | None = Field(None, description="that the cameras have; the first that carries the data")
-    ports: int | None = Field(None, ge=1, le=1000, description="camera links that a device has; enough")
+    link: LinkName | None = Field(None, description="that carries the pixels; null: the first that can")
+    ports: int | None = Field(None, ge=1, le=1000, description="camera links that a device has; null: enough")
     lens_overlap: Length | None = Field(
-        None, description="of the strip that two neighbouring cameras see; as wide as tile_overlap"
+        None, description="of the strip, that two neighbouring cameras both see; null: as wide as tile_overlap"
     )
     tile_overlap: int = Field(32, ge=0, le=8192, description="pixels that neighbouring tiles have in common")
     frame_height: int | None = Field(
-        None, ge=16, le=16_384, description="lines in a frame of a line scan camera; a tile's height"
+        None, ge=16, le=16_384, description="lines in a frame of a line scan camera; null: a tile's height"
     )
     frame_overlap: int = Field(32, ge=0, le=8192, description="lines that a frame has in common with the one before")
-    deadline: Time | None = Field(None, description="from a frame's arrival to when its result is due")
+    deadline: Time | None = Field(
+        None, description="from a frame's arrival to when its result is due; null: the next frame's arrival"
+    )
     reach: Distance | None = Field(
         None, description="instead of deadline: way from the camera to what acts on the result"
     )
-    margin: Share = Field("30%", description="of a device's time, and of the deadline, that stays free at p99")
+    margin: Share = Field("30%", description="share of a device's time, and of the deadline, that stays free at p99")
     queue: int = Field(16, ge=1, le=10_000, description="frames that may wait in a device")
     measured: tuple[str, ...] = Field(
         (), description="folders of 'temper bench run' or 'bench remote': DIR, or DIR=DEVICE@MODE to name the device"
     )
     estimated: tuple[str, ...] = Field((), description="files of 'temper estimate --out'")
     estimate: tuple[str, ...] = Field((), description="devices to estimate now: DEVICE or DEVICE@MODE")
-    precision: tuple[str, ...] = Field((), description="graphs to plan with: a precision or a variant's name; all")
-    batch: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field((1,), description="pictures per call, of estimate")
-    devices: str | None = Field(None, description="file of devices of your own")
+    precision: tuple[str, ...] = Field((), description="graphs to plan with, by precision or variant's name; none: all")
+    batch: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(
+        (1,), description="pictures per call of what is estimated now"
+    )
+    devices: str | None = Field(None, description="file of devices of your own, for estimate")
     tail: float = Field(TAIL, ge=1, le=100, description="p99 by median that estimates are given")
-    max_power: Power | None = Field(None, description="of all devices together")
+    max_power: Power | None = Field(None, description="power of all devices together; null: any")
     prices: str | None = Field(None, description="file of prices by device")
-    seed: int = Field(0, ge=0, le=2**31, description="of the simulation")
+    seed: int = Field(0, ge=0, le=2**31, description="seed of the simulation")
 
     @field_validator("cameras")
     @classmethod

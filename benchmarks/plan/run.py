@@ -131,14 +131,14 @@ def _capabilities(recipe: PlanRecipe, bundle: Bundle, hardware: Hardware) -> lis
         bundle.variant(name)
     found: list[Capability] = []
     own: list[Measurements] = []
-    for text in recipe.measured:
+    for text in dict.fromkeys(recipe.measured):
         named, device = _folder_and_device(text)
         place = hardware.place(device) if device else None
         for folder in _measured_folders(named):
             measurements = read_rows(folder / MEASUREMENTS_NAME)
             own.append(measurements)
             found += measured_capabilities(measurements, place, bundle, folder)
-    for file in recipe.estimated:
+    for file in dict.fromkeys(recipe.estimated):
         found += estimated_capabilities(read_estimates(Path(file)), bundle, file, recipe.tail)
     if recipe.estimate:
         precisions = recipe.precision or tuple(dict.fromkeys(v.precision for v in bundle.manifest.variants))
@@ -163,6 +163,10 @@ def _folder_and_device(text: str) -> tuple[Path, str | None]:
     folder, equals, device = text.rpartition("=")
     if not equals or Path(text).is_dir():
         return Path(text), None
+    if not folder or not device:
+        raise UsageError(
+            f"--measured {text}: write the folder, or folder and device, as in {folder or 'DIR'}=DEVICE@MODE."
+        )
     return Path(folder), device
 
 
@@ -174,10 +178,11 @@ def _measured_folders(folder: Path) -> list[Path]:
 
 
 def _with_remedy(one: Supply, terms: Terms) -> Supply:
-    """What is too slow for a camera may carry a narrower one: say from how many cameras on."""
-    if one.rejected is None or one.binds is None or one.limits[one.binds] >= 1 or one.capability.not_usable:
-        return one
+    """What is too slow for a camera, or has no link, may do with narrower ones: say from how many cameras on."""
     demand = one.demand
+    too_slow = one.binds is not None and one.limits[one.binds] < 1
+    if one.rejected is None or one.capability.not_usable or not (too_slow or demand.optics.link is None):
+        return one
     for cameras in range(demand.optics.cameras + 1, MOST_CAMERAS + 1):
         try:
             narrower = plan_demand(replace(demand.geometry, cameras=cameras), demand.due, demand.tile)
@@ -185,9 +190,8 @@ def _with_remedy(one: Supply, terms: Terms) -> Supply:
             break
         other = supply(one.capability, narrower, replace(terms, max_power_w=None))
         if other.devices is not None:
-            return replace(
-                one, rejected=f"{one.rejected}; of {cameras} narrower cameras it would carry {other.streams}"
-            )
+            told = f"{one.rejected}; of {cameras} narrower cameras it would carry {other.streams}"
+            return replace(one, rejected=told, enough_cameras=cameras)
     return one
 
 

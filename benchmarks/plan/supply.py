@@ -58,6 +58,7 @@ class Supply:
         watts: of all devices; None where it is not known.
         cost: of all devices; None without a price.
         rejected: why it is no plan; None if it is one.
+        enough_cameras: of what is rejected, so many narrower cameras that it would carry one; None if none are enough.
     """
 
     capability: Capability
@@ -73,6 +74,7 @@ class Supply:
     watts: float | None
     cost: float | None
     rejected: str | None
+    enough_cameras: int | None = None
 
 
 def supply(capability: Capability, demand: Demand, terms: Terms) -> Supply:

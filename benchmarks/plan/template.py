@@ -13,7 +13,7 @@ from ...core.settings.yaml_text import parse_value
 from .recipe import REQUIRED, PlanRecipe
 
 #: Fields of which it has to be said what they take, beside what they are.
-_TOLD = ("link", "sensor")
+_TOLD = ("link",)
 _HEAD = """\
 # A plan: which hardware keeps up with this line.
 #   temper plan {file}

@@ -98,6 +98,9 @@ def sentences(plan: Plan) -> list[str]:
     ranked = plan.ranked
     if not ranked:
         told.append("Nothing that was measured or estimated keeps up with it.")
+        enough = [row.supply.enough_cameras for row in plan.rejected if row.supply.enough_cameras is not None]
+        if enough:
+            told.append(f"With more cameras that each see less something would: plan with --cameras {min(enough)}.")
         return told
     first = row_words(ranked[0], plan.currency)
     beside = ", ".join(text for text in (first.watts, first.cost) if text)

@@ -116,8 +116,10 @@ def test_a_folder_of_hosts_is_all_of_them(place: Path, tmp_path: Path, capsys: p
     assert {row["device"] for row in json.loads(capsys.readouterr().out)["rows"]} == {"hall", "slow"}
 
 
-def test_nothing_keeps_up_and_the_page_says_so(place: Path, tmp_path: Path) -> None:
+def test_nothing_keeps_up_and_the_page_says_so(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(place, "--measured", place / "slow", "--out", tmp_path) == 0
+    told = capsys.readouterr().out
+    assert "With more cameras that each see less something would: plan with --cameras" in " ".join(told.split())
     assert "Nothing that was measured or estimated keeps up; below is why." in (tmp_path / "plan.html").read_text(
         "utf-8"
     )
@@ -144,6 +146,7 @@ def test_nothing_keeps_up_and_the_page_says_so(place: Path, tmp_path: Path) -> N
             r"was measured with small \(manifest .*not with other \(manifest",
         ),
         (["--bundle", "OTHER", "--estimated", "ESTIMATES"], r"was estimated of small .*not of other"),
+        (["--measured", "hall="], r"--measured hall=: write the folder, or folder and device, as in hall=DEVICE@MODE"),
         (["--link", "GigaE"], r"there is no 'GigaE'. Did you mean 'GigE'"),
     ],
 )
@@ -160,6 +163,17 @@ def test_bad_input_is_one_sentence(
     told = capsys.readouterr().err
     assert re.search(message, told)
     assert told.count("\n") == 1
+
+
+def test_a_link_that_is_too_slow_is_told_with_what_would_do(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(place, "--measured", place / "hall", "--cameras", 1, "--link", "GigE", "--line-speed", "30m/s") == 0
+    told = capsys.readouterr().out
+    assert "camera link: each camera sends 144 MB/s, more than GigE carries (115 MB/s); of " in told
+
+
+def test_a_bundle_is_no_plan(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(place / "small.temper")]) == 2
+    assert "small.temper is a bundle" in capsys.readouterr().err
 
 
 def test_a_missing_library_is_told_with_its_command(place: Path) -> None:

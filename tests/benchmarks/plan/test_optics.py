@@ -51,6 +51,7 @@ def test_an_area_camera_sends_its_overlap_twice() -> None:
     [
         ({"resolution_mm": 3}, r"A defect of 2 mm is smaller than a pixel of 3 mm.*--resolution 0\.5mm or finer"),
         ({"resolution_mm": 1}, r"has 2 pixels of 1 mm, and 4 are asked for; give --resolution 0\.5mm"),
+        ({"defect_mm": 5000}, r"A smallest defect of 5000 mm is wider than the strip of 1200 mm"),
         ({"cameras": 1, "sensor": Sensor(1024)}, r"1 camera of 1024 pixels cannot show .* give --cameras 3 or more"),
         ({"cameras": 2, "lens_overlap_mm": 1300}, r"cannot have 1,300.0 mm in common; give a smaller --lens-overlap"),
         ({"frame_overlap": 256}, r"Frames of 256 lines cannot have 256 in common; give a smaller --frame-overlap"),
