@@ -105,12 +105,16 @@ def measured_capabilities(
         )
     names = {entry.manifest.name for entry in own}
     rows = [row for row in measurements.latency if row.scenario == "single-stream" and row.subject.model in names]
+    state = measurements.benchmark.machine_before
+    if not rows and getattr(state, "emulated", None):
+        raise UsageError(
+            f"{origin} was measured on an emulated processor, which has no latencies to plan with; measure on a real one."
+        )
     if not rows:
         raise UsageError(
             f"{origin} has no single stream of {bundle.manifest.name}, from which plans are made; measure it with "
             "'temper bench run --scenario single-stream'."
         )
-    state = measurements.benchmark.machine_before
     found = place or _place_of(state, origin)
     return [_measured(row, measurements, found, state, bundle, origin) for row in rows]
 
