@@ -108,7 +108,8 @@ def measured_capabilities(
     state = measurements.benchmark.machine_before
     if not rows and getattr(state, "emulated", None):
         raise UsageError(
-            f"{origin} was measured on an emulated processor, which has no latencies to plan with; measure on a real one."
+            f"{origin} was measured on an emulated processor, which has no latencies to plan with; measure on a real "
+            "one."
         )
     if not rows:
         raise UsageError(
