@@ -128,6 +128,8 @@ def _show(made: Plan) -> None:
         ("watts", "watts"), ("cost", "cost"),
         ("binds", "binds"), ("keeps up to", "fastest"), ("simulated p99", "simulated"),
     ]  # fmt: skip
+    for warning in made.warnings:
+        console.print(Text(f"warning: {warning}"), soft_wrap=True)
     if rows:
         # a pipe has no width: there nothing is cut
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

@@ -5,8 +5,9 @@
 For each utilisation frames really arrive at that rate (`benchmarks/scenarios/line.py`), and the same line is simulated
 twice: from single-stream samples that were taken in turns with it, as a plan is (A), and from how long the calls took
 on the line itself (B). B shows whether the queueing is right; from A to B is what a call takes longer, or shorter,
-between pauses than in an unbroken stream. Two calls are held against it: the bundle's, and one that sleeps for
-durations drawn from a lognormal distribution, which other programs disturb less.
+between pauses than in an unbroken stream. Three calls are held against it: the bundle's; one that sleeps for
+durations drawn from a lognormal distribution, which other programs disturb less; and the same on a clock of its own, in
+the same loop, which nothing disturbs.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from unittest.mock import patch
 
 import numpy as np
 from temper.benchmarks.machine import machine_state, now
 from temper.benchmarks.plan.distribution import of_samples
 from temper.benchmarks.plan.simulation import SimulatedLine, simulate
 from temper.benchmarks.round_bootstrap import percentile
-from temper.benchmarks.scenarios.line import drive_line
-from temper.benchmarks.scenarios.load import Load, Turn
-from temper.benchmarks.scenarios.streams import drive_streams
+from temper.benchmarks.scenarios import line, streams
+from temper.benchmarks.scenarios.load import Load
 from temper.benchmarks.worker import Session
 from temper.bundle.loader import open_bundle
 from temper.core.errors import TemperError
@@ -80,19 +81,35 @@ def of_bundle(asked: argparse.Namespace) -> Measured:
     return measured
 
 
-def of_sleep(median_ms: float = 10.0, tail: float = 2.0) -> Measured:
+class VirtualClock:
+    """Stands in for ``time`` in the drivers: the same loop, and no other program takes part."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        """Seconds since the clock was made."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Go on at once."""
+        self.now += seconds
+
+
+def of_sleep(clock: Any = time, median_ms: float = 10.0, tail: float = 2.0) -> Measured:
     """A call that sleeps; p99 is ``tail`` times the median."""
     drawn = np.random.default_rng(0).lognormal(np.log(median_ms), np.log(tail) / 2.326, 100_000)
     place = [0]
 
     def call(_: Sequence[int]) -> dict[str, float]:
         place[0] = (place[0] + 1) % len(drawn)
-        started = time.perf_counter()
-        time.sleep(drawn[place[0]] / 1000)
-        return {"compute": 1000 * (time.perf_counter() - started)}
+        started = clock.perf_counter()
+        clock.sleep(drawn[place[0]] / 1000)
+        return {"compute": 1000 * (clock.perf_counter() - started)}
 
     def measured(load: Load) -> Taken:
-        turn: Turn = (drive_line if load.scenario == "line" else drive_streams)(call, load)
+        with patch.object(line, "time", clock), patch.object(streams, "time", clock):
+            turn = (line.drive_line if load.scenario == "line" else streams.drive_streams)(call, load)
         answers, calls = ([sample[stage] for sample in turn.samples] for stage in ("end_to_end", "compute"))
         return Taken(answers, calls, turn.late, turn.dropped)
 
@@ -149,7 +166,7 @@ def _share(share: Any) -> str:
 
 
 def main() -> None:
-    """Print both tables, and the machine."""
+    """Print the tables, and the machine."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="data set folder")
@@ -164,6 +181,8 @@ def main() -> None:
     before = machine_state()
     compare(f"{asked.bundle.name} {asked.precision} on {asked.runtime}", of_bundle(asked), asked)
     compare("a call that sleeps", of_sleep(), asked)
+    undisturbed = argparse.Namespace(**{**vars(asked), "seconds": 60.0})
+    compare("the same on a clock of its own", of_sleep(VirtualClock()), undisturbed)
     after = machine_state()
     busy = [f"{100 * state.other_cpu_share:.0f} %" for state in (before, after) if state.other_cpu_share is not None]
     print(

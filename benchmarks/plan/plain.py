@@ -21,6 +21,7 @@ def plan_to_plain(plan: Plan) -> dict[str, Any]:
         "bundle": {"name": plan.bundle_name, "manifest_sha256": plan.manifest_sha256},
         "recipe": plan.recipe.model_dump(mode="json"),
         "currency": plan.currency,
+        "warnings": list(plan.warnings),
         "demands": [_demand(one) for one in plan.demands],
         "rows": [_row(row, plan) for row in plan.rows],
         "what_if": [

@@ -56,6 +56,7 @@ class Plan:
         currency: of the prices.
         rows: as of :func:`~.ranking.rank`.
         what_if: one for each device.
+        warnings: what has to be said of the measurements.
     """
 
     made_at: str
@@ -68,6 +69,7 @@ class Plan:
     currency: str
     rows: tuple[PlanRow, ...]
     what_if: tuple[WhatIf, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def ranked(self) -> list[PlanRow]:
@@ -94,7 +96,8 @@ def make_plan(recipe: PlanRecipe) -> Plan:
     """
     with open_bundle(Path(recipe.bundle)) as bundle:
         hardware = Hardware(None if recipe.devices is None else Path(recipe.devices))
-        capabilities = _capabilities(recipe, bundle, hardware)
+        warnings: list[str] = []
+        capabilities = _capabilities(recipe, bundle, hardware, warnings)
         geometry = recipe.geometry(1 if bundle.manifest.input.channels == "grey" else 3)
         name, sha256 = bundle.manifest.name, bundle.manifest_sha256
     demands = {tile: plan_demand(geometry, recipe.due, tile) for tile in dict.fromkeys(c.tile for c in capabilities)}
@@ -122,11 +125,12 @@ def make_plan(recipe: PlanRecipe) -> Plan:
         currency=prices.currency,
         rows=tuple(rows),
         what_if=_what_if(rows, terms),
+        warnings=tuple(warnings),
     )
 
 
-def _capabilities(recipe: PlanRecipe, bundle: Bundle, hardware: Hardware) -> list[Capability]:
-    """Everything that is known of devices, in the order in which it was named."""
+def _capabilities(recipe: PlanRecipe, bundle: Bundle, hardware: Hardware, warnings: list[str]) -> list[Capability]:
+    """Everything that is known of devices, in the order in which it was named; adds to the warnings."""
     for name in recipe.precision:
         bundle.variant(name)
     found: list[Capability] = []
@@ -137,6 +141,7 @@ def _capabilities(recipe: PlanRecipe, bundle: Bundle, hardware: Hardware) -> lis
         for folder in _measured_folders(named):
             measurements = read_rows(folder / MEASUREMENTS_NAME)
             own.append(measurements)
+            warnings += [f"{folder}: {warning}" for warning in measurements.benchmark.warnings]
             found += measured_capabilities(measurements, place, bundle, folder)
     for file in dict.fromkeys(recipe.estimated):
         found += estimated_capabilities(read_estimates(Path(file)), bundle, file, recipe.tail)

@@ -24,7 +24,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bundle = make_tiny_bundle(folder, size=(256, 256), name="small")
     make_tiny_bundle(folder, size=(64, 64), name="other")
     write_measured(folder / "hall", bundle, data, 0.9)
-    write_measured(folder / "slow", bundle, data, 9.0)
+    write_measured(folder / "slow", bundle, data, 9.0, warnings=["Other programs used 58 % of the processors."])
     rows = [
         estimate_row(bundle),
         estimate_row(bundle, "t4", 0.35, power_mode="", watts=70.0, bound="launch", unknown_operators=("Mystery",)),
@@ -54,6 +54,7 @@ def test_a_plan_is_shown_and_written(place: Path, tmp_path: Path, capsys: pytest
     assert "~" not in ranked[1]
     assert "Rejected: slow fp32, batch 1 (measured): compute: a frame takes" in told
     assert "narrower cameras it would carry" in told
+    assert f"warning: {place / 'slow'}: Other programs used 58 % of the processors." in told
     plain = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
     assert [(row["rank"], row["device"], row["kind"]) for row in plain["rows"]] == [
         (1, "jetson-orin-nano-8gb", "estimated"),
@@ -86,6 +87,7 @@ def test_the_page_is_whole_and_tells_estimates_from_measurements(place: Path, tm
         assert f">{part}</h2>" in page
     assert "1,200.0 mm + 0 x overlap" in page
     assert "operators the estimator does not know: Mystery" in page
+    assert "slow: Other programs used 58 % of the processors." in page
     # a broken line for an estimate
     assert "stroke-dasharray" in page
 

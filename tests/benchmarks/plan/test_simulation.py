@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,8 @@ from plan_parts import capability, demand, estimated, steady
 from temper.benchmarks.plan.distribution import BLOCK, of_estimate, of_samples
 from temper.benchmarks.plan.simulation import SimulatedLine, simulate, simulate_supply
 from temper.benchmarks.plan.supply import Terms, supply
+from temper.benchmarks.scenarios import line
+from temper.benchmarks.scenarios.load import Load
 
 LINE = SimulatedLine(
     latency=of_samples([[2.0] * 700], None), batch=1, tiles=3, cameras=1, interval_ms=10, deadline_ms=10, queue=16
@@ -48,22 +51,60 @@ def test_an_overloaded_line_drops_its_oldest_frames() -> None:
 
 def test_waiting_times_are_those_of_lindley() -> None:
     latency = of_estimate(7.0, (7.0, 7.0), tail=2.5)
-    line = replace(LINE, latency=latency, tiles=1, queue=10_000, deadline_ms=30)
-    result = simulate(line, seed=1, frames=60_000)
+    simulated = replace(LINE, latency=latency, tiles=1, queue=10_000, deadline_ms=30)
+    result = simulate(simulated, seed=1, frames=60_000)
     service = latency.draw(np.random.default_rng(2), 200_000)
     waited, answers = 0.0, np.empty(len(service))
     for place, took in enumerate(service):
         answers[place] = waited + took
-        waited = max(0.0, waited + took - line.interval_ms)
+        waited = max(0.0, waited + took - simulated.interval_ms)
     assert result.p50_ms == pytest.approx(np.percentile(answers, 50), rel=0.03)
     assert result.p99_ms == pytest.approx(np.percentile(answers, 99), rel=0.06)
     assert result.miss_share.value == pytest.approx(np.mean(answers > 30), abs=0.003)
 
 
+class VirtualClock:
+    """Stands in for ``time``: the real loop, undisturbed by other programs."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.mark.parametrize(("interval_ms", "queue"), [(20, 4), (14, 4), (11, 4), (8, 2)])
+def test_it_foretells_the_loop_that_really_drives_a_line(
+    interval_ms: float, queue: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = VirtualClock()
+    monkeypatch.setattr(line, "time", clock)
+    durations = iter(np.random.default_rng(0).lognormal(np.log(10), np.log(2) / 2.326, 100_000).tolist())
+
+    def call(_: Sequence[int]) -> dict[str, float]:
+        clock.sleep(next(durations) / 1000)
+        return {}
+
+    load = Load("line", 1, 1, 0, 40_000, 1e9, 10, 8, 1000 / interval_ms, interval_ms, queue)
+    turn = line.drive_line(call, load)
+    answers = np.sort([sample["end_to_end"] for sample in turn.samples])
+    samples = np.random.default_rng(1).lognormal(np.log(10), np.log(2) / 2.326, 40_000)
+    latency = of_samples([part.tolist() for part in np.array_split(samples, 10)], None)
+    foretold = simulate(SimulatedLine(latency, 1, 1, 1, interval_ms, interval_ms, queue), frames=40_000)
+    assert foretold.p50_ms is not None
+    if not turn.dropped:
+        assert foretold.p50_ms == pytest.approx(np.percentile(answers, 50), rel=0.03)
+        assert foretold.p99_ms == pytest.approx(np.percentile(answers, 99), rel=0.06)
+    assert foretold.miss_share.value == pytest.approx((turn.late + turn.dropped) / load.samples, abs=0.02)
+    assert foretold.dropped / foretold.frames == pytest.approx(turn.dropped / load.samples, abs=0.01)
+
+
 def test_the_seed_settles_everything() -> None:
-    line = replace(LINE, latency=of_estimate(2.0, (1.5, 2.5)))
-    assert simulate(line, seed=3) == simulate(line, seed=3)
-    assert simulate(line, seed=3) != simulate(line, seed=4)
+    simulated = replace(LINE, latency=of_estimate(2.0, (1.5, 2.5)))
+    assert simulate(simulated, seed=3) == simulate(simulated, seed=3)
+    assert simulate(simulated, seed=3) != simulate(simulated, seed=4)
 
 
 def test_of_an_estimate_the_far_end_is_simulated() -> None:
