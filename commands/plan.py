@@ -120,7 +120,7 @@ def _show(made: Plan) -> None:
 
     console = Console(highlight=False)
     for sentence in sentences(made):
-        console.print(Text(sentence))
+        console.print(Text(sentence), soft_wrap=not console.is_terminal)
     rows = [row_words(row, made.currency) for row in made.ranked]
     columns = [
         ("", "rank"), ("device", "device"), ("mode", "mode"), ("figures are", "kind"), ("graph", "graph"),

@@ -196,6 +196,9 @@ def _estimated(row: EstimateRow, bundle: Bundle, origin: str, tail: float) -> Ca
         origin=origin,
         ap=variant.accuracy.ap if variant.accuracy and variant.precision == row.subject.precision else None,
         notes=tuple(notes),
+        not_usable=None
+        if row.fits
+        else f"memory: it needs {row.memory_mib:,.0f} MiB of {row.device_memory_mib:,.0f} MiB",
     )
 
 
