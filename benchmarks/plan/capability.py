@@ -74,10 +74,16 @@ class Capability:
     not_usable: str | None = None
 
     @property
+    def graph(self) -> str:
+        """The variant's name; an estimate may take it to a precision that the bundle has no graph of."""
+        own = self.kind == "measured" or self.precision in self.variant
+        return self.variant if own else f"{self.variant} as {self.precision}"
+
+    @property
     def title(self) -> str:
         """``jetson-orin-nano-8gb @15W int8 tensorrt, batch 4``."""
         mode = f" @{self.place.power_mode}" if self.place.power_mode else ""
-        return f"{self.place.device}{mode} {self.variant} {self.runtime}, batch {self.batch}"
+        return f"{self.place.device}{mode} {self.graph} {self.runtime}, batch {self.batch}"
 
 
 def measured_capabilities(

@@ -1,14 +1,13 @@
-"""Devices by name: the one place where plans meet the device table and the estimator."""
+"""Devices by name: where plans meet the device table and the estimator."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from ...bundle.loader import Bundle
-from ...core.errors import TemperError
+from ..devices.table import Device, PowerMode, find_device, load_devices
 from ..estimate.row import EstimateRow
 from ..measurement import Measurements
 from .capability import Place
@@ -23,31 +22,24 @@ class Hardware:
 
     def __init__(self, own: Path | None) -> None:
         self._own = own
-        self._devices: Any = None
 
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Of every device in the table; none where Temper comes without one."""
-        try:
-            return tuple(self._table())
-        except _NoTableError:
-            return ()
+    @cached_property
+    def devices(self) -> dict[str, Device]:
+        """Every device of the table by its key.
+
+        Raises:
+            UsageError: if the user's file has a mistake.
+        """
+        return load_devices(self._own)
 
     def place(self, text: str) -> Place:
         """The device that ``DEVICE`` or ``DEVICE@MODE`` names.
 
         Raises:
-            UsageError: if it is not in the table, with the nearest names.
+            UsageError: if it is not in the table, with the nearest name, or has no such mode.
         """
-        device, mode = self.find(text)
+        device, mode = self._find(text)
         return Place(device.key, device.name, mode.name, mode.watts)
-
-    def find(self, text: str) -> tuple[Any, Any]:
-        """The same, as the table's ``Device`` and ``PowerMode``."""
-        key, _, mode = text.partition("@")
-        devices = self._table()
-        device = _part("devices.table").find_device(devices, key.strip())
-        return device, device.mode(mode.strip() or None)
 
     def estimate(
         self,
@@ -55,34 +47,29 @@ class Hardware:
         bundle: Bundle,
         precisions: Sequence[str],
         batches: Sequence[int],
-        measured: Sequence[Measurements],
+        measured: Sequence[tuple[Place, Measurements]],
     ) -> list[EstimateRow]:
-        """Estimate devices now; own measurements recalibrate.
+        """Estimate devices now.
+
+        Args:
+            names: ``DEVICE`` or ``DEVICE@MODE`` of the table.
+            bundle: that is estimated.
+            precisions: int8, fp16, fp32.
+            batches: pictures per call.
+            measured: on devices of the table; they put those devices' estimates right.
 
         Raises:
             UsageError: if a device is not in the table.
+            MissingDependencyError: if the ``onnx`` package is not installed.
         """
-        chosen = [self.find(name) for name in names]
-        rows: list[EstimateRow] = _part("estimate.run").estimate_bundle(
-            bundle, chosen, tuple(precisions), tuple(batches), tuple(measured)
-        )
-        return rows
+        # the estimator reads the table of its calibration, which plans of measurements alone do without
+        from ..estimate.run import OwnMeasurement, estimate_bundle
 
-    def _table(self) -> Any:
-        if self._devices is None:
-            self._devices = _part("devices.table").load_devices(self._own)
-        return self._devices
+        chosen = [self._find(name) for name in dict.fromkeys(names)]
+        own = [OwnMeasurement(place.device, measurements) for place, measurements in measured]
+        return estimate_bundle(bundle, chosen, tuple(precisions), tuple(dict.fromkeys(batches)), own)
 
-
-class _NoTableError(TemperError):
-    pass
-
-
-def _part(name: str) -> Any:
-    # loaded by name: a plan of measurements alone does without
-    try:
-        return importlib.import_module(f"..{name}", __package__)
-    except ModuleNotFoundError as error:
-        if error.name and not error.name.startswith("temper."):
-            raise
-        raise _NoTableError("This Temper comes without a table of devices; plan with --measured alone.") from error
+    def _find(self, text: str) -> tuple[Device, PowerMode]:
+        key, _, mode = text.partition("@")
+        device = find_device(self.devices, key.strip())
+        return device, device.mode(mode.strip() or None)

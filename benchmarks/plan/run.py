@@ -12,7 +12,7 @@ from ...core.errors import UsageError
 from ..estimate.row import read_estimates
 from ..machine import now
 from ..measurement import MEASUREMENTS_NAME, Measurements, read_rows
-from .capability import Capability, estimated_capabilities, measured_capabilities
+from .capability import Capability, Place, estimated_capabilities, measured_capabilities
 from .demand import Demand, plan_demand
 from .hardware import Hardware
 from .optics import MOST_CAMERAS
@@ -22,6 +22,8 @@ from .recipe import PlanRecipe
 from .supply import Supply, Terms, devices_at, supply
 from .units import parse_share
 
+#: That can be estimated of any bundle.
+PRECISIONS = ("int8", "fp16", "fp32")
 #: Of the line's speed: where the what-if plot begins and ends, and its points.
 _WHAT_IF = (0.1, 2.0, 96)
 
@@ -103,7 +105,7 @@ def make_plan(recipe: PlanRecipe) -> Plan:
     demands = {tile: plan_demand(geometry, recipe.due, tile) for tile in dict.fromkeys(c.tile for c in capabilities)}
     prices = Prices()
     if recipe.prices is not None:
-        known = {*hardware.keys, *(one.place.device for one in capabilities)}
+        known = {*hardware.devices, *(one.place.device for one in capabilities)}
         prices = read_prices(Path(recipe.prices), known)
     terms = Terms(
         margin=parse_share(recipe.margin),
@@ -132,21 +134,23 @@ def make_plan(recipe: PlanRecipe) -> Plan:
 def _capabilities(recipe: PlanRecipe, bundle: Bundle, hardware: Hardware, warnings: list[str]) -> list[Capability]:
     """Everything that is known of devices, in the order in which it was named; adds to the warnings."""
     for name in recipe.precision:
-        bundle.variant(name)
+        # a device may be estimated in a precision that the bundle has no graph of yet
+        if name not in PRECISIONS or not (recipe.estimate or recipe.estimated):
+            bundle.variant(name)
     found: list[Capability] = []
-    own: list[Measurements] = []
+    own: list[tuple[Place, Measurements]] = []
     for text in dict.fromkeys(recipe.measured):
         named, device = _folder_and_device(text)
         place = hardware.place(device) if device else None
         for folder in _measured_folders(named):
             measurements = read_rows(folder / MEASUREMENTS_NAME)
-            own.append(measurements)
+            own += [] if place is None else [(place, measurements)]
             warnings += [f"{folder}: {warning}" for warning in measurements.benchmark.warnings]
             found += measured_capabilities(measurements, place, bundle, folder)
     for file in dict.fromkeys(recipe.estimated):
         found += estimated_capabilities(read_estimates(Path(file)), bundle, file, recipe.tail)
     if recipe.estimate:
-        precisions = recipe.precision or tuple(dict.fromkeys(v.precision for v in bundle.manifest.variants))
+        precisions = [name if name in PRECISIONS else bundle.variant(name).precision for name in recipe.precision]
         rows = hardware.estimate(recipe.estimate, bundle, precisions, recipe.batch, own)
         found += estimated_capabilities(rows, bundle, "estimated now", recipe.tail)
     if not found:

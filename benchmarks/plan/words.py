@@ -60,7 +60,7 @@ def row_words(row: PlanRow, currency: str) -> RowWords:
         device=one.place.device,
         name=one.place.device_name,
         mode=one.place.power_mode,
-        graph=f"{one.variant}, batch {one.batch}",
+        graph=f"{one.graph}, batch {one.batch}",
         runtime=one.runtime,
         kind=f"{mark}estimated" if mark else "measured",
         call=f"{mark}{one.latency.median_ms:,.2f} ms",
@@ -119,7 +119,7 @@ def capability_title(one: Capability) -> str:
     """Of a line in the plot."""
     mode = f" {one.place.power_mode}" if one.place.power_mode else ""
     mark = f"{MARK} " if one.kind == "estimated" else ""
-    return f"{mark}{one.place.device}{mode}, {one.variant}"
+    return f"{mark}{one.place.device}{mode}, {one.graph}"
 
 
 def _missed(row: PlanRow, mark: str) -> str:

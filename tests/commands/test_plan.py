@@ -30,7 +30,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         estimate_row(bundle, "t4", 0.35, power_mode="", watts=70.0, bound="launch", unknown_operators=("Mystery",)),
     ]
     write_estimates(folder / "estimates.jsonl", rows)
-    (folder / "prices.yml").write_text("currency: EUR\nprices:\n  hall: 900\n  jetson-orin-nano-8gb: 480\n", "utf-8")
+    prices = "currency: EUR\nprices:\n  hall: 900\n  jetson-orin-nano-8gb: 480\n"
+    (folder / "prices.yml").write_text(prices, encoding="utf-8")
+    (folder / "typing").mkdir()
+    (folder / "typing" / "prices.yml").write_text(prices.replace("8gb", "8g"), encoding="utf-8")
     return folder
 
 
@@ -139,7 +142,7 @@ def test_nothing_keeps_up_and_the_page_says_so(place: Path, tmp_path: Path, caps
         (["--measured", "nowhere"], r"There are no measurements at nowhere/measurements\.jsonl"),
         (
             ["--measured", "HALL", "--prices", "PRICES"],
-            r"prices\.yml, line 4: there is no device 'jetson-orin-nano-8gb'",
+            r"prices\.yml, line 4: there is no device 'jetson-orin-nano-8g'. Did you mean",
         ),
         (["--measured", "HALL", "--precision", "int8"], r"has no variant 'int8'; it has fp32"),
         (["--bundle", "nowhere.temper", "--measured", "HALL"], r"nowhere\.temper"),
@@ -157,7 +160,7 @@ def test_bad_input_is_one_sentence(
 ) -> None:
     known = {
         "HALL": place / "hall",
-        "PRICES": place / "prices.yml",
+        "PRICES": place / "typing" / "prices.yml",
         "OTHER": place / "other.temper",
         "ESTIMATES": place / "estimates.jsonl",
     }

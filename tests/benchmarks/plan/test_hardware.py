@@ -1,97 +1,86 @@
-"""Plans and the device table, through stand-ins with the table's names: tests do not hang on its figures."""
+"""Plans with the real device table and the real estimator."""
 
 from __future__ import annotations
 
-import sys
+import json
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from plan_parts import estimate_row, write_measured
+from plan_parts import write_measured
 from temper.benchmarks.plan.capability import Place
 from temper.benchmarks.plan.hardware import Hardware
 from temper.benchmarks.plan.recipe import read_recipe
-from temper.benchmarks.plan.run import make_plan
-from temper.core.errors import TemperError, UsageError, nearest
+from temper.benchmarks.plan.run import Plan, make_plan
+from temper.benchmarks.plan.words import row_words
+from temper.cli import main
+from temper.core.errors import UsageError
 from temper.detection.dataset import DataSet
 
 LINE = {"strip_width": "0.3m", "line_speed": "1m/s", "defect": "2mm", "tile_overlap": 8, "frame_overlap": 8}
+ORIN = "jetson-orin-nano-8gb"
 
 
-class StandInDevice(SimpleNamespace):
-    """A device of the table."""
-
-    def mode(self, name: str | None) -> SimpleNamespace:
-        return SimpleNamespace(name=name or "MAXN", watts=7.0 if name == "7W" else 25.0)
+def planned(bundle: Path, **fields: Any) -> Plan:
+    return make_plan(read_recipe(None, {**LINE, "bundle": str(bundle), **fields}))
 
 
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Puts the stand-ins in place, and keeps what the estimator was asked."""
-    told: dict[str, Any] = {}
-    table, estimator = ModuleType("table"), ModuleType("run")
-
-    def find_device(devices: dict[str, Any], key: str) -> Any:
-        if key not in devices:
-            raise UsageError(f"There is no device '{key}'.{nearest(key, devices)}")
-        return devices[key]
-
-    def load_devices(own: Path | None) -> dict[str, Any]:
-        told["own"] = own
-        return {"orin": StandInDevice(key="orin", name="An Orin")}
-
-    def estimate_bundle(bundle: Any, devices: Any, precisions: Any, batches: Any, measured: Any) -> list[Any]:
-        told.update(precisions=precisions, batches=batches, measured=len(measured))
-        return [
-            estimate_row(bundle.path, device.key, 0.4, power_mode=mode.name, watts=mode.watts)
-            for device, mode in devices
-        ]
-
-    table.find_device, table.load_devices = find_device, load_devices  # type: ignore[attr-defined]
-    estimator.estimate_bundle = estimate_bundle  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "temper.benchmarks.devices.table", table)
-    monkeypatch.setitem(sys.modules, "temper.benchmarks.estimate.run", estimator)
-    return told
-
-
-def test_devices_by_name(asked: dict[str, Any]) -> None:
-    hardware = Hardware(Path("own.yml"))
-    assert hardware.place("orin@7W") == Place("orin", "An Orin", "7W", 7.0)
-    assert hardware.place("orin") == Place("orin", "An Orin", "MAXN", 25.0)
-    assert (hardware.keys, asked["own"]) == (("orin",), Path("own.yml"))
-    with pytest.raises(UsageError, match=r"There is no device 'orim'. Did you mean 'orin'\?"):
-        hardware.place("orim@7W")
-
-
-def test_a_plan_of_estimates_and_of_a_measured_device(
-    asked: dict[str, Any], bundles: dict[str, Path], data: DataSet, tmp_path: Path
-) -> None:
-    folder = write_measured(tmp_path / "mine", bundles["student"], data, 0.3)
-    recipe = read_recipe(
-        None,
-        {
-            **LINE,
-            "bundle": str(bundles["student"]),
-            "measured": [f"{folder}=orin@7W"],
-            "estimate": ["orin", "orin@7W"],
-            "batch": [1, 4],
-        },
-    )
-    plan = make_plan(recipe)
-    assert asked == {"own": None, "precisions": ("fp32",), "batches": (1, 4), "measured": 1}
-    found = {(one.supply.capability.kind, one.supply.capability.place) for one in plan.rows}
-    assert found == {
-        ("measured", Place("orin", "An Orin", "7W", 7.0)),
-        ("estimated", Place("orin", "orin", "MAXN", 25.0)),
-        ("estimated", Place("orin", "orin", "7W", 7.0)),
-    }
-
-
-def test_without_the_table_there_are_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "temper.benchmarks.devices", None)
-    monkeypatch.setitem(sys.modules, "temper.benchmarks.devices.table", None)
+def test_devices_by_name() -> None:
     hardware = Hardware(None)
-    assert hardware.keys == ()
-    with pytest.raises(TemperError, match="comes without a table of devices; plan with --measured alone"):
-        hardware.place("orin")
+    place = hardware.place(f"{ORIN}@7W")
+    assert (place.device, place.power_mode, place.watts) == (ORIN, "7W", 7.0)
+    assert hardware.place(ORIN).power_mode == hardware.devices[ORIN].power_modes[0].name
+    with pytest.raises(UsageError, match=r"There is no device 'jetson-orin-nan' in the table\. Did you mean"):
+        hardware.place("jetson-orin-nan")
+    with pytest.raises(UsageError, match="has no power mode '8W'"):
+        hardware.place(f"{ORIN}@8W")
+
+
+def test_a_plan_of_estimates_and_of_a_measured_device(bundles: dict[str, Path], data: DataSet, tmp_path: Path) -> None:
+    folder = write_measured(tmp_path / "mine", bundles["student"], data, 0.3)
+    prices = tmp_path / "prices.yml"
+    prices.write_text(f"prices:\n  {ORIN}: 480\n  l4: 3000\n", encoding="utf-8")
+    plan = planned(
+        bundles["student"],
+        measured=[f"{folder}={ORIN}@7W"],
+        estimate=[ORIN, "l4"],
+        batch=[1, 4],
+        prices=str(prices),
+    )
+    found = [
+        (row.supply.capability.kind, row.supply.capability.place.device, row.supply.capability.batch)
+        for row in plan.rows
+    ]
+    assert sorted(found) == [
+        ("estimated", ORIN, 1), ("estimated", ORIN, 4), ("estimated", "l4", 1), ("estimated", "l4", 4),
+        ("measured", ORIN, 1),
+    ]  # fmt: skip
+    measured = next(row for row in plan.rows if row.supply.capability.kind == "measured")
+    assert measured.supply.capability.place == Place(ORIN, "NVIDIA Jetson Orin Nano 8GB", "7W", 7.0)
+    assert measured.supply.cost == 480
+    for row in plan.rows:
+        words = row_words(row, "EUR")
+        figures = [words.call, words.frame, words.devices, words.load, words.watts, words.cost, words.fastest]
+        assert all(figure.startswith("~") == words.estimated for figure in figures if figure)
+
+
+def test_a_precision_that_the_bundle_has_no_graph_of_is_estimated(bundles: dict[str, Path]) -> None:
+    plan = planned(bundles["student"], estimate=[ORIN], precision=["int8"])
+    (row,) = plan.rows
+    assert row.supply.capability.precision == "int8"
+    assert row_words(row, "").graph == "fp32 as int8, batch 1"
+    with pytest.raises(UsageError, match="has no variant 'int9'; it has fp32"):
+        planned(bundles["student"], estimate=[ORIN], precision=["int9"])
+
+
+def test_estimates_of_the_command_are_read(bundles: dict[str, Path], tmp_path: Path) -> None:
+    assert main(["estimate", str(bundles["student"]), "--device", f"{ORIN}@7W", "--out", str(tmp_path)]) == 0
+    (row,) = planned(bundles["student"], estimated=[str(tmp_path / "estimates.jsonl")]).rows
+    written = json.loads((tmp_path / "estimates.jsonl").read_text(encoding="utf-8"))
+    assert row.supply.capability.latency.median_ms == written["latency_ms"]
+    assert row.supply.capability.place.power_mode == "7W"
+
+
+def test_an_unknown_device_is_told_with_the_nearest(bundles: dict[str, Path]) -> None:
+    with pytest.raises(UsageError, match=rf"Did you mean '{ORIN}'"):
+        planned(bundles["student"], estimate=["jetson-orin-nano-8g"])
