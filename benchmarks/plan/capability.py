@@ -15,6 +15,9 @@ from ..latency_rows import LatencyRow
 from ..measurement import MachineState, Measurements
 from .distribution import TAIL, LatencyDistribution, of_estimate, of_samples
 
+#: Before every figure that rests on an estimate.
+MARK = "~"
+
 Bound = Literal["compute", "bandwidth", "launch"]
 
 
@@ -72,6 +75,11 @@ class Capability:
     ap: float | None = None
     notes: tuple[str, ...] = ()
     not_usable: str | None = None
+
+    @property
+    def mark(self) -> str:
+        """What stands before every figure that rests on it: ``~`` where it is estimated."""
+        return MARK if self.kind == "estimated" else ""
 
     @property
     def graph(self) -> str:
@@ -202,10 +210,12 @@ def _estimated(row: EstimateRow, bundle: Bundle, origin: str, tail: float) -> Ca
         origin=origin,
         ap=variant.accuracy.ap if variant.accuracy and variant.precision == row.subject.precision else None,
         notes=tuple(notes),
-        not_usable=None
-        if row.fits
-        else f"memory: it needs {row.memory_mib:,.0f} MiB of {row.device_memory_mib:,.0f} MiB",
+        not_usable=None if row.fits else _does_not_fit(row),
     )
+
+
+def _does_not_fit(row: EstimateRow) -> str:
+    return f"memory: it needs {MARK}{row.memory_mib:,.0f} MiB of {row.device_memory_mib:,.0f} MiB"
 
 
 def _input_of(bundle: Bundle, variant: Variant) -> tuple[int, int]:

@@ -11,13 +11,14 @@ from markupsafe import Markup
 
 from ...core.files import write_json, write_text
 from ..report.plot import INK, MUTED, SERIES, SERIES_COLOURS, SURFACE, Chart, draw_legend, render, style_axes
+from .capability import MARK
 from .optics import LINKS
 from .plain import plan_to_plain
 from .recipe import PlanRecipe
 from .run import Plan, WhatIf
 from .steps import demand_steps, optics_steps, supply_steps
 from .template import recipe_text
-from .words import MARK, capability_title, row_words, sentences
+from .words import capability_title, row_words, sentences
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

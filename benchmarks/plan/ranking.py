@@ -66,7 +66,7 @@ def rank(supplies: Sequence[Supply], terms: Terms, seed: int = 0, confirmed: int
     for one in carried:
         result = simulate_supply(one, terms.queue, seed) if len(kept) < confirmed else None
         if result is not None and not result.confirms:
-            fallen.append(PlanRow(None, one, result, reason=result.contradiction))
+            fallen.append(PlanRow(None, one, result, reason=result.contradiction(one.capability.mark)))
             continue
         speed = fastest(one.capability, one.demand, terms, one.devices or 0)
         kept.append(PlanRow(len(kept) + 1, one, result, speed))

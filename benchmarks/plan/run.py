@@ -199,7 +199,7 @@ def _with_remedy(one: Supply, terms: Terms) -> Supply:
             break
         other = supply(one.capability, narrower, replace(terms, max_power_w=None))
         if other.devices is not None:
-            told = f"{one.rejected}; of {cameras} narrower cameras it would carry {other.streams}"
+            told = f"{one.rejected}; of {cameras} narrower cameras it would carry {one.capability.mark}{other.streams}"
             return replace(one, rejected=told, enough_cameras=cameras)
     return one
 

@@ -85,16 +85,15 @@ class SimulationResult:
             return False
         return max(self.p99_ms, (self.p99_interval_ms or (0.0, 0.0))[1]) <= self.deadline_ms
 
-    @property
-    def contradiction(self) -> str | None:
-        """What it says against the arithmetic; None if it confirms it."""
+    def contradiction(self, mark: str = "") -> str | None:
+        """What it says against the arithmetic, with a mark before its figures; None if it confirms it."""
         if self.confirms:
             return None
-        missed = f"{100 * (self.miss_share.value or 0):.2f} % of the frames are missed"
+        missed = f"{mark}{100 * (self.miss_share.value or 0):.2f} % of the frames are missed"
         if self.p99_ms is None:
             return f"simulation: {missed}"
         left = f"{self.deadline_ms:,.1f} ms until a result is due"
-        return f"simulation: p99 is {self.p99_ms:,.1f} ms and {missed}, with {left}"
+        return f"simulation: p99 is {mark}{self.p99_ms:,.1f} ms and {missed}, with {left}"
 
 
 @dataclass

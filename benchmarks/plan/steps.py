@@ -96,7 +96,7 @@ def supply_steps(supply: Supply, terms: Terms) -> list[Step]:
     demand, latency = supply.demand, supply.capability.latency
     if supply.frame_ms is None or latency.p99_ms is None:
         return []
-    mark = "~" if supply.capability.kind == "estimated" else ""
+    mark = supply.capability.mark
     free = 1 - terms.margin
     interval = 1000 / demand.optics.frame_rate_hz
     steps = [

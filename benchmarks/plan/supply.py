@@ -112,7 +112,7 @@ def supply(capability: Capability, demand: Demand, terms: Terms) -> Supply:
         load=None if frame_ms is None or not each else each * demand.optics.frame_rate_hz * frame_ms / 1000,
         watts=watts,
         cost=None if devices is None or price is None else devices * price,
-        rejected=reason or _too_much_power(devices or 0, watts, terms),
+        rejected=reason or _too_much_power(capability, devices or 0, watts, terms),
     )
 
 
@@ -199,30 +199,31 @@ def _no_link(demand: Demand) -> str | None:
 
 def _too_slow(binds: Binds, capability: Capability, demand: Demand, terms: Terms, frame_ms: float) -> str:
     """Why a device does not carry even one camera."""
-    free = f"{100 * (1 - terms.margin):.0f} %"
+    free, took = f"{100 * (1 - terms.margin):.0f} %", f"{capability.mark}{frame_ms:,.1f} ms at p99"
     if binds == "memory":
         return (
-            f"memory: {capability.memory_mib or 0:,.0f} MiB and {terms.queue} waiting frames of "
+            f"memory: {capability.mark}{capability.memory_mib or 0:,.0f} MiB and {terms.queue} waiting frames of "
             f"{demand.frame_bytes / 2**20:,.1f} MiB do not fit in {capability.device_memory_mib or 0:,.0f} MiB"
         )
     if binds == "deadline":
         return (
-            f"deadline: a frame takes {frame_ms:,.1f} ms at p99, and {free} of the {demand.deadline_ms:,.1f} ms until "
+            f"deadline: a frame takes {took}, and {free} of the {demand.deadline_ms:,.1f} ms until "
             "its result is due"
             f" are {(1 - terms.margin) * demand.deadline_ms:,.1f} ms"
         )
     interval = 1000 / demand.optics.frame_rate_hz
     return (
-        f"{binds}: a frame takes {frame_ms:,.1f} ms at p99, and {free} of the {interval:,.1f} ms until the next "
+        f"{binds}: a frame takes {took}, and {free} of the {interval:,.1f} ms until the next "
         f"are {(1 - terms.margin) * interval:,.1f} ms"
     )
 
 
-def _too_much_power(devices: int, watts: float | None, terms: Terms) -> str | None:
+def _too_much_power(capability: Capability, devices: int, watts: float | None, terms: Terms) -> str | None:
     if terms.max_power_w is None or not devices:
         return None
     if watts is None:
         return "power: nobody said what it takes; name the device, as in --measured DIR=DEVICE"
     if watts > terms.max_power_w * (1 + _ROUNDING):
-        return f"power: {devices} of them take {watts:,.0f} W, and {terms.max_power_w:,.0f} W are allowed"
+        mark, allowed = capability.mark, f"{terms.max_power_w:,.0f} W are allowed"
+        return f"power: {mark}{devices} of them take {mark}{watts:,.0f} W, and {allowed}"
     return None

@@ -8,9 +8,6 @@ from .capability import Capability
 from .ranking import PlanRow
 from .run import Plan
 
-#: Before every figure that rests on an estimate.
-MARK = "~"
-
 
 @dataclass(frozen=True)
 class RowWords:
@@ -42,13 +39,13 @@ class RowWords:
     @property
     def estimated(self) -> bool:
         """Whether the row rests on an estimate."""
-        return self.kind.startswith(MARK)
+        return self.kind != "measured"
 
 
 def row_words(row: PlanRow, currency: str) -> RowWords:
     """The cells of a row; an empty one has nothing to say."""
     planned, one = row.supply, row.supply.capability
-    mark = MARK if one.kind == "estimated" else ""
+    mark = one.mark
     low_high = one.latency.interval_ms
     ranked = row.rank is not None
     simulation = row.simulation
@@ -118,7 +115,7 @@ def sentences(plan: Plan) -> list[str]:
 def capability_title(one: Capability) -> str:
     """Of a line in the plot."""
     mode = f" {one.place.power_mode}" if one.place.power_mode else ""
-    mark = f"{MARK} " if one.kind == "estimated" else ""
+    mark = f"{one.mark} " if one.mark else ""
     return f"{mark}{one.place.device}{mode}, {one.graph}"
 
 

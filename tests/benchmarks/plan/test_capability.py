@@ -62,7 +62,7 @@ def test_estimates(bundles: dict[str, Path], tmp_path: Path) -> None:
     (large,) = estimated_capabilities(
         [replace(row, memory_mib=9000.0, fits=False)], open_bundle(bundles["student"]), "e.jsonl"
     )
-    assert (one.not_usable, large.not_usable) == (None, "memory: it needs 9,000 MiB of 8,000 MiB")
+    assert (one.not_usable, large.not_usable) == (None, "memory: it needs ~9,000 MiB of 8,000 MiB")
     # the far end of the interval, and the tail
     assert one.latency.p99_ms == pytest.approx(1.2 * 1.3 * 1.5)
     with pytest.raises(UsageError, match=r"e was estimated of small .*, not of big .*; estimate that one"):

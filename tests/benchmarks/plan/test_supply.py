@@ -52,7 +52,7 @@ def test_of_an_estimate_the_far_end_decides() -> None:
         (capability(2.0), Terms(max_power_w=10), Due(), r"power: 1 of them take 20 W, and 10 W are allowed"),
         (capability(2.0, place=Place("x", "X")), Terms(max_power_w=10), Due(), r"power: nobody said what it takes"),
         (capability(2.0, not_usable="it is broken"), Terms(), Due(), r"it is broken"),
-        (estimated(20.0), Terms(), Due(), r"bandwidth: a frame takes"),
+        (estimated(20.0), Terms(), Due(), r"bandwidth: a frame takes ~117\.0 ms"),
     ],
 )
 def test_every_rejection_has_its_reason(device: Capability, terms: Terms, due: Due, message: str) -> None:
