@@ -105,7 +105,7 @@ def sentences(plan: Plan) -> list[str]:
         f"{first.devices} x {first.device} ({first.name}{f', {first.mode}' if first.mode else ''}) with "
         f"{first.graph} on {first.runtime} keep up, with {100 * plan.terms.margin:.0f} % of the time free at p99"
         f"{f'; {beside}' if beside else ''}. "
-        f"{first.binds[:1].upper()}{first.binds[1:]} binds; up to {first.fastest}. This is {first.kind}."
+        f"{first.binds[:1].upper()}{first.binds[1:]} binds; up to {first.fastest}. These figures are {first.kind}."
     )
     if first.estimated:
         told.append("An estimate is no measurement: measure on one such device before you buy the others.")
