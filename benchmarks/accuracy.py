@@ -20,7 +20,7 @@ from ..deploy.runtimes.base import Runtime
 from ..detection.dataset import DataSet
 from ..detection.detections import Detections, Status
 from ..detection.examples import detections_of, plain_detections
-from ..detection.images import read_image
+from ..detection.images import read_sample
 from .measurement import UnreadPicture
 
 SCHEMA_VERSION = 1
@@ -44,7 +44,8 @@ def detect_pictures(
 
     Returns:
         The detections above the bundle's score floor in the order of ``data.samples``, boxes in pixels of the original
-        pictures; and by file name why a picture could not be read, whose detections then have the status ``ERROR``.
+        pictures; and by file name why a picture could not be used (it cannot be read, or has another size than its
+        boxes were drawn on), whose detections then have the status ``ERROR``.
 
     Raises:
         TemperError: if the runtime fails.
@@ -53,7 +54,7 @@ def detect_pictures(
     detections, unread = [], {}
     for done, sample in enumerate(data.samples, start=1):
         try:
-            image = read_image(data.image_path(sample), detector.channels)
+            image = read_sample(data, sample, detector.channels)
         except TemperError as error:
             unread[sample.file_name] = str(error)
             detections.append(Detections.none(sample.size, sample.file_name, Status.ERROR))
@@ -93,7 +94,7 @@ def leave_out_unread(data: DataSet, unread: Mapping[str, str]) -> Readable:
     if not rows:
         first = next(iter(unread.values()), "there are none.")
         raise TemperError(
-            f"None of the {len(data)} pictures of {data.name or data.image_folder} can be read; the first: {first}"
+            f"None of the {len(data)} pictures of {data.name or data.image_folder} can be used; the first: {first}"
         )
     named = [UnreadPicture(s.file_name, unread[s.file_name]) for s in data.samples if s.file_name in unread]
     return Readable(data.subset(rows), np.array(rows, np.int64), named)
@@ -107,7 +108,7 @@ def unread_warning(unread: Sequence[UnreadPicture], images: int) -> list[str]:
     rest = len(unread) - NAMED_AT_MOST
     named += f" and {rest} more" if rest > 0 else ""
     those = "1 picture" if len(unread) == 1 else f"{len(unread)} pictures"
-    return [f"{those} of {images} could not be read, and no figure rests on them: {named}. {unread[0].reason}"]
+    return [f"{those} of {images} could not be used, and no figure rests on them: {named}. {unread[0].reason}"]
 
 
 def save_detections(path: Path, data: DataSet, detections: Sequence[Detections]) -> None:

@@ -107,7 +107,7 @@ def open_candidates(candidates: Sequence[Candidate], data: DataSet) -> list[Entr
         )
     opened: dict[Path, Bundle] = {}
     owners: dict[str, Path] = {}
-    entrants = []
+    entrants: list[Entrant] = []
     for candidate in candidates:
         path = candidate.bundle.resolve()
         bundle = opened.get(path) or open_bundle(candidate.bundle, candidate.public_key)
@@ -118,31 +118,30 @@ def open_candidates(candidates: Sequence[Candidate], data: DataSet) -> list[Entr
                 f"{owners[name]} and {path} are both called '{name}', so their results could not be told apart; "
                 "measure them in two runs."
             )
-        require_same_labels(bundle, data)
+        in_labels_of(bundle, data)
+        if entrants and bundle.manifest.labels != entrants[0].bundle.manifest.labels:
+            raise TemperError(
+                f"{name} and {entrants[0].bundle.manifest.name} tell other classes, or the same in another order, so "
+                "they cannot be measured on one data set; measure them in two runs."
+            )
         variant = bundle.variant(candidate.variant)
         subject = Subject(name, bundle.manifest.made_by.role, variant.name, variant.precision, candidate.runtime)
         entrants.append(Entrant(candidate, bundle, variant, subject))
     return entrants
 
 
-def require_same_labels(bundle: Bundle, data: DataSet) -> None:
-    """Check that a bundle and a data set mean the same by every label.
+def in_labels_of(bundle: Bundle, data: DataSet) -> DataSet:
+    """The data set with the bundle's labels in the bundle's order: it may lack some of them, or have them in another.
 
     Raises:
-        TemperError: naming the first class in which they differ.
+        TemperError: naming the classes of the data that the bundle does not know.
     """
     ours, theirs = tuple(bundle.manifest.labels), data.labels
-    if ours == theirs:
-        return
-    names = f"the bundle {bundle.manifest.name} and the data set {data.name or data.image_folder}"
-    if set(ours) == set(theirs):
+    unknown = [label for label in theirs if label not in ours]
+    if unknown:
         raise TemperError(
-            f"The classes of {names} are the same but in another order; "
-            f"bring the data set's into the bundle's: {', '.join(ours)}."
+            f"The data set {data.name or data.image_folder} has {', '.join(unknown)}, and the bundle "
+            f"{bundle.manifest.name} knows {', '.join(ours)}. Measure on data with the classes the bundle was trained "
+            "for."
         )
-    only_ours = ", ".join(sorted(set(ours) - set(theirs))) or "nothing"
-    only_theirs = ", ".join(sorted(set(theirs) - set(ours))) or "nothing"
-    raise TemperError(
-        f"The classes of {names} differ: only the bundle has {only_ours}; only the data has {only_theirs}. "
-        "Measure on data with the classes the bundle was trained for."
-    )
+    return data.relabelled(ours)

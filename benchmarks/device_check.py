@@ -37,9 +37,9 @@ from ..deploy.runtimes.load import DEFAULT_RUNTIME, load_runtime, runtime_kind
 from ..deploy.runtimes.tensorrt import TensorRt
 from ..detection.dataset import DataSet
 from ..detection.detections import Detections
-from ..detection.images import read_image
+from ..detection.images import read_sample
 from ..detection.metrics import AccuracyFigures, evaluate
-from .candidate import require_same_labels
+from .candidate import in_labels_of
 from .machine import machine_state, now
 
 STAGE = "check"
@@ -109,7 +109,7 @@ def check_on_device(
     if absence:
         raise MissingDependencyError(absence)
     if data is not None:
-        require_same_labels(bundle, data)
+        data = in_labels_of(bundle, data)
         if not len(data):
             raise UsageError(f"The data set {data.name} has no pictures, so nothing can be checked on it.")
     machine = machine_state(sample_seconds=0)
@@ -271,7 +271,7 @@ class _Check:
     def _image(self, index: int) -> NDArray[np.uint8]:
         if self.data is None:
             return self._made_up[index]
-        return read_image(self.data.image_path(self.data.samples[index]), self.bundle.manifest.input.channels)
+        return read_sample(self.data, self.data.samples[index], self.bundle.manifest.input.channels)
 
 
 def made_up_pictures(bundle: Bundle) -> NDArray[np.uint8]:

@@ -246,7 +246,7 @@ def read_rows(path: Path) -> Measurements:
         TemperError: naming the file and line if it is missing, damaged, or of another schema.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # names may hold other ends of lines
     except FileNotFoundError as error:
         raise UsageError(f"There are no measurements at {path}. Make them with 'temper bench run'.") from error
     except (OSError, UnicodeDecodeError) as error:

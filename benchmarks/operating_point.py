@@ -22,7 +22,7 @@ from ..detection.dataset import DataSet
 from ..detection.inspection import FOUND_IOU, Inspected, at_thresholds, escape, inspect_pictures
 from ..detection.threshold_choice import ThresholdChoice, choose_thresholds
 from .accuracy import detect_pictures, leave_out_unread, unread_warning
-from .candidate import require_same_labels
+from .candidate import in_labels_of
 from .inspection import InspectionFigures, inspection_figures
 
 STAGE = "thresholds"
@@ -181,8 +181,7 @@ def choose_operating_point(
         UsageError: if there is no such variant or runtime.
         TemperError: if labels do not fit, no picture can be read, or there is no defect to choose by.
     """
-    for data in (choose_on, judge_on):
-        require_same_labels(bundle, data)
+    choose_on, judge_on = (in_labels_of(bundle, data) for data in (choose_on, judge_on))
     variant = bundle.manifest.variants[0] if wanted.variant is None else bundle.variant(wanted.variant)
     prepare_runtime(wanted.runtime, bundle, variant, 1, report)
     runtime = load_runtime(wanted.runtime, bundle, variant, threads=wanted.threads)

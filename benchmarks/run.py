@@ -10,12 +10,13 @@ from pathlib import Path
 from .. import __version__
 from ..core.errors import TemperError, UsageError
 from ..core.events import Event, Reporter
-from ..core.files import PARTIAL_SUFFIX, atomic_folder, read_json, remove_tree, write_json
+from ..core.files import PARTIAL_SUFFIX, atomic_folder, explain_os_errors, read_json, remove_tree, write_json
+from ..core.locks import held_file
 from ..deploy.runtimes.load import load_runtime, prepare_runtime
 from ..detection.dataset import DataSet, from_coco, to_coco
 from ..detection.detections import Detections
 from .accuracy import Readable, detect_pictures, leave_out_unread, save_detections, unread_warning
-from .candidate import Candidate, Entrant, open_candidates
+from .candidate import Candidate, Entrant, in_labels_of, open_candidates
 from .footprint import measure_footprint
 from .inspection import judge_detections
 from .latency import STAGE, measure_latency, require_driver, require_query_size
@@ -38,6 +39,7 @@ from .subject import Subject
 
 DETECTIONS_FOLDER = "detections"
 TRUTH_NAME = "truth.json"
+LOCK_NAME = ".lock"
 #: Pictures between two progress events while mAP is measured.
 PROGRESS_STEP = 20
 
@@ -55,7 +57,7 @@ def run_benchmark(
 
     Args:
         candidates: what to measure.
-        data: pictures and truth, with the bundles' labels.
+        data: pictures and truth, with no labels but the bundles'.
         settings: how to measure.
         out: folder for the results; older results in it are replaced.
         report: hears of the progress, under the stage ``benchmark``.
@@ -68,7 +70,18 @@ def run_benchmark(
     """
     _require_ours(out)
     require_driver(settings)
+    with explain_os_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    taken = f"Another benchmark is at work in {out}. Wait for it, or choose another folder with --out."
+    with held_file(out / LOCK_NAME, taken):
+        return _run(candidates, data, settings, out, report)
+
+
+def _run(
+    candidates: Sequence[Candidate], data: DataSet, settings: BenchmarkSettings, out: Path, report: Reporter
+) -> Measurements:
     entrants = open_candidates(candidates, data)
+    data = in_labels_of(entrants[0].bundle, data)
     for entrant in entrants:
         require_query_size(entrant, settings)
         prepare_runtime(entrant.subject.runtime, entrant.bundle, entrant.variant, entrant.candidate.batch, report)
@@ -96,7 +109,8 @@ def run_benchmark(
         raise told from error
     kept.write(latency, footprint, outside)
     measured = read_rows(kept.path)
-    for warning in measured.benchmark.warnings[len(machine_warnings(before)) :]:
+    told_before = machine_warnings(before)
+    for warning in (one for one in measured.benchmark.warnings if one not in told_before):
         report(Event("warning", STAGE, {"message": warning}))
     return measured
 

@@ -26,6 +26,9 @@ _INNER: dict[str, dict[int, str]] = {
 _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 13, 14
 _MOST_DEPTH = 64
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+#: Bytes of a varint: of a value, and of a tag or a length, which have 32 bits. Readers differ in what they make of
+#: more, so that one would see a field where another does not.
+_LONGEST, _LONGEST_32 = 10, 5
 
 
 def require_self_contained(path: Path, title: str) -> None:
@@ -74,7 +77,7 @@ def _walk(content: mmap.mmap, start: int, end: int, title: str) -> None:
 def _fields(content: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """Number, wire type and place of every field; of a varint its value instead of its beginning."""
     while at < end:
-        key, at = _varint(content, at, end)
+        key, at = _varint(content, at, end, _LONGEST_32)
         number, wire = key >> 3, key & 7
         if number == 0:
             raise _NotProtobufError
@@ -83,7 +86,7 @@ def _fields(content: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, i
             yield number, wire, value, at
             continue
         if wire == _BYTES:
-            length, at = _varint(content, at, end)
+            length, at = _varint(content, at, end, _LONGEST_32)
         elif wire in (_FIXED32, _FIXED64):
             length = 4 if wire == _FIXED32 else 8
         else:
@@ -94,14 +97,16 @@ def _fields(content: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, i
         at += length
 
 
-def _varint(content: mmap.mmap, at: int, end: int) -> tuple[int, int]:
+def _varint(content: mmap.mmap, at: int, end: int, longest: int = _LONGEST) -> tuple[int, int]:
     value = 0
-    for shift in range(0, 70, 7):
+    for shift in range(0, 7 * longest, 7):
         if at >= end:
             raise _NotProtobufError
         byte = content[at]
         at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
+            if longest == _LONGEST_32 and value >> 32:
+                raise _NotProtobufError
             return value, at
     raise _NotProtobufError

@@ -175,5 +175,7 @@ def _read(path: Path, what: str) -> bytes:
         return read_bytes(path, _MAX_KEY_BYTES)
     except TooLongError as error:
         raise TemperError(f"{path} is too long to be a {what}. Give the right file.") from error
+    except FileNotFoundError as error:
+        raise UsageError(f"There is no {what} {path}. Give the file of one that is there.") from error
     except OSError as error:
         raise TemperError(f"The {what} {path} cannot be read: {error.strerror}.") from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.errors import UsageError, nearest
-from .options import RUNTIME_NAMES, Choice, found_iou_option, public_key_option
+from .options import RUNTIME_NAMES, Choice, found_iou_option, public_key_option, threads_option
 
 if TYPE_CHECKING:
     from ..benchmarks.compare.conditions import Condition
@@ -59,7 +59,7 @@ def _smallest(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]
 @click.option("--runtime", help=f"Of a side that names none: {', '.join(RUNTIME_NAMES)}.  [default: onnxruntime]")
 @click.option("--precision", help="Of a side that names none: fp32, int8 or a variant's name.  [default: fp32]")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1, 1024), help="Pictures per timed call.")
-@click.option("--threads", type=click.IntRange(1, 512), help="Threads of the runtime.  [default: the runtime chooses]")
+@threads_option
 @click.option("--only", type=Choice(["accuracy", "latency"]), help="Compare only this.")
 @click.option(
     "--starts",

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from .bench_measuring import measuring_options, settings_of
-from .options import RUNTIME_NAMES, found_iou_option, history_option, public_key_option
+from .options import RUNTIME_NAMES, found_iou_option, history_option, public_key_option, threads_option
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -38,7 +38,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
     type=click.IntRange(1, 1024),
     help="Pictures per call; several times for several.  [default: 1]",
 )
-@click.option("--threads", type=click.IntRange(1, 512), help="Threads of the runtime.  [default: the runtime chooses]")
+@threads_option
 @measuring_options
 @found_iou_option
 @click.option("--limit", type=click.IntRange(1), help="Measure on this many pictures, evenly spread over the split.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import RUNTIME_NAMES, found_iou_option, public_key_option
+from .options import RUNTIME_NAMES, found_iou_option, public_key_option, threads_option
 
 if TYPE_CHECKING:
     from ..benchmarks.operating_point import OperatingPoint, Part
@@ -56,7 +56,7 @@ def _share(ctx: click.Context, param: click.Parameter, value: str) -> float:
 )
 @click.option("--precision", help="fp32, int8 or a variant's name to choose on.  [default: the bundle's first]")
 @click.option("--runtime", default="onnxruntime", show_default=True, help=f"{', '.join(RUNTIME_NAMES)}.")
-@click.option("--threads", type=click.IntRange(1, 512), help="Threads of the runtime.  [default: the runtime chooses]")
+@threads_option
 @found_iou_option
 @click.option("--closest", is_flag=True, help="Where a class cannot reach the rate, take the lowest there is.")
 @public_key_option

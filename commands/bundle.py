@@ -10,7 +10,7 @@ import click
 
 from .bundle_describe import describe, describe_signature, labels_table, variants_table
 from .bundle_files import diff, keygen, pack, schema, sign
-from .options import RUNTIME_NAMES, Group, public_key_option
+from .options import RUNTIME_NAMES, Group, public_key_option, threads_option
 
 if TYPE_CHECKING:
     from ..bundle.loader import Bundle
@@ -64,7 +64,7 @@ def inspect(bundle: Path, public_key: Path | None, as_json: bool) -> None:
 @click.option("--data", type=FOLDER, help="Data set folder: measure mAP on its pictures too.")
 @click.option("--split", default="val", show_default=True, help="Split of the data set.")
 @click.option("--limit", type=click.IntRange(1), help="Take this many of its pictures, evenly spread.")
-@click.option("--threads", type=click.IntRange(min=1), help="Of the runtimes.  [default: they choose]")
+@threads_option
 @public_key_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one for each graph and runtime.")
 def check(

@@ -68,8 +68,8 @@ def import_(source: Path, target: Path, ratio: str, seed: int, force: bool, as_j
     every class, and pictures that are nearly the same stay together.
 
     Exact duplicates of a box are dropped and boxes over the picture's edge are cut; both are counted. Anything else
-    that is wrong stops the import and leaves nothing behind. SOURCE is only read; pictures are linked where the disk
-    can, so that they take no more space.
+    that is wrong stops the import and leaves nothing behind. SOURCE is only read; pictures are hard links to its
+    own where the disk can, so that they take no more space: who changes one in its place changes both.
     """
     from ..distill.data.importer import import_data
     from ..distill.data.split import parse_ratio

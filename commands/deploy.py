@@ -14,7 +14,7 @@ import click
 from .deploy_coil import coil
 from .deploy_drill import drill
 from .deploy_line import cameras, init, status
-from .options import RUNTIME_NAMES, Group, public_key_option
+from .options import RUNTIME_NAMES, Group, public_key_option, threads_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,7 +55,7 @@ deploy.add_command(status)
 )
 @click.option("--variant", help="Which graph: a precision or a name. [default: fp32 if there is one]")
 @click.option("--runtime", default="onnxruntime", show_default=True, help=f"What runs it: {', '.join(RUNTIME_NAMES)}.")
-@click.option("--threads", type=click.IntRange(min=1), help="Of the runtime. [default: it chooses]")
+@threads_option
 @click.option(
     "--pictures",
     type=click.Choice(["all", "defects", "none"]),

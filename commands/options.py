@@ -98,6 +98,10 @@ history_option = click.option(
     show_envvar=True,
     help="File that keeps every benchmark, or 'none'.  [default: runs/history.sqlite3]",
 )
+#: More threads than any machine of a line has cores only wait for each other.
+threads_option = click.option(
+    "--threads", type=click.IntRange(1, 512), help="Threads of the runtime.  [default: the runtime chooses]"
+)
 events_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line for every event.")
 
 

@@ -47,7 +47,7 @@ def explain_os_errors(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise TemperError(
                 f"No space left on the disk while writing {path}. Free some, or choose another place, and run the same "
-                "command again: what is finished is kept."
+                "command again."
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise TemperError(f"No permission to write {path}. Choose a folder you may write to.") from error
@@ -210,7 +210,7 @@ def partial_folder(place: Path, prefix: str) -> Path:
 
 
 def _put_in_place(folder: Path, path: Path) -> None:
-    """Rename ``folder`` to ``path``; a folder that stood there takes the other name. At no moment is there neither."""
+    """Rename ``folder`` to ``path``; a folder that stood there takes the other name. As :func:`swap` does it."""
     if path.exists():
         swap(folder, path)
     else:
@@ -219,6 +219,9 @@ def _put_in_place(folder: Path, path: Path) -> None:
 
 def swap(first: Path, second: Path) -> None:
     """Give two files or folders each other's names, in one step where the file system can.
+
+    Where it cannot (NFS), the second has no place for an instant. A process that is killed just then leaves it beside
+    the others, under the first's name with :data:`SWAP_SUFFIX` behind it.
 
     Raises:
         OSError: if they cannot be renamed; both have their names then.

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import TemperError, UsageError
-from ..core.files import read_json, sha256_json, write_json
+from ..core.files import SWAP_SUFFIX, read_json, sha256_json, write_json
 
 SPLITS = ("train", "val", "test")
 
@@ -69,6 +69,14 @@ class DataSet:
         """The samples at ``indices``, in that order."""
         return replace(self, samples=tuple(self.samples[i] for i in indices))
 
+    def relabelled(self, labels: Sequence[str]) -> DataSet:
+        """The same samples with other labels: every one of this data set's is among them, by its name."""
+        if tuple(labels) == self.labels:
+            return self
+        place = np.array([list(labels).index(label) for label in self.labels], np.int32)
+        samples = tuple(replace(sample, labels=place[sample.labels]) for sample in self.samples)
+        return replace(self, labels=tuple(labels), samples=samples)
+
     def content_hash(self) -> str:
         """A hash over labels, file names, sizes and boxes; the pictures' bytes are not in it."""
         return sha256_json(to_coco(self))
@@ -112,6 +120,12 @@ def load_split(folder: Path, split: str) -> DataSet:
     path = folder / "annotations" / f"{split}.json"
     if not path.is_file():
         there = [name for name in SPLITS if (folder / "annotations" / f"{name}.json").is_file()]
+        left = next(folder.glob(f".annotations.*{SWAP_SUFFIX}"), None)
+        if not there and left is not None:
+            raise TemperError(
+                f"{folder} was left without annotations when a change of them was cut off: they lie in {left}. Give it "
+                f"back its name: mv {left} {path.parent}"
+            )
         if not there:
             raise TemperError(
                 f"{folder} is no data set folder of Temper. Make one of it with 'temper data import {folder} TARGET'."

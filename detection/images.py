@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from ..core.errors import TemperError
 from ..core.files import read_bytes
+from .dataset import DataSet, Sample
+from .picture_count import count_pictures
 
 Channels = Literal["grey", "rgb"]
 ResizeMode = Literal["stretch", "letterbox"]
@@ -51,6 +53,22 @@ def read_image(path: Path, channels: Channels) -> NDArray[np.uint8]:
     return decode_image(content, channels, str(path))
 
 
+def read_sample(data: DataSet, sample: Sample, channels: Channels) -> NDArray[np.uint8]:
+    """The picture of a data set's sample; see :func:`read_image`.
+
+    Raises:
+        TemperError: if it cannot be read, or its size is not the one its boxes were drawn on.
+    """
+    path = data.image_path(sample)
+    image = read_image(path, channels)
+    if image.shape[:2] != (sample.height, sample.width):
+        raise TemperError(
+            f"{path} has {image.shape[1]} x {image.shape[0]} pixels and its annotation says {sample.width} x "
+            f"{sample.height}. 'temper data check' lists all such pictures."
+        )
+    return image
+
+
 def decode_image(content: bytes, channels: Channels, source: str) -> NDArray[np.uint8]:
     """Decode an encoded picture (JPEG, PNG, BMP, TIFF); see :func:`read_image`. ``source`` names it in errors."""
     flags = cv2.IMREAD_GRAYSCALE if channels == "grey" else cv2.IMREAD_COLOR
@@ -68,6 +86,8 @@ def decode_image(content: bytes, channels: Channels, source: str) -> NDArray[np.
         raise TemperError(
             f"{source} is not a picture that can be read ({len(content)} bytes). Replace it or take it away."
         )
+    if (pictures := count_pictures(content)) > 1:
+        raise TemperError(f"{source} holds {pictures} pictures, and one of a file is read. Make a file of each.")
     if image.shape[0] * image.shape[1] > MAX_PIXELS:
         raise TooLargeError(
             f"{source} has {image.shape[1]} x {image.shape[0]} pixels; at most {MAX_PIXELS:,} are read."
@@ -92,23 +112,24 @@ class ResizeRule:
 
     def scales(self, image_size: tuple[int, int]) -> tuple[float, float]:
         """The factors in x and y from the picture (width, height) to the network's input."""
-        factor_x, factor_y = self.width / image_size[0], self.height / image_size[1]
-        if self.mode == "letterbox":
-            factor_x = factor_y = min(factor_x, factor_y)
-        return factor_x, factor_y
+        inner = self.inner_size(image_size)
+        return inner[0] / image_size[0], inner[1] / image_size[1]
+
+    def inner_size(self, image_size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height that a picture has within the network's input, in whole pixels."""
+        if self.mode == "stretch":
+            return self.width, self.height
+        factor = min(self.width / image_size[0], self.height / image_size[1])
+        width, height = (max(1, round(side * factor)) for side in image_size)
+        return min(self.width, width), min(self.height, height)
 
     def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize a uint8 picture [H, W] or [H, W, 3]; shrinking averages, enlarging is bilinear."""
         height, width = image.shape[:2]
         if (width, height) == (self.width, self.height):
             return image
-        factor_x, factor_y = self.scales((width, height))
-        inner = (
-            (self.width, self.height)
-            if self.mode == "stretch"
-            else (min(self.width, max(1, round(width * factor_x))), min(self.height, max(1, round(height * factor_y))))
-        )
-        shrinks = factor_x < 1 and factor_y < 1
+        inner = self.inner_size((width, height))
+        shrinks = inner[0] < width and inner[1] < height
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         resized = np.asarray(cv2.resize(image, inner, interpolation=interpolation), np.uint8)
         if inner == (self.width, self.height):

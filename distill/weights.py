@@ -21,13 +21,6 @@ from ..core.files import read_bytes, write_bytes
 
 Weights = dict[str, NDArray[Any]]
 
-#: All that a weight file may name; nothing here can do more than make an array.
-_ALLOWED: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): lambda text, encoding="latin1": _latin1(text, encoding),
-}
 #: Under this name a trained model's class names stand in its file, as a JSON list.
 LABELS_KEY = "labels"
 #: A file larger than this is no detector of ours.
@@ -112,8 +105,8 @@ def _from_pickle(content: bytes, path: Path) -> Weights:
     for name, entry in value.items():
         # Paddle writes a parameter as an array, or as (its tensor's name, array)
         array = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
-        if isinstance(name, str) and isinstance(array, np.ndarray) and array.dtype.kind in "fiub":
-            weights[name] = array
+        if isinstance(name, str) and isinstance(array, _Array) and array.values is not None:
+            weights[name] = array.values
     if not weights:
         raise TemperError(f"The weights {path} hold no parameters.")
     return weights
@@ -124,14 +117,15 @@ class _ForbiddenError(Exception):
 
 
 class _WeightUnpickler(pickle.Unpickler):
+    """Makes nothing of NumPy's while it reads: what a pickle may set the state of are objects of our own.
+
+    NumPy's own data types can be told by a pickle that they hold no objects while they do, and then any eight bytes of
+    the file are taken for an address.
+    """
+
     def find_class(self, module: str, name: str) -> Any:
         # NumPy 2 renamed its private package; both spellings are in files
-        if (module, name) in (("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")):
-            return _reconstruct
-        if (module, name) in (("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar")):
-            return _scalar
-        if (module, name) in (("numpy.core.numeric", "_frombuffer"), ("numpy._core.numeric", "_frombuffer")):
-            return _frombuffer
+        module = module.replace("numpy.core", "numpy._core", 1)
         try:
             return _ALLOWED[module, name]
         except KeyError:
@@ -141,25 +135,73 @@ class _WeightUnpickler(pickle.Unpickler):
         raise _ForbiddenError("a persistent reference")
 
 
-def _reconstruct(kind: type, shape: tuple[int, ...], code: bytes | str) -> NDArray[Any]:
-    if kind is not np.ndarray:
+class _DataType:
+    """Stands for ``numpy.dtype``: numbers of one kind and size, in one byte order."""
+
+    def __init__(self, code: Any, *_: Any) -> None:
+        dtype = np.dtype(code) if isinstance(code, str) else None
+        if dtype is None or dtype.kind not in "fiub" or dtype.shape:
+            raise _ForbiddenError("an array of something else than numbers")
+        self.dtype: np.dtype[Any] = dtype
+
+    def __setstate__(self, state: Any) -> None:
+        order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
+        if order in ("<", ">", "="):
+            self.dtype = self.dtype.newbyteorder(order)
+        elif order != "|":
+            raise _ForbiddenError("an unknown byte order")
+
+
+class _Array:
+    """Stands for an array that is put together as it is read."""
+
+    values: NDArray[Any] | None = None
+
+    def __setstate__(self, state: Any) -> None:
+        _version, shape, dtype, by_columns, content = state
+        self.fill(content, dtype, shape, "F" if by_columns else "C")
+
+    def fill(self, content: Any, dtype: Any, shape: Any, order: Any) -> None:
+        """Take the bytes of the elements."""
+        if not isinstance(dtype, _DataType):
+            raise _ForbiddenError("an array of an unknown type")
+        # a copy: what lies in the file's bytes cannot be written to
+        self.values = np.frombuffer(content, dtype.dtype).reshape(shape, order=order).copy()
+
+
+def _reconstruct(kind: Any, shape: tuple[int, ...], _: bytes | str) -> _Array:
+    if kind is not _ARRAY_TYPE:
         raise _ForbiddenError(f"a subclass of an array ({kind!r})")
     if shape != (0,):  # always so in a real file; the true shape comes with the data
         raise _ForbiddenError(f"an array of shape {shape} out of nothing")
-    return np.ndarray.__new__(np.ndarray, shape, np.dtype(code if isinstance(code, str) else code.decode("ascii")))
+    return _Array()
 
 
-def _frombuffer(buffer: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any, *_: Any) -> NDArray[Any]:
-    if dtype.hasobject:
-        raise _ForbiddenError("an array of objects")
-    return np.frombuffer(buffer, dtype).reshape(shape, order=order)
+def _frombuffer(buffer: Any, dtype: Any, shape: Any, order: Any, *_: Any) -> _Array:
+    array = _Array()
+    array.fill(buffer, dtype, shape, order)
+    return array
 
 
-def _scalar(dtype: np.dtype[Any], content: bytes) -> Any:
-    if dtype.hasobject:
-        raise _ForbiddenError("an object scalar")
-    return np.frombuffer(content, dtype)[0]
+def _scalar(dtype: Any, content: bytes) -> Any:
+    if not isinstance(dtype, _DataType):
+        raise _ForbiddenError("a number of an unknown type")
+    return np.frombuffer(content, dtype.dtype)[0].item()
 
 
-def _latin1(text: str, encoding: str) -> bytes:
+def _latin1(text: str, _: str = "latin1") -> bytes:
     return text.encode("latin1")
+
+
+#: Stands for ``numpy.ndarray``, which is only ever named.
+_ARRAY_TYPE = "numpy.ndarray"
+#: All that a weight file may name, and what stands for it here.
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("numpy", "ndarray"): _ARRAY_TYPE,
+    ("numpy", "dtype"): _DataType,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "scalar"): _scalar,
+    ("numpy._core.numeric", "_frombuffer"): _frombuffer,
+    ("_codecs", "encode"): _latin1,
+}

@@ -13,6 +13,7 @@ from .folder import RunFolder
 from .requirements import require_packages
 from .stages import data_split
 from .status import recipe_of, run_status
+from .weights import require_as_trained
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def judge_models(path: Path, models: Sequence[str], split: str) -> list[Judgemen
         raise TemperError(f"The split '{split}' of {path} has no pictures to judge on.")
     use_device(recipe.device)
     _require_standing(path, wanted)
+    require_as_trained(run, wanted)
     store = PictureStore(data, recipe.input.rule(), recipe.input.channels)
     judged = []
     for model in dict.fromkeys(wanted):

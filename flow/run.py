@@ -20,7 +20,7 @@ from .folder import RECIPE_NAME, RunFolder, StageRecord
 from .keys import NEEDS, Sources, identities, read_sources, stage_key, stages_for
 from .requirements import require_golden, require_packages, require_runtimes
 from .stages import DATA_NAME, judged_split, run_stage
-from .weights import fetch_unpinned, require_weights
+from .weights import fetch_unpinned, require_as_trained, require_weights
 
 Runner = Callable[[Recipe, RunFolder, str, Reporter], dict[str, Any]]
 
@@ -143,6 +143,7 @@ def require_shares(recipe: Recipe, stages: Collection[str], processes: int) -> N
 
 def _do(recipe: Recipe, folder: RunFolder, stage: str, key: str, report: Reporter, runner: Runner) -> StageRecord:
     folder.tell(stage)
+    require_as_trained(folder, (need for need in NEEDS[stage] if need in MODELS and stage != "report"))
     if not folder.can_go_on(stage, key):
         _keep(folder, stage, report)
     folder.begin(stage, key)

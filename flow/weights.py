@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..core.errors import TemperError
 from ..core.events import Event, Reporter
+from ..core.files import explain_os_errors, sha256_file
 from ..core.models import MODELS
 from ..distill.recipe import Recipe
 from ..distill.recipe_detectors import DetectorSection
 from ..distill.remote_weights import known_sha256, local_weights
 from ..distill.weights import load_weights
 from ..distill.weights_address import is_address
+from .folder import RunFolder
 
 
 def fetch_unpinned(recipe: Recipe, stages: Iterable[str], report: Reporter) -> None:
@@ -34,6 +37,31 @@ def require_weights(recipe: Recipe, stages: Iterable[str], report: Reporter) -> 
     """
     for model, section in _models(recipe, stages):
         load_weights(_at_hand(model, section, report))
+
+
+def require_as_trained(run: RunFolder, models: Iterable[str]) -> None:
+    """Refuse trained weights that are not what the training wrote, before anything is made of them.
+
+    Args:
+        run: whose models of these are trained.
+        models: teacher, student or distilled.
+
+    Raises:
+        TemperError: naming the first file that was damaged or replaced.
+    """
+    from ..distill.training.job import WEIGHTS_NAME
+
+    for model in models:
+        record, weights = run.record(model), run.stage(model) / WEIGHTS_NAME
+        if record is None or WEIGHTS_NAME not in record.files:
+            continue
+        with explain_os_errors(weights):
+            same = sha256_file(weights) == record.result["weights_sha256"]
+        if not same:
+            raise TemperError(
+                f"The weights {weights} are not those that the training wrote: they were damaged or replaced since. "
+                f"Put them back, or train again with 'temper run {run.path} --again {model}'."
+            )
 
 
 def _models(recipe: Recipe, stages: Iterable[str]) -> list[tuple[str, DetectorSection]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from temper.core.events import Event, Reporter
-from temper.core.files import sha256_json, write_text
+from temper.core.files import sha256_file, sha256_json, write_text
 from temper.distill.recipe import Recipe, to_plain
 from temper.distill.recipe_file import recipe_from_plain
 from temper.flow.folder import RunFolder
@@ -62,7 +62,9 @@ class FakeStages:
             return {"content_sha256": sha256_json(content), "test_sha256": sha256_json(test)}
         if stage in MODELS:
             # another key, other weights; the same key, the same weights
-            return {"weights_sha256": sha256_json([stage, run.started_key(stage)]), "seconds": 7.0}
+            weights = run.stage(stage) / "weights.safetensors"
+            write_text(weights, f"{stage} {run.started_key(stage)}")
+            return {"weights_sha256": sha256_file(weights), "seconds": 7.0}
         return {}
 
 

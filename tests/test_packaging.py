@@ -132,6 +132,7 @@ def test_the_wheel_holds_everything(contents: list[str]) -> None:
         wanted |= {f"temper/{path.relative_to(ROOT).as_posix()}" for path in folder.glob("*.py")}
     for templates in (ROOT / "benchmarks" / "report" / "templates", ROOT / "deploy" / "results" / "templates"):
         wanted |= {f"temper/{path.relative_to(ROOT).as_posix()}" for path in templates.glob("*") if path.is_file()}
+    wanted |= {"temper/benchmarks/devices/devices.yml", "temper/benchmarks/estimate/calibration.json"}
     assert {name for name in contents if name.startswith("temper/")} == wanted
 
 

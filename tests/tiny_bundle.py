@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -112,6 +113,7 @@ def make_tiny_bundle(
     settings: DecodeSettings | None = None,
     role: Literal["teacher", "student", "distilled", "other"] = "student",
     golden: bool = False,
+    labels: Sequence[str] = LABELS,
 ) -> Path:
     """Write ``folder/NAME.temper`` with one fp32 graph and give its path; random pictures get tens of detections.
 
@@ -123,9 +125,9 @@ def make_tiny_bundle(
     onnx.save(tiny_graph(channels, size, settings), str(graph))
     manifest = Manifest(
         name=name,
-        labels=list(LABELS),
+        labels=list(labels),
         input=InputRule(width=size[0], height=size[1], channels=channels, resize=resize),
-        thresholds=dict.fromkeys(LABELS, 0.3),
+        thresholds=dict.fromkeys(labels, 0.3),
         score_floor=settings.score_floor,
         nms_iou=settings.nms_iou,
         max_detections=settings.max_detections,

@@ -18,7 +18,7 @@ from ...detection.dataset import DataSet
 from ...detection.detections import Detections
 from ...detection.inspection import FOUND_IOU
 from ..accuracy import Readable, detect_pictures, leave_out_unread, unread_warning
-from ..candidate import Entrant, require_same_labels
+from ..candidate import Entrant, in_labels_of
 from ..machine import EMULATED, machine_state, machine_warnings, now
 from ..measurement import MachineState, UnreadPicture
 from ..run import PROGRESS_STEP
@@ -205,7 +205,7 @@ def run_comparison(
     if data is not None:
         if not len(data):
             raise TemperError(f"The data set {data.name or data.image_folder} has no pictures to compare on.")
-        require_same_labels(a.bundle, data)
+        data = in_labels_of(a.bundle, data)
     for side in (a, b):
         prepare_runtime(side.subject.runtime, side.bundle, side.variant, side.candidate.batch, report)
     started, machine = now(), machine_state()

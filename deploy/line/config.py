@@ -40,7 +40,7 @@ class EngineSection(Section):
 
     variant: str | None = Field(None, description="which graph: a precision or a name; fp32 if there is one")
     runtime: str = Field("onnxruntime", description="what runs it; 'temper doctor' lists what is there")
-    threads: int | None = Field(None, ge=1, le=1024, description="of the runtime; it chooses")
+    threads: int | None = Field(None, ge=1, le=512, description="of the runtime; it chooses")
     batch: int | None = Field(
         None, ge=1, le=1024, description="most pictures in one call; measured at the start where it is empty"
     )

@@ -12,7 +12,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, func, select, update
+from sqlalchemy import and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.engine import Connection
 
 from ...core.database import Database
@@ -106,11 +106,6 @@ class Retention:
         """What the pictures take."""
         return self._used
 
-    @property
-    def enough_free(self) -> bool:
-        """Whether the disk has so much free space that pictures are written."""
-        return self._enough_free
-
     def room_for(self, length: int) -> bool:
         """Whether a picture of ``length`` bytes may be written now; if so it counts as written. For any thread."""
         with self._counting:
@@ -126,6 +121,9 @@ class Retention:
     def remove_strays(self) -> int:
         """Remove pictures of frames that were never stored: of runs that were killed. To be called before a run begins.
 
+        A line's runs that never ended were killed, as one service works in a folder. Runs over files may be at work
+        beside it, so theirs are looked at after a day.
+
         Returns:
             How many there were.
         """
@@ -134,6 +132,7 @@ class Retention:
             select(RunTable.number, last)
             .outerjoin(FrameTable, FrameTable.run_id == RunTable.id)
             .where(RunTable.finished.is_(None))
+            .where(or_(RunTable.line.is_not(None), RunTable.started < moment(self._clock() - _DAY)))
             .group_by(RunTable.number)
         )
         with self._database.reading() as connection:
@@ -158,16 +157,20 @@ class Retention:
             TemperError: if the file cannot be written.
         """
         more_pictures = self._tidy_pictures()
-        more_rows = self._tidy_rows(moment(self._now() - self._limits.verdict_days * _DAY))
+        more_rows = self._tidy_rows(self._days_ago(self._limits.verdict_days))
         return more_pictures or more_rows
 
     def _now(self) -> float:
         """The time of day, as far as it can be believed: it may go back at once, and forward only so fast."""
         return min(self._clock(), self._believed + _CATCH_UP * (time.monotonic() - self._opened))
 
+    def _days_ago(self, days: float) -> str:
+        """So many days before now; of more days than there have been since 1970 that is when it began."""
+        return moment(max(0.0, self._now() - days * _DAY))
+
     def _tidy_pictures(self) -> bool:
         """Files first, then their names: what is cut off in between is done again."""
-        oldest = moment(self._now() - self._limits.days * _DAY)
+        oldest = self._days_ago(self._limits.days)
         surplus = self._used - int(self._budget * FULL_SHARE)
         query = (
             select(*(FrameTable.__table__.c[name] for name in _PICTURE_COLUMNS))
@@ -208,35 +211,40 @@ class Retention:
 
     def _tidy_rows(self, oldest: str) -> bool:
         with self._database.transaction() as connection:
-            more = False
-            for table, column in ((EventTable, "time"), (GapTable, "since"), (DefectTable, "time")):
-                more |= _delete_older(connection, table, column, oldest)
-            for run_id, finished in connection.execute(
-                select(RunTable.id, RunTable.finished).where(RunTable.started < oldest).order_by(RunTable.number)
-            ).all():
-                frames = connection.execute(
-                    select(*(FrameTable.__table__.c[name] for name in _PICTURE_COLUMNS))
-                    .where(FrameTable.run_id == run_id)
-                    .order_by(FrameTable.number)
-                    .limit(SLICE)
-                ).all()
-                old = list(takewhile(lambda row: row.time < oldest, frames))
-                if old:
-                    self._delete_frames(connection, run_id, old)
-                    return True
-                if not frames and _is_empty(connection, run_id) and finished is not None:
-                    connection.execute(delete(RunTable).where(RunTable.id == run_id))
+            more, freed = self._delete_rows(connection, oldest)
+        with self._counting:  # after it: what could not be deleted takes its room still
+            self._used -= freed
         return more
 
-    def _delete_frames(self, connection: Connection, run_id: str, old: list[Any]) -> None:
+    def _delete_rows(self, connection: Connection, oldest: str) -> tuple[bool, int]:
+        """Whether there may be more to delete, and the bytes of the pictures that went with the rows."""
+        more = False
+        for table, column in ((EventTable, "time"), (GapTable, "since"), (DefectTable, "time")):
+            more |= _delete_older(connection, table, column, oldest)
+        for run_id, finished in connection.execute(
+            select(RunTable.id, RunTable.finished).where(RunTable.started < oldest).order_by(RunTable.number)
+        ).all():
+            frames = connection.execute(
+                select(*(FrameTable.__table__.c[name] for name in _PICTURE_COLUMNS))
+                .where(FrameTable.run_id == run_id)
+                .order_by(FrameTable.number)
+                .limit(SLICE)
+            ).all()
+            old = list(takewhile(lambda row: row.time < oldest, frames))
+            if old:
+                return True, self._delete_frames(connection, run_id, old)
+            if not frames and _is_empty(connection, run_id) and finished is not None:
+                connection.execute(delete(RunTable).where(RunTable.id == run_id))
+        return more, 0
+
+    def _delete_frames(self, connection: Connection, run_id: str, old: list[Any]) -> int:
         last = old[-1].number
         for row in old:
             self._unlink(row.picture, row.full_picture)
-        with self._counting:
-            self._used -= sum(row.picture_bytes or 0 for row in old)
         found = and_(DetectionTable.run_id == run_id, DetectionTable.frame_number <= last)
         connection.execute(delete(DetectionTable).where(found))
         connection.execute(delete(FrameTable).where(FrameTable.run_id == run_id, FrameTable.number <= last))
+        return sum(row.picture_bytes or 0 for row in old)
 
 
 def _delete_older(connection: Connection, table: Any, column: str, oldest: str) -> bool:

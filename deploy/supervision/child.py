@@ -86,7 +86,9 @@ def _stop_on_sigterm() -> threading.Event:
         stop.set()
 
     signal.signal(signal.SIGTERM, handle)
+    # a terminal tells all of them; who supervises decides, and says it by SIGTERM
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     return stop
 
 

@@ -37,8 +37,7 @@ def require_replaceable(target: Path, force: bool = False) -> None:
         force: whether an older data set there may be lost. Anything else may not.
 
     Raises:
-        UsageError: if it is no place to put a folder.
-        TemperError: if something is there.
+        UsageError: if it is no place to put a folder, or something is there.
     """
     if Path.cwd().resolve().is_relative_to(target.resolve()):
         raise UsageError(f"{target} is the folder you are in. Give the data set one of its own, such as data/mine.")
@@ -46,7 +45,7 @@ def require_replaceable(target: Path, force: bool = False) -> None:
         raise UsageError(f"{target} is a mounted disk, which cannot be replaced. Choose a folder in it.")
     if not target.is_dir():
         if target.exists():
-            raise TemperError(f"{target} is a file. Choose a folder.")
+            raise UsageError(f"{target} is a file. Choose a folder.")
         return
     there = {entry.name for entry in target.iterdir()}
     if not there:

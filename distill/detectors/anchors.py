@@ -17,7 +17,6 @@ from ...detection.boxes import iou_matrix
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 SCALES_PER_OCTAVE = 3
-PER_LOCATION = len(ASPECT_RATIOS) * SCALES_PER_OCTAVE
 #: An anchor with at least this IoU answers for a box; below the lower one it is background; between, ignored.
 POSITIVE_IOU, NEGATIVE_IOU = 0.5, 0.4
 IGNORED = -1

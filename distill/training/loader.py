@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import TemperError, UsageError
 from ...detection.dataset import DataSet
-from ...detection.images import Channels, ResizeRule, read_image
+from ...detection.images import Channels, ResizeRule, read_sample
 from ..detectors.normalise import Normalisation
 from .augment import augment, changes_more_than_flips, flip_image
 
@@ -100,13 +100,7 @@ class PictureStore:
         image = self._images.get(index)
         if image is None:
             sample = self.data.samples[index]
-            full = read_image(self.data.image_path(sample), self.channels)
-            if full.shape[:2] != (sample.height, sample.width):
-                raise TemperError(
-                    f"{self.data.image_path(sample)} has {full.shape[1]} x {full.shape[0]} pixels and its annotation "
-                    f"says {sample.width} x {sample.height}. 'temper data check' lists all such pictures."
-                )
-            image = self.rule.apply(full)
+            image = self.rule.apply(read_sample(self.data, sample, self.channels))
             if index < self._room:
                 self._images[index] = image
         return image

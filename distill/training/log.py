@@ -81,7 +81,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     for line in lines:
         try:
             entry = json.loads(line)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             break
         if not (isinstance(entry, dict) and {"kind", "step"} <= entry.keys()):
             break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,10 @@ def visual_log(job: TrainingJob, report: Reporter) -> Iterator[Listener | None]:
         yield None
         return
     try:
-        from visualdl import LogWriter
+        with warnings.catch_warnings():
+            # a package that it brings along is written for older Pythons, and one that is new here says so
+            warnings.simplefilter("ignore", SyntaxWarning)
+            from visualdl import LogWriter
     except ImportError:
         report(Event("note", job.role, {"message": "VisualDL is not installed, so no log for it is written."}))
         yield None

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -57,20 +58,20 @@ def test_a_picture_that_is_none_is_left_out_and_named(bundles: dict[str, Path], 
     assert [one.file for one in readable.unread] == [names[2], names[4]]
     (warning,) = unread_warning(readable.unread, len(data))
     assert warning.startswith(
-        f"2 pictures of 6 could not be read, and no figure rests on them: {names[2]}, {names[4]}."
+        f"2 pictures of 6 could not be used, and no figure rests on them: {names[2]}, {names[4]}."
     )
     assert "is not a picture" in warning
 
 
 def test_many_unread_pictures_are_counted_and_some_named() -> None:
     many = [UnreadPicture(f"{i}.png", "It is broken.") for i in range(9)]
-    assert "9 pictures of 20 could not be read" in unread_warning(many, 20)[0]
+    assert "9 pictures of 20 could not be used" in unread_warning(many, 20)[0]
     assert "0.png, 1.png, 2.png, 3.png, 4.png and 4 more. It is broken." in unread_warning(many, 20)[0]
     assert unread_warning([], 20) == []
 
 
 def test_without_any_picture_there_is_nothing_to_judge(data: DataSet) -> None:
-    with pytest.raises(TemperError, match="None of the 6 pictures of toy/val can be read; the first: gone"):
+    with pytest.raises(TemperError, match="None of the 6 pictures of toy/val can be used; the first: gone"):
         leave_out_unread(replace(data, name="toy/val"), {sample.file_name: "gone" for sample in data.samples})
 
 
@@ -116,3 +117,20 @@ def test_damaged_detections_are_named(tmp_path: Path, content: object, message: 
 def test_every_picture_needs_its_detections(tmp_path: Path, data: DataSet) -> None:
     with pytest.raises(ValueError, match="zip"):
         save_detections(tmp_path / "d.json", data, [])
+
+
+def test_pictures_of_another_size_than_their_boxes_are_left_out(
+    bundles: dict[str, Path], data: DataSet, tmp_path: Path
+) -> None:
+    (tmp_path / "images").mkdir()
+    for number, sample in enumerate(data.samples):
+        picture = cv2.imread(str(data.image_path(sample)))
+        other = picture if number else cv2.resize(picture, None, fx=2, fy=2)
+        cv2.imwrite(str(tmp_path / "images" / sample.file_name), other)
+    resized = replace(data, image_folder=tmp_path / "images")
+    bundle = open_bundle(bundles["student"])
+    runtime = load_runtime("onnxruntime", bundle, bundle.manifest.variants[0])
+    detections, unread = detect_pictures(bundle, bundle.manifest.variants[0], runtime, resized)
+    assert list(unread) == [data.samples[0].file_name]
+    assert "has 128 x 128 pixels and its annotation says 64 x 64" in unread[data.samples[0].file_name]
+    assert [one.status is Status.ERROR for one in detections] == [True] + [False] * (len(data) - 1)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from temper.benchmarks.candidate import Candidate, list_candidates, open_candidates
+from temper.benchmarks.candidate import Candidate, in_labels_of, list_candidates, open_candidates
 from temper.bundle.manifest import with_checksum
 from temper.core.errors import TemperError, UsageError
 from temper.core.files import read_json, write_json
@@ -60,19 +60,29 @@ def test_opened_candidates_know_their_subject(bundles: dict[str, Path], data: Da
     assert entrant.title == "big fp32 on onnxruntime"
 
 
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        (("dark", "bright", "scratch"), "only the bundle has rough; only the data has scratch"),
-        (("dark", "bright"), "only the bundle has rough; only the data has nothing"),
-        (("bright", "dark", "rough"), "in another order; .* dark, bright, rough"),
-    ],
-)
-def test_other_classes_are_refused(
-    bundles: dict[str, Path], data: DataSet, labels: tuple[str, ...], message: str
+def test_a_class_that_the_bundle_does_not_know_is_refused(bundles: dict[str, Path], data: DataSet) -> None:
+    with pytest.raises(TemperError, match="has scratch, and the bundle small knows dark, bright, rough. Measure on"):
+        open_candidates([Candidate(bundles["student"], "fp32")], replace(data, labels=("dark", "bright", "scratch")))
+
+
+def test_a_class_without_pictures_and_another_order_are_no_matter(bundles: dict[str, Path], data: DataSet) -> None:
+    (entrant,) = open_candidates([Candidate(bundles["student"], "fp32")], data)
+    some = data.subset(i for i, sample in enumerate(data.samples) if 2 not in sample.labels)
+    assert {0, 1} == {int(label) for sample in some.samples for label in sample.labels}
+    turned = replace(
+        some,
+        labels=("bright", "dark"),
+        samples=tuple(replace(sample, labels=1 - sample.labels) for sample in some.samples),
+    )
+    assert in_labels_of(entrant.bundle, turned).content_hash() == some.content_hash()
+
+
+def test_bundles_of_other_classes_are_not_measured_together(
+    bundles: dict[str, Path], data: DataSet, tmp_path: Path
 ) -> None:
-    with pytest.raises(TemperError, match=message):
-        open_candidates([Candidate(bundles["student"], "fp32")], replace(data, labels=labels))
+    other = make_tiny_bundle(tmp_path, name="turned", labels=("bright", "dark", "rough"))
+    with pytest.raises(TemperError, match="turned and small tell other classes, or the same in another order"):
+        open_candidates([Candidate(bundles["student"], "fp32"), Candidate(other, "fp32")], data)
 
 
 def test_nothing_to_measure_is_refused(bundles: dict[str, Path], data: DataSet) -> None:

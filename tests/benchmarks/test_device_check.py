@@ -196,7 +196,7 @@ def test_what_cannot_be_checked_is_one_sentence(bundle: Bundle, data: DataSet) -
         check_on_device(bundle, "onnxruntime-cuda", None, silent)
     with pytest.raises(UsageError, match="has no pictures"):
         check_on_device(bundle, "openvino", data.subset([]), silent)
-    with pytest.raises(TemperError, match="The classes of the bundle tiny and the data set"):
+    with pytest.raises(TemperError, match="The data set toy has a, b, c, and the bundle tiny knows dark"):
         check_on_device(bundle, "openvino", replace(data, labels=("a", "b", "c")), silent)
 
 

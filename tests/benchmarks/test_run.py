@@ -14,6 +14,7 @@ from temper.benchmarks.worker_process import WorkerProcess
 from temper.bundle.loader import open_bundle
 from temper.core.errors import TemperError, UsageError
 from temper.core.events import Event, silent
+from temper.core.locks import held_file
 from temper.deploy.runtimes.base import Runtime
 from temper.deploy.runtimes.load import load_runtime
 from temper.detection.dataset import DataSet
@@ -168,10 +169,16 @@ def test_nothing_half_written_is_left(bundles: dict[str, Path], data: DataSet, t
     (out / "mine.txt").write_text("not Temper's")
     gone = replace(data, image_folder=tmp_path / "gone")
     with pytest.raises(
-        TemperError, match="None of the 6 pictures of toy0/val can be read; the first: .*cannot be read"
+        TemperError, match="None of the 6 pictures of toy0/val can be used; the first: .*cannot be read"
     ):
         run_benchmark([Candidate(bundles["student"], "fp32")], replace(gone, name="toy0/val"), QUICK, out, silent)
-    assert sorted(path.name for path in out.iterdir()) == ["mine.txt", "truth.json"]
+    assert sorted(path.name for path in out.iterdir()) == [".lock", "mine.txt", "truth.json"]
+
+
+def test_two_benchmarks_do_not_write_into_one_folder(bundles: dict[str, Path], data: DataSet, tmp_path: Path) -> None:
+    with held_file(tmp_path / ".lock", "taken"), pytest.raises(TemperError, match="Another benchmark is at work in"):
+        run_benchmark([Candidate(bundles["student"], "fp32")], data, QUICK, tmp_path, silent)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_a_picture_that_cannot_be_read_is_named_and_left_out(
@@ -186,7 +193,7 @@ def test_a_picture_that_cannot_be_read_is_named_and_left_out(
     assert [one.file for one in rows.benchmark.unread] == names[:1]
     assert rows.benchmark.images == 6
     assert {row.figures.images for row in rows.accuracy} == {row.images for row in rows.sorting} == {5}
-    (warning,) = [text for text in rows.benchmark.warnings if "could not be read" in text]
+    (warning,) = [text for text in rows.benchmark.warnings if "could not be used" in text]
     assert names[0] in warning
     assert warning in [event.data["message"] for event in events if event.kind == "warning"]
     for row in rows.accuracy:

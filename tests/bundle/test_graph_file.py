@@ -35,6 +35,22 @@ def test_weights_in_another_file_are_refused(tmp_path: Path, nested: bool) -> No
         require_self_contained(tmp_path / "g.onnx", "g")
 
 
+def _varint(value: int) -> bytes:
+    out = b""
+    while value >> 7:
+        out, value = out + bytes([value & 0x7F | 0x80]), value >> 7
+    return out + bytes([value])
+
+
+@pytest.mark.parametrize("tag", [_varint(1 << 32 | 14 << 3), _varint(14 << 3)[:-1] + b"\x80\x80\x80\x80\x80\x00"])
+def test_a_field_is_not_hidden_behind_a_longer_tag(tmp_path: Path, tag: bytes) -> None:
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4]).SerializeToString() + tag + _varint(1)
+    graph = b"\x2a" + _varint(len(tensor)) + tensor
+    (tmp_path / "g.onnx").write_bytes(b"\x3a" + _varint(len(graph)) + graph)
+    with pytest.raises(TemperError, match="is no ONNX file that can be read"):
+        require_self_contained(tmp_path / "g.onnx", "g")
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_taken_or_refused_in_a_sentence(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:

@@ -96,7 +96,11 @@ def test_json_for_machines(place: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["run", "small.temper", "--data", "data", "--precision", "int8"], 2, "no variant 'int8'"),
         (["run", "small.temper", "--data", "data", "--runtime", "onnx"], 2, "There is no runtime 'onnx'"),
         (["run", "small.temper", "--data", "empty"], 1, "has no pictures"),
-        (["run", "small.temper", "--data", "others"], 1, "differ: only the bundle has bright, dark, rough"),
+        (
+            ["run", "small.temper", "--data", "others"],
+            1,
+            "has one, two, three, and the bundle small knows dark, bright, rough",
+        ),
         (["report", "none"], 2, "There are no measurements"),
         (["run", "small.temper", "--data", "data", "--scenario", "line"], 2, "for example --frame-rate 30"),
         (["run", "small.temper", "--data", "data", "--frame-rate", "30"], 2, "--frame-rate is about a line"),

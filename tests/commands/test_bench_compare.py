@@ -95,7 +95,11 @@ def test_a_condition_that_holds_is_exit_code_one_with_the_reason(
         (["small.temper", "small.temper", "--smallest", "mpa=1"], 2, "there is no 'mpa'. Did you mean 'map'"),
         (["small.temper", "small.temper", "--smallest", "map=0"], 2, "map=0 is not above 0 and below 100"),
         (["small.temper", "small.temper", "--data", "empty"], 1, "has no pictures to compare on"),
-        (["small.temper", "small.temper", "--data", "others"], 1, "differ: only the bundle has bright, dark, rough"),
+        (
+            ["small.temper", "small.temper", "--data", "others"],
+            1,
+            "has one, two, three, and the bundle small knows dark, bright, rough",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence(
@@ -126,6 +130,6 @@ def test_a_picture_that_cannot_be_read_is_named(
     words = ("compare", place / "small.temper", place / "small.temper", "--data", tmp_path, "--only", "accuracy")
     assert bench(*words) == 0
     told = capsys.readouterr()
-    assert "1 picture of 4 could not be read" in told.out + told.err
+    assert "1 picture of 4 could not be used" in told.out + told.err
     assert "0002.png" in told.out + told.err
     assert "of 3 pictures" in told.out

@@ -91,4 +91,4 @@ def test_other_classes_are_named(place: Path, capsys: pytest.CaptureFixture[str]
         data = load_split(place / "data", split)
         save_split(replace(data, labels=("one", "two", "three")), place / "others", split)
     assert thresholds(place / "small.temper", "--data", place / "others", "--escape-rate", "2%") == 1
-    assert "differ: only the bundle has bright, dark, rough" in capsys.readouterr().err
+    assert "has one, two, three, and the bundle small knows dark, bright, rough" in capsys.readouterr().err

@@ -150,7 +150,7 @@ def test_synthesise_refuses_sizes_without_sense(tmp_path: Path, size: str, messa
         ("import {tmp}/source {tmp}/source", 2, "is the source itself"),
         ("import {tmp}/source {tmp}/source/train.txt/data", 2, "overlap"),
         ("import {tmp}/source {tmp}/taken", 2, "holds something else than a data set (thesis.txt)"),
-        ("import {tmp}/source {tmp}/taken/thesis.txt", 1, "is a file. Choose a folder"),
+        ("import {tmp}/source {tmp}/taken/thesis.txt", 2, "is a file. Choose a folder"),
         ("import {tmp}/source {tmp}/taken/thesis.txt/data", 1, "a file stands where one of its folders would"),
         ("import {tmp}/source {tmp}/data --ratio 7-2-1", 2, "is not of the form train:val:test"),
         ("import {tmp}/source {tmp}/data --seed -1", 2, "is not in the range x>=0"),

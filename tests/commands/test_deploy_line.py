@@ -105,7 +105,7 @@ def test_a_line_works_until_it_is_stopped(bundle: Path, capsys: pytest.CaptureFi
     Path("incoming").mkdir()
     command = [sys.executable, "-m", "temper", "deploy", "run", "--config", "line.yml", "--hold"]
     with Path("log").open("w") as log:
-        process = subprocess.Popen(command, stderr=log)
+        process = subprocess.Popen(command, stderr=log, start_new_session=True)
     try:
         until(lambda: "nothing is inspected: line.yml" in Path("log").read_text())
         assert "there is no field 'overlod'. Did you mean 'overload'?" in Path("log").read_text()
@@ -115,7 +115,7 @@ def test_a_line_works_until_it_is_stopped(bundle: Path, capsys: pytest.CaptureFi
         until(lambda: main(["deploy", "status"]) == 0 and "frames defect 1" in capsys.readouterr().out)
         assert main(["deploy", "run", "--config", "line.yml"]) == 1
         assert "Another service of Temper works in results." in capsys.readouterr().err
-        process.send_signal(signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGHUP)  # the terminal is closed: all of them hear of it
         assert process.wait(30) == 0, Path("log").read_text()
     finally:
         process.kill()

@@ -139,7 +139,7 @@ def test_a_full_disk_is_one_sentence_and_more_room_goes_on(
     assert main(["distill", "student", "tiny.yml", "--runs", "disk/runs"]) == 1
     sentence = told(capsys)
     assert "No space left on the disk while writing disk/runs/tiny/data" in sentence
-    assert "what is finished is kept" in sentence
+    assert "run the same command again" in sentence
     assert not list(small_disk.rglob("*.partial"))
     subprocess.run(["mount", "-o", "remount,size=1300k", str(small_disk)], check=True)
     assert main(["distill", "student", "tiny.yml", "--runs", "disk/runs"]) == 1

@@ -51,6 +51,39 @@ def test_plain_pickles_of_every_protocol(tmp_path, protocol):
     assert sorted(loaded) == ["named", "w"] and loaded["w"].sum() == 4
 
 
+def _text(value: str) -> bytes:
+    return b"X" + len(value.encode()).to_bytes(4, "little") + value.encode()
+
+
+def _number(value: int) -> bytes:
+    return b"J" + value.to_bytes(4, "little", signed=True)
+
+
+def _named(module: str, name: str) -> bytes:
+    return f"c{module}\n{name}\n".encode()
+
+
+@pytest.mark.parametrize("code", ["O8", "O", "V8", "U4", "M8[s]", "f4,O", "(2,)f4"])
+def test_a_type_cannot_be_told_that_it_holds_no_objects(tmp_path: Path, code: str) -> None:
+    """NumPy believes the flags of a pickled type; eight bytes of the file would then be taken for an address."""
+    state = b"(" + _number(3) + _text("|") + b"NNN" + _number(-1) * 2 + _number(0) + b"t"
+    dtype = _named("numpy", "dtype") + b"(" + _text(code) + b"\x89\x88tR" + state + b"b"
+    scalar = _named("numpy.core.multiarray", "scalar") + b"(" + dtype + b"C\x08" + b"A" * 8 + b"tR"
+    (tmp_path / "w.pdparams").write_bytes(b"\x80\x04}" + _text("w") + scalar + b"s.")
+    with pytest.raises(TemperError, match="an array of something else than numbers"):
+        load_weights(tmp_path / "w.pdparams")
+
+
+@pytest.mark.parametrize("dtype", [">f4", "<i8", "|u1", "?", "<f8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_come_back_as_they_were(tmp_path: Path, dtype: str, order: str) -> None:
+    value = np.asarray(np.arange(6).reshape(2, 3).astype(dtype), order=order)
+    for protocol in (2, 5):
+        (tmp_path / "w.pdparams").write_bytes(pickle.dumps({"w": value}, protocol=protocol))
+        loaded = load_weights(tmp_path / "w.pdparams")["w"]
+        assert loaded.dtype == value.dtype and np.array_equal(loaded, value) and loaded.flags.writeable
+
+
 @pytest.mark.parametrize("wrap", [lambda e: e, lambda e: {"w": e}, lambda e: [e, np.ones(2)]])
 def test_malicious_pickle_does_not_run(tmp_path, wrap):
     marker = tmp_path / "ran"

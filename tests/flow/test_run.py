@@ -140,6 +140,21 @@ def test_damage_is_mended(tmp_path: Path) -> None:
     assert read_json(folder.path / "recipe.json") == to_plain(make_recipe())
 
 
+def test_weights_that_were_damaged_cost_nothing_made_of_them_before(tmp_path: Path) -> None:
+    folder = run_recipe(make_recipe(), tmp_path, silent, runner=FakeStages())
+    weights = folder.stage("student") / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")  # of the same size
+    changed = make_recipe(export__max_detections=50)
+    before = sorted(path for path in folder.path.rglob("*") if path.is_file())
+    stages = FakeStages()
+    with pytest.raises(TemperError, match=r"weights.safetensors are not those .*'temper run \S+fake --again student'"):
+        run_recipe(changed, tmp_path, silent, goals=["export-student"], runner=stages)
+    assert stages.done == []
+    assert set(before) <= set(folder.path.rglob("*")), "the bundle stays where it is"
+    run_recipe(changed, tmp_path, silent, again=["student"], runner=stages)
+    assert stages.done[0] == "student"
+
+
 def test_what_killed_writers_left_is_swept_away(tmp_path: Path) -> None:
     folder = run_recipe(make_recipe(), tmp_path, silent, runner=FakeStages())
     (folder.path / ".recipe.json.x.partial").write_text("torn")

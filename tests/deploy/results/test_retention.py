@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from steel_pictures import steel
 from stored_frames import frame_result
+from temper.core.errors import TemperError
 from temper.deploy.detector import BundleDetector
 from temper.deploy.frames import Gap
 from temper.deploy.results import retention as retention_module
@@ -132,7 +134,7 @@ def test_a_disk_that_fills_up_stops_pictures_and_not_verdicts(store: Store, tmp_
         second = frame_result(1, picture=pictures.write(1, "b", steel(True), found))
         written |= pictures.flush()
         store.add([one.as_written(written) for one in (first, second)])
-        assert (kept.enough_free, pictures.left_out) == (False, 1)
+        assert pictures.left_out == 1
         assert kept.used_bytes == sum(written.values())
     assert rows(store, "SELECT picture FROM frame ORDER BY number") == [("pictures/run-1/000000-a.jpg",), (None,)]
 
@@ -146,6 +148,42 @@ def test_pictures_of_frames_that_were_never_stored_are_removed(store: Store, tmp
         assert kept.remove_strays() == 3
         assert kept.remove_strays() == 0
     assert list(folder.iterdir()) == [kept_one]
+
+
+def test_strays_of_files_that_somebody_may_be_at_work_on_stay_for_a_day(
+    tmp_path: Path, detector: BundleDetector
+) -> None:
+    with Store(tmp_path / "results.sqlite") as store:
+        store.begin_run(detector, "pictures")
+        path = tmp_path / "pictures" / "run-1" / "000000-a.jpg"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x")
+        with retention(store, 10_000, now=time.time()) as kept:
+            assert kept.remove_strays() == 0
+        with retention(store, 10_000, now=time.time() + 2 * DAY) as kept:
+            assert kept.remove_strays() == 1
+
+
+def test_for_ever_is_longer_than_there_have_been_days(store: Store) -> None:
+    path = put(store, 0, 100)
+    with retention(store, 10_000, days=999_999, verdict_days=999_999) as kept:
+        assert not kept.tidy()
+    assert path.exists()
+
+
+def test_rows_that_could_not_be_deleted_take_their_room_still(store: Store) -> None:
+    put(store, 0, 100)
+    store.end_run("signal")
+    with closing(sqlite3.connect(store.path)) as connection:
+        connection.execute("UPDATE run SET started = '2025-01-01T00:00:00.000Z'")
+        connection.execute("CREATE TRIGGER full BEFORE DELETE ON frame BEGIN SELECT RAISE(ABORT, 'full'); END")
+        connection.commit()
+    with retention(store, 10_000, verdict_days=1, now=WHEN + 9 * DAY) as kept:
+        kept._believed = WHEN + 9 * DAY
+        for _ in range(2):
+            with pytest.raises(TemperError, match="No space left"):
+                kept.tidy()
+        assert kept.used_bytes == 100
 
 
 def test_rows_go_after_their_days_and_the_log_goes_on(store: Store, detector: BundleDetector) -> None:

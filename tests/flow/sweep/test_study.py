@@ -177,7 +177,7 @@ def no_page_more(study: Study) -> Iterator[None]:
         engine.dispose()
 
 
-FULL = r"No space left on the disk while writing .*study\.sqlite3.*what is finished is kept"
+FULL = r"No space left on the disk while writing .*study\.sqlite3.*run the same command again"
 
 
 def test_a_full_disk_is_told_wherever_it_shows_and_the_sweep_goes_on_afterwards(tmp_path: Path) -> None:

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from temper.benchmarks.devices.table import SOURCED, find_device, load_devices, table_text
+from temper.core.errors import UsageError
+
+
+def test_every_device_of_the_table_has_its_sources() -> None:
+    devices = load_devices()
+    assert {"jetson-orin-nano-8gb", "jetson-agx-orin-64gb", "l4"} <= devices.keys()
+    for device in devices.values():
+        assert set(SOURCED) <= device.sources.keys()
+        assert device.tops["int8"] > device.tops["fp16"] > device.tops["fp32"], device.key
+        assert device.mode(None) is device.power_modes[0]
+
+
+def test_tops_are_dense_and_follow_from_clock_and_multiprocessors() -> None:
+    """A table that takes a sparse figure for a dense one is off by two."""
+    per_clock = {"volta": 2048, "turing": 2048, "ampere": 4096, "ada": 2048, "hopper": 8192}
+    halves = {"a2", "a10"}  # consumer chips of Ampere have half the matrix units of the data centre's
+    for device in load_devices().values():
+        operations = per_clock[device.architecture] / (2 if device.key in halves else 1)
+        reckoned = device.multiprocessors * device.clock_mhz * 1e6 * operations / 1e12
+        assert device.tops["int8"] == pytest.approx(reckoned, rel=0.1), device.key
+
+
+def test_a_device_is_found_by_its_key_and_its_mode_by_name() -> None:
+    devices = load_devices()
+    assert find_device(devices, "Jetson-Orin-Nano-8GB").mode("7w").watts == 7
+    near = r"no device 'jetson-orin-nan'.* Did you mean 'jetson-orin-nano-8gb'\? Or add it"
+    with pytest.raises(UsageError, match=near):
+        find_device(devices, "jetson-orin-nan")
+    with pytest.raises(UsageError, match="has no power mode '8W'"):
+        devices["jetson-orin-nano-8gb"].mode("8W")
+
+
+def test_own_devices_join_the_table_and_take_the_place_of_others(tmp_path: Path) -> None:
+    table = yaml.safe_load(table_text())
+    mine = {**table["devices"]["l4"], "bandwidth_gb_s": 123}
+    path = tmp_path / "my.yml"
+    path.write_text(json.dumps({"devices": {"l4": mine, "box-7": {**mine, "name": "Box 7"}}}))  # which is YAML, too
+    devices = load_devices(path)
+    assert devices["l4"].bandwidth_gb_s == devices["box-7"].bandwidth_gb_s == 123
+    assert devices["t4"] == load_devices()["t4"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tops": {"int8": -3, "fp16": 1, "fp32": 1}}, "line .*tops.int8 is -3"),
+        ({"bandwith_gb_s": 3}, "bandwith_gb_s"),
+        ({"sources": {"tops": "a page"}}, "sources lacks bandwidth_gb_s, memory_gb"),
+        ({"power_modes": [{"name": "a"}, {"name": "a"}]}, "two modes have one name"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    table = yaml.safe_load(table_text())
+    path = tmp_path / "my.yml"
+    path.write_text(yaml.safe_dump({"devices": {"l4": {**table["devices"]["l4"], **change}}}))
+    with pytest.raises(UsageError, match=message):
+        load_devices(path)
+
+
+def test_a_table_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="There is no device table .* 'temper estimate --write-devices FILE'"):
+        load_devices(tmp_path / "none.yml")
