@@ -27,6 +27,7 @@ COMMANDS = {
     "verify": ("verify", "Hold a run's exported graphs against its trained models."),
     "bench": ("bench", "Measure bundles, and report what was measured."),
     "estimate": ("estimate", "Estimate how long devices that nobody has measured take for a bundle."),
+    "plan": ("plan", "Choose the hardware for a line, from measurements and estimates."),
     "bundle": ("bundle", "Look into a bundle, and check it on this machine."),
     "deploy": ("deploy", "Run a bundle on pictures or a video."),
     "doctor": ("doctor", "Print what this machine can do, and what to install for the rest."),

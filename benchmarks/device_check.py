@@ -13,7 +13,7 @@ import contextlib
 import functools
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +70,11 @@ class VariantResult:
 
 @dataclass(frozen=True)
 class DeviceCheck:
-    """The check of a bundle on one runtime: its results, and the file they were written to."""
+    """The check of a bundle on one runtime: its results, and the file they were written to, or why it was not."""
 
     results: tuple[VariantResult, ...]
     path: Path
+    unwritten: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -89,8 +90,11 @@ def check_on_device(
     report: Reporter,
     *,
     threads: int | None = None,
+    folder: Path | None = None,
 ) -> DeviceCheck:
     """Check every graph of a bundle that a runtime is meant for, and write the result beside the bundle.
+
+    A bundle may lie where nothing can be written. That costs the file and not the verdict: ``unwritten`` says why.
 
     Args:
         bundle: opened, so its hashes are checked.
@@ -98,11 +102,12 @@ def check_on_device(
         data: pictures and truth; None makes pictures up, and leaves mAP out.
         report: hears of the progress, under the stage ``check``.
         threads: of the runtime; None lets it choose.
+        folder: for the result; None is the bundle's.
 
     Raises:
         UsageError: if there is no such runtime.
         MissingDependencyError: if it is not on this machine.
-        TemperError: if the data does not fit the bundle, a picture cannot be read, or the result cannot be written.
+        TemperError: if the data does not fit the bundle, or a picture cannot be read.
     """
     kind = runtime_kind(runtime)
     absence = kind.absence()
@@ -120,43 +125,41 @@ def check_on_device(
             continue
         check = _Check(bundle, variant, runtime, threads, data, report)
         results.append(check.run())
-    path = result_path(bundle, runtime)
+    path = result_path(bundle, runtime, folder)
     done = DeviceCheck(tuple(results), path)
-    write_json(
-        path,
-        {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "measured",
-            "temper": __version__,
-            "checked_at": now(),
-            "passed": done.passed,
-            "runtime": runtime,
-            "reference": DEFAULT_RUNTIME,
-            "bundle": {
-                "name": bundle.manifest.name,
-                "manifest_sha256": bundle.manifest_sha256,
-            },
-            "data_sha256": None if data is None else data.content_hash(),
-            "machine": asdict(machine),
-            "variants": [
-                {
-                    **result.record,
-                    "passed": not result.faults and result.skipped is None,
-                    "skipped": result.skipped,
-                    "faults": list(result.faults),
-                }
-                for result in results
-            ],
-        },
-    )
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "measured",
+        "temper": __version__,
+        "checked_at": now(),
+        "passed": done.passed,
+        "runtime": runtime,
+        "reference": DEFAULT_RUNTIME,
+        "bundle": {"name": bundle.manifest.name, "manifest_sha256": bundle.manifest_sha256},
+        "data_sha256": None if data is None else data.content_hash(),
+        "machine": asdict(machine),
+        "variants": [
+            {
+                **result.record,
+                "passed": not result.faults and result.skipped is None,
+                "skipped": result.skipped,
+                "faults": list(result.faults),
+            }
+            for result in results
+        ],
+    }
+    try:
+        write_json(path, record)
+    except TemperError as error:
+        return replace(done, unwritten=str(error))
     return done
 
 
-def result_path(bundle: Bundle, runtime: str) -> Path:
-    """Where the result of a check lies: beside the bundle."""
+def result_path(bundle: Bundle, runtime: str, folder: Path | None = None) -> Path:
+    """Where the result of a check lies: in a folder, or beside the bundle."""
     whole = bundle.path.resolve()
     name = whole.name.removesuffix(".zip").removesuffix(BUNDLE_SUFFIX)
-    return whole.parent / f"{name}.check-{runtime}.json"
+    return (folder or whole.parent) / f"{name}.check-{runtime}.json"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from ..core.emulation import is_emulated
+from ..core.errors import TemperError
 from .measurement import MachineState
 
 #: Instructions that decide how fast int8 and fp32 networks run on x86 and ARM.
@@ -49,16 +51,29 @@ PACKAGES = (
 OTHER_LOAD_LIMIT = 0.10
 STEAL_LIMIT = 0.01
 
+#: Why a benchmark here has no durations.
+EMULATED = (
+    "The processor is emulated, so neither latency nor memory is reported: how long an emulator takes and what it "
+    "keeps say nothing of the device; measure them on the device itself."
+)
+
 
 def machine_state(sample_seconds: float = 0.5) -> MachineState:
     """The machine as it is now.
 
     Args:
         sample_seconds: how long other programs' load is watched; the caller should do nothing meanwhile.
+
+    Raises:
+        TemperError: if ``/proc`` is not mounted.
     """
+    _require_proc()
     busy = psutil.cpu_percent(interval=sample_seconds) / 100 if sample_seconds > 0 else None
     memory = psutil.virtual_memory()
-    cpu = _cpu_info()
+    cpu, emulated = _cpu_info(), is_emulated()
+    if emulated:
+        # what /proc and /sys tell is the host's
+        cpu = _CpuInfo(f"emulated {platform.machine()}", frozenset())
     return MachineState(
         taken_at=now(),
         cpu_model=cpu.model,
@@ -68,8 +83,8 @@ def machine_state(sample_seconds: float = 0.5) -> MachineState:
         usable_cores=usable_cores(),
         cpu_quota_cores=_cpu_quota(),
         cpu_features=tuple(name for name in CPU_FEATURES if name in cpu.flags),
-        governor=_read(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
-        frequency_mhz=_frequency_mhz(),
+        governor=None if emulated else _read(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+        frequency_mhz=None if emulated else _frequency_mhz(),
         virtual_machine=("hypervisor" in cpu.flags) if cpu.flags else None,
         memory_mib=memory.total / 2**20,
         memory_available_mib=memory.available / 2**20,
@@ -80,7 +95,16 @@ def machine_state(sample_seconds: float = 0.5) -> MachineState:
         kernel=platform.release(),
         python=platform.python_version(),
         packages=_package_versions(),
+        emulated=emulated,
     )
+
+
+def _require_proc() -> None:
+    """Refuse a Linux without ``/proc``, as in a root file system that was only changed into."""
+    if platform.system() == "Linux" and not Path("/proc/meminfo").exists():
+        raise TemperError(
+            "/proc is not mounted here, so nothing is known of this machine; mount it with 'mount -t proc proc /proc'."
+        )
 
 
 def now() -> str:
@@ -142,6 +166,8 @@ def machine_warnings(state: MachineState, outside: OutsideLoad | None = None) ->
         state: taken before measuring.
         outside: the load of others while measuring, if it was watched.
     """
+    if state.emulated:
+        return [EMULATED]  # the others speak of durations, of which there are none
     found = []
     if state.governor is not None and state.governor != "performance":
         found.append(

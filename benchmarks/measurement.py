@@ -49,7 +49,8 @@ class FootprintRow:
         subject: what ran.
         batch: pictures per call.
         file_bytes: size of the graph file.
-        load_ms: from a checked bundle to a runtime ready to take a picture.
+        load_ms: from a checked bundle to a runtime ready to take a picture; None on an emulated processor, as are
+            the next three.
         first_call_ms: the first call end to end (cold start).
         peak_memory_mib: most memory of the process that ran the candidate, pictures and libraries included.
         idle_memory_mib: the same process just before it loaded the candidate.
@@ -61,8 +62,8 @@ class FootprintRow:
     subject: Subject
     batch: int
     file_bytes: int
-    load_ms: float
-    first_call_ms: float
+    load_ms: float | None
+    first_call_ms: float | None
     peak_memory_mib: float | None
     idle_memory_mib: float | None
     runtime_version: str
@@ -72,7 +73,10 @@ class FootprintRow:
 
 @dataclass(frozen=True)
 class MachineState:
-    """The machine as it was at one moment; None where the system does not tell."""
+    """The machine as it was at one moment; None where the system does not tell.
+
+    ``emulated`` says whether the processor is a program that pretends to be one. Then there are no latencies.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -96,6 +100,7 @@ class MachineState:
     kernel: str
     python: str
     packages: dict[str, str]
+    emulated: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from ..detection.dataset import DataSet, from_coco, to_coco
 from ..detection.detections import Detections
 from .accuracy import Readable, detect_pictures, leave_out_unread, save_detections, unread_warning
 from .candidate import Candidate, Entrant, in_labels_of, open_candidates
+from .footprint import measure_footprint
 from .inspection import judge_detections
 from .latency import STAGE, measure_latency, require_driver, require_query_size
 from .latency_rows import LatencyRow
@@ -51,6 +52,8 @@ def run_benchmark(
     ``measurements.jsonl`` is written after them: where it stands, everything it names stands too. While latencies are
     measured it is written now and then, marked as incomplete, so that whatever ends the benchmark, what it measured is
     kept.
+
+    On an emulated processor there are no rows of latency, and a warning says why.
 
     Args:
         candidates: what to measure.
@@ -93,7 +96,12 @@ def _run(
     try:
         readable = _measure_accuracies(kept, report)
         pictures = _pictures(readable.data, settings.pictures)
-        latency, footprint, outside = measure_latency(entrants, pictures, settings, report, kept.write)
+        latency: Sequence[LatencyRow] = ()
+        outside = OutsideLoad(0.0, 0.0)
+        if before.emulated:
+            footprint = measure_footprint(entrants, pictures, settings, report)
+        else:
+            latency, footprint, outside = measure_latency(entrants, pictures, settings, report, kept.write)
     except BaseException as error:
         told = _cut_off(error, kept, report)
         if told is error:

@@ -145,8 +145,8 @@ def extract_bundle(
         struct.error,
     ) as error:
         raise TemperError(
-            f"{archive} is not a bundle: it is neither a folder nor a readable zip file ({error}). Give the "
-            "NAME.temper that an export wrote, or that 'temper bundle pack' made of it."
+            f"{archive} is damaged or not a bundle: it is neither a folder nor a whole zip file ({error}). Give "
+            "the NAME.temper that an export wrote, or that 'temper bundle pack' made of it."
         ) from error
     except OSError as error:
         raise TemperError(f"The bundle {archive} cannot be unpacked: {error.strerror or error}.") from error

@@ -173,7 +173,7 @@ def _settings(settings: dict[str, Any]) -> Any:
 
 
 def _require_compared(conditions: list[Condition], asked: Any, has_data: bool) -> None:
-    from ..benchmarks.compare.run import figures_compared
+    from ..benchmarks.compare.run import figures_compared, require_real_processor
 
     compared = figures_compared(asked, has_data)
     if not compared:
@@ -182,6 +182,7 @@ def _require_compared(conditions: list[Condition], asked: Any, has_data: bool) -
         if one.figure not in compared:
             remedy = "leave out --only" if has_data or one.figure == "latency_ratio" else "give --data"
             raise UsageError(f"--fail-if '{one}' asks about something that is not compared; {remedy}.")
+    require_real_processor(asked, has_data, {one.figure for one in conditions})
 
 
 def _lines(comparison: Comparison) -> list[str]:

@@ -19,6 +19,8 @@ def overview(measured: Measurements) -> list[str]:
     from ..benchmarks.report.results import collect_results
 
     results = collect_results(measured)
+    if not results:
+        return _without_latency(measured)
     on_a_line = any(result.latency.punctuality for result in results)
     head = (
         f"{'model':<24} {'graph':<8} {'runtime':<12} {'scenario':<13} {'batch':>5} {'mAP':>6} {'escapes':>8} "
@@ -28,6 +30,29 @@ def overview(measured: Measurements) -> list[str]:
     lines += [_line(result, on_a_line) for result in results]
     reasons = invalid_reasons(results, SHOWN)
     return lines + ([f"{INVALID}: {'; '.join(reasons)}."] if reasons else [])
+
+
+def _without_latency(measured: Measurements) -> list[str]:
+    """What there is of a processor that is emulated: accuracy, and the size of the graph."""
+    from ..benchmarks.report.line import line_figures
+
+    lines, sizes = line_figures(measured), {row.subject: row.file_bytes for row in measured.footprint}
+    told = [
+        f"{'model':<24} {'graph':<8} {'runtime':<12} {'mAP':>6} {'escapes':>8} {'false/image':>11} {'file MB':>8}  "
+        "(measured; no latency, as the warning says)"
+    ]
+    for row in measured.accuracy:
+        line, size = lines.get(row.subject), sizes.get(row.subject)
+        escaped = line.escape[None].escape.rate.value if line else None
+        alarms = line.alarms[None].alarms.per_image.value if line else None
+        told.append(
+            f"{row.subject.model:<24} {row.subject.variant:<8} {row.subject.runtime:<12} "
+            f"{'-' if row.figures.ap is None else format(row.figures.ap, '.1f'):>6} "
+            f"{'-' if escaped is None else format(escaped, '.1%'):>8} "
+            f"{'-' if alarms is None else format(alarms, '.2f'):>11} "
+            f"{'-' if size is None else format(size / 1e6, '.2f'):>8}"
+        )
+    return told
 
 
 def _line(result: Result, on_a_line: bool) -> str:

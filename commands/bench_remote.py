@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..core.errors import TemperError
 from .bench_measuring import measuring_options, settings_of
 from .options import RUNTIME_NAMES, found_iou_option, history_option, public_key_option
 
@@ -178,7 +179,11 @@ def _print_table(outcomes: list[Outcome], out: Path) -> None:
     for outcome in outcomes:
         if outcome.measured is not None:
             click.echo(f"\n{outcome.host.name}")
-            for line in overview(outcome.measured):
+            try:
+                lines = overview(outcome.measured)
+            except TemperError as error:  # a processor that only pretends to be one has no latency to show
+                lines = [str(error)]
+            for line in lines:
                 click.echo(line)
     for outcome in outcomes:
         if outcome.message is not None:

@@ -97,4 +97,5 @@ def run(
         return
     for line in overview(measured):
         click.echo(line)
-    click.echo(f"Written: {path}. For a page of it: temper bench report {out}")
+    page = f" For a page of it: temper bench report {out}" if measured.latency else ""
+    click.echo(f"Written: {path}.{page}")

@@ -65,6 +65,7 @@ def inspect(bundle: Path, public_key: Path | None, as_json: bool) -> None:
 @click.option("--split", default="val", show_default=True, help="Split of the data set.")
 @click.option("--limit", type=click.IntRange(1), help="Take this many of its pictures, evenly spread.")
 @threads_option
+@click.option("--out", type=FOLDER, help="Folder for the results.  [default: the bundle's]")
 @public_key_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one for each graph and runtime.")
 def check(
@@ -74,6 +75,7 @@ def check(
     split: str,
     limit: int | None,
     threads: int | None,
+    out: Path | None,
     public_key: Path | None,
     as_json: bool,
 ) -> None:
@@ -82,8 +84,8 @@ def check(
     The golden pictures in it are replayed on every runtime: the answers have to be those of the export.
 
     With --runtime or --data the answers are also held against ONNX Runtime's, picture by picture, and the result is
-    written beside the bundle as NAME.check-RUNTIME.json. It holds figures, versions and hashes only, and may be passed
-    on.
+    written beside the bundle, or to --out, as NAME.check-RUNTIME.json. It holds figures, versions and hashes only, and
+    may be passed on.
     """
     from ..bundle.loader import open_bundle
     from ..core.errors import TemperError
@@ -96,7 +98,7 @@ def check(
             click.echo(f"manifest and hashes  ok ({told})")
             click.echo(describe_signature(opened.signature, public_key is not None))
         if runtimes or data is not None:
-            passed, failed = _check_on_device(opened, runtimes, data, split, limit, threads, as_json)
+            passed, failed = _check_on_device(opened, runtimes, data, split, limit, threads, out, as_json)
         else:
             passed, failed = _check_quickly(opened, threads, as_json)
     if failed and not passed:
@@ -134,6 +136,7 @@ def _check_on_device(
     split: str,
     limit: int | None,
     threads: int | None,
+    out: Path | None,
     as_json: bool,
 ) -> tuple[list[str], list[str]]:
     """Check parity and accuracy runtime by runtime; gives which graphs passed and which failed."""
@@ -148,16 +151,19 @@ def _check_on_device(
     failed: list[str] = []
     for runtime in runtimes_to_check(named, runtimes_here()):
         with progress(choose_style(as_json)) as reporter:
-            done = check_on_device(opened, runtime, loaded, reporter, threads=threads)
+            done = check_on_device(opened, runtime, loaded, reporter, threads=threads, folder=out)
         for result in done.results:
             if result.skipped is None:
                 (failed if result.faults else passed).append(f"{result.variant} on {runtime}")
             if as_json:
                 said = {"variant": result.variant, "runtime": runtime, "faults": list(result.faults)}
-                click.echo(json.dumps({**said, "skipped": result.skipped, "file": str(done.path)}, ensure_ascii=False))
+                file = None if done.unwritten else str(done.path)
+                click.echo(json.dumps({**said, "skipped": result.skipped, "file": file}, ensure_ascii=False))
             else:
                 click.echo(summary_line(result, runtime))
-        if not as_json:
+        if done.unwritten is not None:
+            click.echo(f"Not written, so there is nothing to pass on: {done.unwritten} Give one with --out.", err=True)
+        elif not as_json:
             click.echo(f"Written, to be passed on: {done.path}")
     if not passed and not failed:
         raise UsageError(

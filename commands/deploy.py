@@ -253,11 +253,10 @@ def frame_text(result: FrameResult, labels: list[str]) -> str | None:
 
 
 def counts_text(data: dict[str, Any]) -> str:
-    """The rate and the three counts of a progress event."""
-    return (
-        f"{data['frames_per_second']:.1f} frames/s · {data['ok']} ok · {data['defect']} defect · "
-        f"{data['not_inspected']} not inspected"
-    )
+    """The rate, where there is one, and the three counts of a progress event."""
+    rate = data["frames_per_second"]
+    speed = "" if rate is None else f"{rate:.1f} frames/s · "
+    return f"{speed}{data['ok']} ok · {data['defect']} defect · {data['not_inspected']} not inspected"
 
 
 def engine_text(data: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..core.emulation import is_emulated
 from ..core.errors import TemperError
 from ..core.events import Event, Reporter, silent
 from ..detection.detections import Detections, Status
@@ -45,6 +46,7 @@ _DRAWN: dict[Pictures, tuple[Outcome, ...]] = {
 PROGRESS_SECONDS = 0.5
 #: A 99th percentile of fewer frames would be hardly more than the maximum.
 P99_FRAMES = 100
+_EMULATED = "The processor is emulated, so no speed is told: it would not be that of the device."
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class RunSummary:
         defects: how many defects of each class were found.
         causes: why frames were not inspected, and how many for each reason; the ten most frequent.
         seconds: from the first frame to the last verdict stored.
-        frames_per_second: frames over ``seconds``; None without frames.
+        frames_per_second: frames over ``seconds``; None without frames, and as the next two on an emulated processor.
         p50_ms: median time of an inspected frame, reading and decoding included.
         p99_ms: 99th percentile; None below 100 inspected frames.
         ended_by: what ended the run.
@@ -141,7 +143,7 @@ def run_detector(
         source: opened.
         settings: where results go.
         report: is told warnings and, twice a second, the progress (``"step"`` with ``done``, ``total`` (0 if unknown),
-            ``unit``, ``frames_per_second`` and the counts of the three outcomes).
+            ``unit``, ``frames_per_second``, None on an emulated processor, and the counts of the three outcomes).
         announce: is called with every frame once it is stored.
         stop: set it to end the run after the frame in work.
 
@@ -183,13 +185,14 @@ class _Loop:
 
     @property
     def doubts(self) -> list[str]:
-        """Why the verdicts are worth little, as far as the bundle says so."""
-        variant = self.detector.variant
+        """Why the verdicts are worth little, as far as the bundle says so, and why no speed is told."""
+        variant, emulated = self.detector.variant, [_EMULATED] if is_emulated() else []
         if variant.accuracy is None or variant.accuracy.ap is None or variant.accuracy.ap >= USEFUL_AP:
-            return []
+            return emulated
         return [
+            *emulated,
             f"The {variant.name} graph of this bundle reached {variant.accuracy.ap:.1f} mAP of 100 when it was "
-            "exported, so its verdicts mean nothing. Train it for longer."
+            "exported, so its verdicts mean nothing. Train it for longer.",
         ]
 
     def run(self, stop: threading.Event) -> RunSummary:
@@ -305,13 +308,15 @@ class _Loop:
             total = min(total or self.settings.limit, self.settings.limit)
         done = self.tally.frames
         counts = {outcome.value: self.tally.outcomes[outcome] for outcome in Outcome}
-        rate = done / (self.told_at - self.started)
+        rate = None if is_emulated() else done / (self.told_at - self.started)
         data = {"done": done, "total": total, "unit": "frames", "frames_per_second": rate, **counts}
         self.report(Event("step", "deploy", data))
 
     def _summary(self, seconds: float, ended_by: EndedBy) -> RunSummary:
         tally = self.tally
-        inspected = np.array(tally.end_to_end_ms)
+        # an emulator's speed is not that of the processor it stands for
+        emulated = is_emulated()
+        inspected = np.array([] if emulated else tally.end_to_end_ms)
         return RunSummary(
             run=self.store.run.number,
             frames=tally.frames,
@@ -321,7 +326,7 @@ class _Loop:
             defects={label: tally.defects[index] for index, label in enumerate(self.labels) if tally.defects[index]},
             causes=dict(tally.causes.most_common(10)),
             seconds=seconds,
-            frames_per_second=tally.frames / seconds if tally.frames else None,
+            frames_per_second=tally.frames / seconds if tally.frames and not emulated else None,
             p50_ms=float(np.median(inspected)) if len(inspected) else None,
             p99_ms=float(np.percentile(inspected, 99)) if len(inspected) >= P99_FRAMES else None,
             ended_by=ended_by,

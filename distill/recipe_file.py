@@ -87,4 +87,6 @@ def shipped_recipes() -> dict[str, Path]:
 def _where_to_get_one(path: Path) -> str:
     if path.stem in shipped_recipes():
         return f" 'temper init --from {path.stem}' writes the one that comes with Temper."
+    if path.parent == Path() and not path.suffix and (Path("runs") / path / "recipe.json").is_file():
+        return f" Of the run of that name: 'temper run {Path('runs') / path}'."
     return " 'temper init' writes one to start from."

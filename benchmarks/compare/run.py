@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from ... import __version__
+from ...core.emulation import is_emulated
 from ...core.errors import TemperError, UsageError
 from ...core.events import Event, Reporter
 from ...deploy.runtimes.load import load_runtime, prepare_runtime
@@ -18,7 +19,7 @@ from ...detection.detections import Detections
 from ...detection.inspection import FOUND_IOU
 from ..accuracy import Readable, detect_pictures, leave_out_unread, unread_warning
 from ..candidate import Entrant, in_labels_of
-from ..machine import machine_state, machine_warnings, now
+from ..machine import EMULATED, machine_state, machine_warnings, now
 from ..measurement import MachineState, UnreadPicture
 from ..run import PROGRESS_STEP
 from .accuracy import Judged, compare_accuracy, judge_side
@@ -161,6 +162,22 @@ def figures_compared(settings: ComparisonSettings, has_data: bool) -> set[str]:
     return latency | (set(FIGURES) - {"latency_ratio"} if has_data and "accuracy" in settings.parts else set())
 
 
+def require_real_processor(settings: ComparisonSettings, has_data: bool, asked: Collection[str] = ()) -> None:
+    """Refuse a comparison of latency alone, or a condition on it, where the processor is emulated.
+
+    Args:
+        settings: what is to be compared; with accuracy it is compared without latency.
+        has_data: whether there are pictures with their truth.
+        asked: names of :data:`FIGURES` that something depends on.
+
+    Raises:
+        UsageError: saying why.
+    """
+    latency_alone = "latency" in settings.parts and not (has_data and "accuracy" in settings.parts)
+    if (latency_alone or "latency_ratio" in asked) and is_emulated():
+        raise UsageError(f"Latency cannot be compared here. {EMULATED}")
+
+
 def run_comparison(
     a: Entrant,
     b: Entrant,
@@ -169,7 +186,7 @@ def run_comparison(
     report: Reporter,
     make_b: MakeWorker | None = None,
 ) -> Comparison:
-    """Compare two sides.
+    """Compare two sides; on an emulated processor without their latency, and a warning says why.
 
     Args:
         a: one side.
@@ -184,6 +201,7 @@ def run_comparison(
         TemperError: if bundles, data and runtimes do not fit together, or a side cannot be measured.
     """
     require_comparable(a, b)
+    require_real_processor(settings, data is not None)
     if data is not None:
         if not len(data):
             raise TemperError(f"The data set {data.name or data.image_folder} has no pictures to compare on.")
@@ -199,7 +217,7 @@ def run_comparison(
         effects |= compare_accuracy(looked.data, looked.a, looked.b, settings.smallest, settings.level)
         disagreements = find_disagreements(looked.data, looked.a, looked.b, settings.found_iou)
     latency = None
-    if "latency" in settings.parts:
+    if "latency" in settings.parts and not machine.emulated:
         pictures = _golden_pictures(a) if data is None else _pictures(readable.data if readable else data)
         latency = compare_latency(
             a, b, pictures, settings.latency, settings.smallest["latency"], settings.level, report, make_b
@@ -208,7 +226,7 @@ def run_comparison(
     if not effects:
         raise UsageError("Nothing is left to compare: accuracy needs pictures with their truth, so give --data.")
     unread = tuple(readable.unread) if readable else ()
-    warnings = machine_warnings(machine, latency.outside if latency else None) if latency else []
+    warnings = machine_warnings(machine, latency.outside if latency else None) if "latency" in settings.parts else []
     warnings += unread_warning(unread, len(data) if data is not None else 0)
     for warning in warnings:
         report(Event("warning", STAGE, {"message": warning}))

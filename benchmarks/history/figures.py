@@ -199,7 +199,8 @@ def _estimate(name: str, estimate: Estimate, factor: float = 1) -> Iterator[Figu
 def _footprint(cost: FootprintRow | None) -> Iterator[Figure]:
     if cost is None:
         return
-    yield Figure("load", cost.load_ms)
+    if cost.load_ms is not None:
+        yield Figure("load", cost.load_ms)
     if cost.peak_memory_mib is not None:
         yield Figure("peak_memory", cost.peak_memory_mib)
     # it is counted, not measured

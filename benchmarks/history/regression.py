@@ -18,8 +18,8 @@ class SeriesKey:
 
     ``machine``, ``batch``, ``threads`` and ``scenario`` are blank for accuracy, which does not depend on them. ``data``
     is the hash of the data for accuracy, and its name for the rest: larger pictures take longer, but a few more of them
-    do not. ``conditions`` are the settings of the scenario (of escape rate and false alarms the IoU) that change the
-    figure.
+    do not. Pictures that have had two names go by the first. ``conditions`` are the settings of the scenario (of escape
+    rate and false alarms the IoU) that change the figure.
     """
 
     figure: str
@@ -88,8 +88,10 @@ class Series:
 def series_of(points: Sequence[Point]) -> list[Series]:
     """Sort points into series and judge the latest of each; the order of the series is that of their first points."""
     groups: dict[SeriesKey, list[Point]] = {}
+    names: dict[str, str] = {}
     for point in points:
-        groups.setdefault(_key(point), []).append(point)
+        name = names.setdefault(point.data_sha256, point.data)
+        groups.setdefault(_key(point, name), []).append(point)
     return [Series(key, tuple(group), tuple(find_regressions(group))) for key, group in groups.items()]
 
 
@@ -110,7 +112,7 @@ def find_regressions(points: Sequence[Point]) -> list[Regression]:
     return found
 
 
-def _key(point: Point) -> SeriesKey:
+def _key(point: Point, data: str) -> SeriesKey:
     of_data = point.figure in _OF_DATA
     return SeriesKey(
         figure=point.figure,
@@ -122,7 +124,7 @@ def _key(point: Point) -> SeriesKey:
         scenario="" if of_data else point.scenario,
         conditions=point.conditions,
         machine="" if of_data else point.machine,
-        data=point.data_sha256 if of_data else point.data,
+        data=point.data_sha256 if of_data else data,
     )
 
 

@@ -143,9 +143,14 @@ class History:
         """Add a benchmark, all of it or nothing; False if it is in the history already.
 
         Raises:
-            TemperError: if the benchmark was cut off, or the file cannot be written.
+            TemperError: if the benchmark was cut off or has no latencies, or the file cannot be written.
         """
         benchmark = measured.benchmark
+        if benchmark.machine_before.emulated:
+            raise TemperError(
+                f"The benchmark of {benchmark.started_at} ran on an emulated processor and has no latencies, so it is "
+                "not kept in the history; measure with 'temper bench run' on the device."
+            )
         if benchmark.incomplete is not None:
             raise TemperError(
                 f"The benchmark of {benchmark.started_at} was cut off ({benchmark.incomplete}), so its figures are not "
@@ -233,6 +238,8 @@ def parse_history(text: str) -> Path | None:
 def remember(measured: Measurements, path: Path | None, folder: Path, report: Reporter, stage: str) -> None:
     """Add a benchmark to the history; where that fails, say so and go on, as the measurements stand all the same.
 
+    One of an emulated processor has no latencies and is left out; its own warning says why.
+
     Args:
         measured: the benchmark.
         path: of the history; None keeps none.
@@ -240,7 +247,7 @@ def remember(measured: Measurements, path: Path | None, folder: Path, report: Re
         report: hears of a failure.
         stage: under which name.
     """
-    if path is None:
+    if path is None or measured.benchmark.machine_before.emulated:
         return
     try:
         with History(path) as history:

@@ -7,12 +7,14 @@ from .regression import Series
 
 
 def series_title(series: Series) -> str:
-    """What a series is of: figure, graph, runtime, and the machine or data that all its points share."""
+    """What a series is of: figure, graph, runtime, and the data and machine that all its points share."""
     key, kind, last = series.key, FIGURES[series.key.figure], series.points[-1]
     unit = f" [{kind.unit}]" if kind.unit else ""
     batch = "" if key.batch is None else f", batch {key.batch}"
     threads = "" if key.threads is None else f", {key.threads} threads"
-    where = f"on {last.machine_title}" if key.machine else f"on {last.data} ({last.data_sha256[:8]})"
+    where = f"on {last.data} ({last.data_sha256[:8]})"
+    if key.machine:
+        where = f"on pictures of {key.data}, {last.machine_title}"
     scenario = "" if key.scenario in ("", "single-stream") else f", {key.scenario}"
     conditions = f" ({key.conditions})" if key.conditions else ""
     return (

@@ -73,6 +73,11 @@ def build_report(source: ReportInput, target: Path) -> Path:
     """
     measurements = read_rows(source.measurements)
     results = collect_results(measurements)
+    if not results and measurements.benchmark.machine_before.emulated:
+        raise TemperError(
+            f"{source.measurements} was measured on an emulated processor, so it has no latencies and there is no page "
+            "of it; measure with 'temper bench run' on the device."
+        )
     if not results:
         raise TemperError(f"{source.measurements} holds no latencies to report. Measure again with 'temper bench run'.")
     recipe = dict(source.recipe) or _recipe_of(measurements.benchmark.bundles)

@@ -8,7 +8,7 @@ from ...core.models import in_sentence
 from ...detection.figure_names import USEFUL_AP
 from ..measurement import BenchmarkRow
 from .curves import read_entries
-from .results import Result
+from .results import Result, leading
 from .training import TrainingFiles
 
 #: Share of the trained model's detections that a graph of lower precision should give, too.
@@ -52,16 +52,15 @@ def _useless_models(results: Sequence[Result]) -> list[str]:
 
 
 def _weak_teacher(results: Sequence[Result]) -> list[str]:
-    best: dict[str, float] = {}
-    for result in results:
+    points: dict[str, float] = {}
+    for result in leading(results):  # fp32 first, which the summary speaks of as well
         if result.figures and result.figures.ap is not None:
-            role = result.subject.role
-            best[role] = max(best.get(role, 0.0), result.figures.ap)
-    if "distilled" not in best or not {"teacher", "student"} <= best.keys() or best["teacher"] > best["student"]:
+            points.setdefault(result.subject.role, result.figures.ap)
+    if not {"teacher", "student", "distilled"} <= points.keys() or points["teacher"] > points["student"]:
         return []
     return [
-        f"The teacher ({best['teacher']:.1f} mAP) is not better than the student alone ({best['student']:.1f} mAP), so "
-        "there was little to learn from it. Train it longer, or choose a larger one."
+        f"The teacher ({points['teacher']:.1f} mAP) is not better than the student alone "
+        f"({points['student']:.1f} mAP), so there was little to learn from it. Train it longer, or choose a larger one."
     ]
 
 

@@ -269,3 +269,13 @@ def test_which_runtimes_are_checked() -> None:
 def test_a_limit_is_spread_over_the_data(data: DataSet) -> None:
     assert [sample.file_name for sample in limited(data, 3).samples] == ["0000.png", "0002.png", "0004.png"]
     assert limited(data, None) is data and limited(data, 10) is data
+
+
+def test_where_nothing_can_be_written_the_verdict_stands(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = check_on_device(bundle, "onnxruntime", None, silent, threads=1, folder=tmp_path / "file")
+    assert done.passed
+    assert done.unwritten is not None and "cannot be made" in done.unwritten
+    done = check_on_device(bundle, "onnxruntime", None, silent, threads=1, folder=tmp_path / "out")
+    assert (done.unwritten, done.path.parent) == (None, tmp_path / "out")
+    assert done.path.is_file()

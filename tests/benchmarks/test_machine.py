@@ -4,14 +4,17 @@ import time
 from dataclasses import replace
 
 import pytest
-from temper.benchmarks.machine import LoadWatch, OutsideLoad, machine_state, machine_warnings, usable_cores
+from temper.benchmarks import machine
+from temper.benchmarks.machine import EMULATED, LoadWatch, OutsideLoad, machine_state, machine_warnings, usable_cores
 from temper.benchmarks.measurement import MachineState
+from temper.core.errors import TemperError
 
 
 @pytest.fixture(scope="module")
 def quiet() -> MachineState:
     state = machine_state(sample_seconds=0)
-    return replace(state, governor="performance", other_cpu_share=0.0, cpu_quota_cores=None, usable_cores=4)
+    calm = replace(state, emulated=False, governor="performance", other_cpu_share=0.0)
+    return replace(calm, cpu_quota_cores=None, usable_cores=4)
 
 
 def test_state_tells_what_matters() -> None:
@@ -44,6 +47,23 @@ def test_what_spoils_a_measurement_is_named(
     (warning,) = machine_warnings(replace(quiet, **change), outside)  # type: ignore[arg-type]
     assert words in warning
     assert warning.endswith(".")
+
+
+def test_an_emulated_machine_tells_nothing_of_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "is_emulated", lambda: True)
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    state = machine_state(sample_seconds=0)
+    assert (state.emulated, state.cpu_model, state.cpu_features) == (True, "emulated aarch64", ())
+    assert (state.governor, state.frequency_mhz, state.virtual_machine) == (None, None, None)
+    # how busy the host is does not matter where no duration is reported
+    assert machine_warnings(replace(state, other_cpu_share=0.9), OutsideLoad(0.9, 0.9)) == [EMULATED]
+
+
+def test_without_proc_a_sentence_says_what_to_mount(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    monkeypatch.setattr(machine.Path, "exists", lambda self: str(self) != "/proc/meminfo")
+    with pytest.raises(TemperError, match=r"^/proc is not mounted here.*'mount -t proc proc /proc'\.$"):
+        machine_state(sample_seconds=0)
 
 
 def test_own_work_is_not_somebody_elses() -> None:

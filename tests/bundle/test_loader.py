@@ -215,7 +215,7 @@ def test_a_zip_with_a_method_of_its_own(bundle_path: Path, tmp_path: Path) -> No
 def test_files_that_are_no_zip(tmp_path: Path) -> None:
     for content in (b"", b"PK", b"not a zip at all" * 100):
         (tmp_path / "x.zip").write_bytes(content)
-        with pytest.raises(TemperError, match="neither a folder nor a readable zip"):
+        with pytest.raises(TemperError, match="neither a folder nor a whole zip"):
             open_bundle(tmp_path / "x.zip")
     with zipfile.ZipFile(tmp_path / "y.zip", "w") as archive:
         archive.writestr("readme.txt", "hello")

@@ -9,6 +9,7 @@ from bench_rows import benchmark_row, footprint, latency, manifest, subject, wri
 from temper.benchmarks.history.figures import FIGURES, entries_of, machine_key
 from temper.benchmarks.history.regression import find_regressions, series_of
 from temper.benchmarks.history.store import History, Point, history_path, remember
+from temper.benchmarks.history.words import series_title
 from temper.benchmarks.latency_rows import Driver, Punctuality
 from temper.benchmarks.measurement import Measurements, read_rows
 from temper.commands.bench_history import FIGURE_NAMES
@@ -102,11 +103,20 @@ def test_another_machine_or_other_data_is_another_series(tmp_path: Path, data: D
     with History(tmp_path / "history.sqlite3") as history:
         history.add(first)
         history.add(timed(data, 20.0, 2, machine_before=other))
-        history.add(timed(data, 30.0, 3, data="steel/val"))
+        history.add(timed(data, 30.0, 3, data="steel/val", data_sha256="e" * 64))
         assert [len(one.points) for one in series_of(p50(history))] == [1, 1, 1]
     # what merely happens on a machine does not make it another one
     busy = replace(first.benchmark.machine_before, memory_available_mib=1.0, kernel="7.0", other_cpu_share=0.9)
     assert machine_key(busy) == machine_key(first.benchmark.machine_before) != machine_key(other)
+
+
+def test_the_same_pictures_under_another_name_are_the_same_series(tmp_path: Path, data: DataSet) -> None:
+    with History(tmp_path / "h.sqlite3") as history:
+        for day, name in enumerate((data.name, "set/val"), start=1):
+            history.add(timed(data, 10.0, day, data=name))
+        (series,) = series_of(p50(history))
+    assert len(series.points) == 2
+    assert f"on pictures of {data.name}, " in series_title(series)
 
 
 def test_other_settings_of_a_scenario_are_another_series(tmp_path: Path, data: DataSet) -> None:

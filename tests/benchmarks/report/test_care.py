@@ -44,6 +44,21 @@ def test_a_teacher_who_knows_less_is_named(data: DataSet) -> None:
     assert not care(benchmark_row(data, []), teacher=20.0, student=30.0), "nobody was taught"
 
 
+def test_a_lucky_int8_graph_is_not_held_against_the_teacher(data: DataSet) -> None:
+    """The summary speaks of fp32; what is said here has to be of the same graphs."""
+    points = {
+        ("teacher", "fp32"): 31.0,
+        ("student", "fp32"): 30.0,
+        ("student", "int8"): 32.0,
+        ("distilled", "fp32"): 33.0,
+    }
+    subjects = {subject(role, precision): ap for (role, precision), ap in points.items()}  # type: ignore[arg-type]
+    judged = tuple(AccuracyRow(one, figures(ap), "d.json") for one, ap in subjects.items())
+    rows = Measurements(benchmark_row(data, []), tuple(latency(one, 9.0) for one in subjects), judged, ())
+    said = sentences_of_care(collect_results(rows), rows.benchmark, {}, ROLE_TITLES)
+    assert not [one for one in said if "not better than the student" in one]
+
+
 def test_a_graph_that_gives_other_detections_is_named(data: DataSet) -> None:
     one = manifest("student", data.labels, ["fp32", "int8"])
     full, int8 = one.variants

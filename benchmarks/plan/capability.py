@@ -1,0 +1,228 @@
+"""What one device does with one graph: the plan's only idea of hardware, measured or estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ...bundle.loader import Bundle
+from ...bundle.manifest import Variant
+from ...core.errors import UsageError
+from ..estimate.row import EstimateRow
+from ..latency_rows import LatencyRow
+from ..measurement import MachineState, Measurements
+from .distribution import TAIL, LatencyDistribution, of_estimate, of_samples
+
+#: Before every figure that rests on an estimate.
+MARK = "~"
+
+Bound = Literal["compute", "bandwidth", "launch"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a device is called and may use.
+
+    Attributes:
+        device: key in the device table, or the name of a measured machine.
+        device_name: how people call it.
+        power_mode: of the device; empty where it has none.
+        watts: that it takes in that mode; None where nobody said.
+    """
+
+    device: str
+    device_name: str
+    power_mode: str = ""
+    watts: float | None = None
+
+
+@dataclass(frozen=True)
+class Capability:
+    """What one device does with one graph of the bundle.
+
+    Attributes:
+        place: the device.
+        kind: measured, or estimated.
+        variant: name of the graph.
+        precision: of the graph.
+        runtime: that runs it.
+        batch: pictures per call.
+        tile: width and height of the graph's input.
+        latency: of one call.
+        memory_mib: that it needs; None where it was not measured.
+        device_memory_mib: that the device has; None where that is not known.
+        bound: where a call's time goes; None where nobody knows.
+        origin: the folder or file it is from.
+        ap: mAP of the graph on the bundle's validation split, in points; None where the bundle does not say.
+        notes: what has to be said of it.
+        not_usable: why it cannot be planned with; None if it can.
+    """
+
+    place: Place
+    kind: Literal["measured", "estimated"]
+    variant: str
+    precision: str
+    runtime: str
+    batch: int
+    tile: tuple[int, int]
+    latency: LatencyDistribution
+    memory_mib: float | None
+    device_memory_mib: float | None
+    bound: Bound | None
+    origin: str
+    ap: float | None = None
+    notes: tuple[str, ...] = ()
+    not_usable: str | None = None
+
+    @property
+    def mark(self) -> str:
+        """What stands before every figure that rests on it: ``~`` where it is estimated."""
+        return MARK if self.kind == "estimated" else ""
+
+    @property
+    def graph(self) -> str:
+        """The variant's name; an estimate may take it to a precision that the bundle has no graph of."""
+        own = self.kind == "measured" or self.precision in self.variant
+        return self.variant if own else f"{self.variant} as {self.precision}"
+
+    @property
+    def title(self) -> str:
+        """``jetson-orin-nano-8gb @15W int8 tensorrt, batch 4``."""
+        mode = f" @{self.place.power_mode}" if self.place.power_mode else ""
+        return f"{self.place.device}{mode} {self.graph} {self.runtime}, batch {self.batch}"
+
+
+def measured_capabilities(
+    measurements: Measurements, place: Place | None, bundle: Bundle, origin: Path
+) -> list[Capability]:
+    """Of every single stream of a benchmark that has this bundle.
+
+    Args:
+        measurements: what ``temper bench run --out`` wrote.
+        place: the device it was measured on; None makes one of the machine's own words and the folder's name.
+        bundle: that is planned with.
+        origin: the folder of the measurements.
+
+    Raises:
+        UsageError: if it was measured with another bundle, naming both, or has no single stream.
+    """
+    entries = measurements.benchmark.bundles
+    own = [entry for entry in entries if entry.manifest_sha256 == bundle.manifest_sha256]
+    if not own:
+        others = ", ".join(f"{entry.manifest.name} (manifest {entry.manifest_sha256[:12]})" for entry in entries)
+        raise UsageError(
+            f"{origin} was measured with {others}, not with {bundle.manifest.name} (manifest "
+            f"{bundle.manifest_sha256[:12]}) of {bundle.path}; measure that one with 'temper bench run "
+            f"{bundle.path.name}'."
+        )
+    names = {entry.manifest.name for entry in own}
+    rows = [row for row in measurements.latency if row.scenario == "single-stream" and row.subject.model in names]
+    state = measurements.benchmark.machine_before
+    if not rows and getattr(state, "emulated", None):
+        raise UsageError(
+            f"{origin} was measured on an emulated processor, which has no latencies to plan with; measure on a real "
+            "one."
+        )
+    if not rows:
+        raise UsageError(
+            f"{origin} has no single stream of {bundle.manifest.name}, from which plans are made; measure it with "
+            "'temper bench run --scenario single-stream'."
+        )
+    found = place or _place_of(state, origin)
+    return [_measured(row, measurements, found, state, bundle, origin) for row in rows]
+
+
+def estimated_capabilities(
+    rows: Sequence[EstimateRow], bundle: Bundle, origin: str, tail: float = TAIL
+) -> list[Capability]:
+    """Of estimates.
+
+    Args:
+        rows: of this bundle.
+        bundle: that is planned with.
+        origin: where they are from, for messages.
+        tail: p99 by p50 that is assumed.
+
+    Raises:
+        UsageError: if one was made of another bundle, naming both.
+    """
+    for row in rows:
+        if row.manifest_sha256 != bundle.manifest_sha256:
+            raise UsageError(
+                f"{origin} was estimated of {row.subject.model} (manifest {row.manifest_sha256[:12]}), not of "
+                f"{bundle.manifest.name} (manifest {bundle.manifest_sha256[:12]}) of {bundle.path}; estimate that one "
+                f"with 'temper estimate {bundle.path.name}'."
+            )
+    return [_estimated(row, bundle, origin, tail) for row in rows]
+
+
+def _measured(
+    row: LatencyRow, measurements: Measurements, place: Place, state: MachineState, bundle: Bundle, origin: Path
+) -> Capability:
+    variant = bundle.variant(row.subject.variant)
+    footprint = [f for f in measurements.footprint if f.subject == row.subject and f.batch == row.batch]
+    latency = of_samples(row.rounds_ms, row.stages["end_to_end"].intervals.get("p50_ms"))
+    unusable = None
+    if latency.withheld:
+        unusable = f"its p99 {latency.withheld}; measure with --samples 700"
+    elif getattr(state, "emulated", None):
+        unusable = "it was measured on an emulated processor, whose times say nothing"
+    notes = [] if row.complete else ["the time box cut its measurement off"]
+    return Capability(
+        place=place,
+        kind="measured",
+        variant=variant.name,
+        precision=variant.precision,
+        runtime=row.subject.runtime,
+        batch=row.batch,
+        tile=_input_of(bundle, variant),
+        latency=latency,
+        memory_mib=footprint[0].peak_memory_mib if footprint else None,
+        device_memory_mib=min(state.memory_mib, state.memory_limit_mib or state.memory_mib),
+        bound=None,
+        origin=str(origin),
+        ap=variant.accuracy.ap if variant.accuracy else None,
+        notes=tuple(notes),
+        not_usable=unusable,
+    )
+
+
+def _estimated(row: EstimateRow, bundle: Bundle, origin: str, tail: float) -> Capability:
+    variant = bundle.variant(row.subject.variant)
+    notes = []
+    if row.unknown_operators:
+        notes.append(f"operators the estimator does not know: {', '.join(row.unknown_operators)}")
+    notes += [f"scaled by a measurement of {name}" for name in row.recalibrated_by]
+    return Capability(
+        place=Place(row.device, row.device_name, row.power_mode, row.watts),
+        kind="estimated",
+        variant=variant.name,
+        precision=row.subject.precision,
+        runtime=row.subject.runtime,
+        batch=row.batch,
+        tile=_input_of(bundle, variant),
+        latency=of_estimate(row.latency_ms, row.interval_ms, tail),
+        memory_mib=row.memory_mib,
+        device_memory_mib=row.device_memory_mib,
+        bound=row.bound,
+        origin=origin,
+        ap=variant.accuracy.ap if variant.accuracy and variant.precision == row.subject.precision else None,
+        notes=tuple(notes),
+        not_usable=None if row.fits else _does_not_fit(row),
+    )
+
+
+def _does_not_fit(row: EstimateRow) -> str:
+    return f"memory: it needs {MARK}{row.memory_mib:,.0f} MiB of {row.device_memory_mib:,.0f} MiB"
+
+
+def _input_of(bundle: Bundle, variant: Variant) -> tuple[int, int]:
+    size = variant.size or bundle.manifest.input
+    return size.width, size.height
+
+
+def _place_of(state: MachineState, origin: Path) -> Place:
+    cores = f", {state.usable_cores} cores"
+    return Place(origin.resolve().name, f"{state.cpu_model or state.architecture}{cores}")

@@ -1,0 +1,222 @@
+"""A plan from its recipe: what is known of devices, held against what the line asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ... import __version__
+from ...bundle.loader import Bundle, open_bundle
+from ...core.errors import UsageError
+from ..estimate.row import read_estimates
+from ..machine import now
+from ..measurement import MEASUREMENTS_NAME, Measurements, read_rows
+from .capability import Capability, Place, estimated_capabilities, measured_capabilities
+from .demand import Demand, plan_demand
+from .hardware import Hardware
+from .optics import MOST_CAMERAS
+from .prices import Prices, read_prices
+from .ranking import PlanRow, rank
+from .recipe import PlanRecipe
+from .supply import Supply, Terms, devices_at, supply
+from .units import parse_share
+
+#: That can be estimated of any bundle.
+PRECISIONS = ("int8", "fp16", "fp32")
+#: Of the line's speed: where the what-if plot begins and ends, and its points.
+_WHAT_IF = (0.1, 2.0, 96)
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """How many devices one capability needs at other speeds.
+
+    Attributes:
+        capability: of the best row of its device.
+        speeds_m_s: ascending.
+        devices: at each speed; None where it cannot be done.
+    """
+
+    capability: Capability
+    speeds_m_s: tuple[float, ...]
+    devices: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of a plan.
+
+    Attributes:
+        made_at: moment, UTC.
+        temper: version that made it.
+        recipe: what was asked.
+        bundle_name: by its manifest.
+        manifest_sha256: of the bundle.
+        demands: the line's load, one for each input size that a graph has.
+        terms: what else was asked.
+        currency: of the prices.
+        rows: as of :func:`~.ranking.rank`.
+        what_if: one for each device.
+        warnings: what has to be said of the measurements.
+    """
+
+    made_at: str
+    temper: str
+    recipe: PlanRecipe
+    bundle_name: str
+    manifest_sha256: str
+    demands: tuple[Demand, ...]
+    terms: Terms
+    currency: str
+    rows: tuple[PlanRow, ...]
+    what_if: tuple[WhatIf, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ranked(self) -> list[PlanRow]:
+        """What carries the line, the best first."""
+        return [row for row in self.rows if row.rank is not None]
+
+    @property
+    def rejected(self) -> list[PlanRow]:
+        """What does not, with the reason."""
+        return [row for row in self.rows if row.rank is None]
+
+
+def make_plan(recipe: PlanRecipe) -> Plan:
+    """Make a plan.
+
+    Args:
+        recipe: what is asked, and what it rests on.
+
+    Raises:
+        UsageError: if there is nothing to plan with, a measurement or an estimate is of another bundle, a device is not
+            known, or the line's figures are impossible.
+        TemperError: if the bundle or a file cannot be read.
+        MissingDependencyError: if pint or SimPy is not installed.
+    """
+    with open_bundle(Path(recipe.bundle)) as bundle:
+        hardware = Hardware(None if recipe.devices is None else Path(recipe.devices))
+        warnings: list[str] = []
+        capabilities = _capabilities(recipe, bundle, hardware, warnings)
+        geometry = recipe.geometry(1 if bundle.manifest.input.channels == "grey" else 3)
+        name, sha256 = bundle.manifest.name, bundle.manifest_sha256
+    demands = {tile: plan_demand(geometry, recipe.due, tile) for tile in dict.fromkeys(c.tile for c in capabilities)}
+    prices = Prices()
+    if recipe.prices is not None:
+        known = {*hardware.devices, *(one.place.device for one in capabilities)}
+        prices = read_prices(Path(recipe.prices), known)
+    terms = Terms(
+        margin=parse_share(recipe.margin),
+        queue=recipe.queue,
+        ports=recipe.ports,
+        max_power_w=recipe.max_power_w,
+        prices=prices.by_device,
+    )
+    supplies = [_with_remedy(supply(one, demands[one.tile], terms), terms) for one in capabilities]
+    rows = rank(supplies, terms, recipe.seed)
+    return Plan(
+        made_at=now(),
+        temper=__version__,
+        recipe=recipe,
+        bundle_name=name,
+        manifest_sha256=sha256,
+        demands=tuple(demands.values()),
+        terms=terms,
+        currency=prices.currency,
+        rows=tuple(rows),
+        what_if=_what_if(rows, terms),
+        warnings=tuple(warnings),
+    )
+
+
+def _capabilities(recipe: PlanRecipe, bundle: Bundle, hardware: Hardware, warnings: list[str]) -> list[Capability]:
+    """Everything that is known of devices, in the order in which it was named; adds to the warnings."""
+    for name in recipe.precision:
+        # a device may be estimated in a precision that the bundle has no graph of yet
+        if name not in PRECISIONS or not (recipe.estimate or recipe.estimated):
+            bundle.variant(name)
+    found: list[Capability] = []
+    own: list[tuple[Place, Measurements]] = []
+    for text in dict.fromkeys(recipe.measured):
+        named, device = _folder_and_device(text)
+        place = hardware.place(device) if device else None
+        for folder in _measured_folders(named):
+            measurements = read_rows(folder / MEASUREMENTS_NAME)
+            own += [] if place is None else [(place, measurements)]
+            warnings += [f"{folder}: {warning}" for warning in measurements.benchmark.warnings]
+            found += measured_capabilities(measurements, place, bundle, folder)
+    for file in dict.fromkeys(recipe.estimated):
+        found += estimated_capabilities(read_estimates(Path(file)), bundle, file, recipe.tail)
+    if recipe.estimate:
+        precisions = [name if name in PRECISIONS else bundle.variant(name).precision for name in recipe.precision]
+        rows = hardware.estimate(recipe.estimate, bundle, precisions, recipe.batch, own)
+        found += estimated_capabilities(rows, bundle, "estimated now", recipe.tail)
+    if not found:
+        raise UsageError(
+            "There is nothing to plan with: give --measured DIR of a 'temper bench run --out DIR', --estimate DEVICE, "
+            "or --estimated FILE of 'temper estimate --out'."
+        )
+    chosen = [one for one in found if not recipe.precision or {one.variant, one.precision} & set(recipe.precision)]
+    if not chosen:
+        there = ", ".join(dict.fromkeys(one.variant for one in found))
+        raise UsageError(
+            f"Nothing was measured or estimated of --precision {', '.join(recipe.precision)}; there is {there}."
+        )
+    return chosen
+
+
+def _folder_and_device(text: str) -> tuple[Path, str | None]:
+    """``DIR`` or ``DIR=DEVICE@MODE``; a folder whose name has an equals sign is that folder."""
+    folder, equals, device = text.rpartition("=")
+    if not equals or Path(text).is_dir():
+        return Path(text), None
+    if not folder or not device:
+        raise UsageError(
+            f"--measured {text}: write the folder, or folder and device, as in {folder or 'DIR'}=DEVICE@MODE."
+        )
+    return Path(folder), device
+
+
+def _measured_folders(folder: Path) -> list[Path]:
+    """The folder itself, or those in it: of several hosts each has its own."""
+    if (folder / MEASUREMENTS_NAME).exists() or not folder.is_dir():
+        return [folder]
+    return sorted(inner for inner in folder.iterdir() if (inner / MEASUREMENTS_NAME).is_file()) or [folder]
+
+
+def _with_remedy(one: Supply, terms: Terms) -> Supply:
+    """What is too slow for a camera, or has no link, may do with narrower ones: say from how many cameras on."""
+    demand = one.demand
+    too_slow = one.binds is not None and one.limits[one.binds] < 1
+    if one.rejected is None or one.capability.not_usable or not (too_slow or demand.optics.link is None):
+        return one
+    for cameras in range(demand.optics.cameras + 1, MOST_CAMERAS + 1):
+        try:
+            narrower = plan_demand(replace(demand.geometry, cameras=cameras), demand.due, demand.tile)
+        except UsageError:
+            break
+        other = supply(one.capability, narrower, replace(terms, max_power_w=None))
+        if other.devices is not None:
+            told = f"{one.rejected}; of {cameras} narrower cameras it would carry {one.capability.mark}{other.streams}"
+            return replace(one, rejected=told, enough_cameras=cameras)
+    return one
+
+
+def _what_if(rows: Sequence[PlanRow], terms: Terms) -> tuple[WhatIf, ...]:
+    """One for the best row of every device."""
+    chosen: dict[tuple[str, str, str], PlanRow] = {}
+    for row in rows:
+        one = row.supply.capability
+        if one.not_usable is None:
+            chosen.setdefault((one.place.device, one.place.power_mode, one.kind), row)
+    low, high, points = _WHAT_IF
+    found = []
+    for row in chosen.values():
+        planned = row.supply
+        speed = planned.demand.geometry.speed_m_s
+        speeds = tuple(speed * (low + (high - low) * place / (points - 1)) for place in range(points))
+        counts = tuple(devices_at(planned.capability, planned.demand, terms, one) for one in speeds)
+        found.append(WhatIf(planned.capability, speeds, counts))
+    return tuple(found)
