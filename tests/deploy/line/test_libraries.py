@@ -19,9 +19,9 @@ def line(cameras: list[dict[str, Any]], **sections: Any) -> LineConfig:
 @pytest.mark.parametrize(
     ("config", "missing", "message"),
     [
-        (line([FOLDER], metrics={}), "prometheus_client", r"The section 'metrics' of the line .*'temper\[plant\]'"),
+        (line([FOLDER]), "prometheus_client", r"The section 'metrics' of the line .*'temper\[plant\]'"),
         (
-            line([{"name": "side", "type": "v4l2", "device": "/dev/video0"}]),
+            line([{"name": "side", "type": "v4l2", "device": "/dev/video0"}], metrics=None),
             "av",
             r"The camera 'side' of the line needs av.*'temper\[cameras\]'",
         ),
@@ -30,9 +30,8 @@ def line(cameras: list[dict[str, Any]], **sections: Any) -> LineConfig:
 def test_what_is_not_installed_is_told_before_the_line_starts(
     config: LineConfig, missing: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    require_libraries(line([FOLDER]))
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find(name))
-    require_libraries(line([FOLDER]))
+    require_libraries(line([FOLDER], metrics=None))
     with pytest.raises(MissingDependencyError, match=message):
         require_libraries(config)
