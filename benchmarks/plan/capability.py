@@ -120,7 +120,7 @@ def measured_capabilities(
     names = {entry.manifest.name for entry in own}
     rows = [row for row in measurements.latency if row.scenario == "single-stream" and row.subject.model in names]
     state = measurements.benchmark.machine_before
-    if not rows and getattr(state, "emulated", None):
+    if not rows and state.emulated:
         raise UsageError(
             f"{origin} was measured on an emulated processor, which has no latencies to plan with; measure on a real "
             "one."
@@ -167,7 +167,7 @@ def _measured(
     unusable = None
     if latency.withheld:
         unusable = f"its p99 {latency.withheld}; measure with --samples 700"
-    elif getattr(state, "emulated", None):
+    elif state.emulated:
         unusable = "it was measured on an emulated processor, whose times say nothing"
     notes = [] if row.complete else ["the time box cut its measurement off"]
     return Capability(

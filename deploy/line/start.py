@@ -16,6 +16,7 @@ from ..supervision.safe_state import FileState, state_of
 from ..supervision.safe_state import hold as hold_safely
 from .build import require_fitting
 from .config import LineConfig, read_line
+from .libraries import require_libraries
 from .service import LOCK_NAME, SERVICE_FOLDER
 
 
@@ -88,6 +89,7 @@ class _Asked:
             self._look_at(key)
         with open_bundle(path, key) as opened:
             require_fitting(config, list(opened.manifest.labels))
+        require_libraries(config)
         return PreparedLine(config, path, key)
 
     def wait(self, reason: str, stop: threading.Event) -> bool:
