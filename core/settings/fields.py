@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..errors import nearest
+from ..passwords import address_shown
 
 FieldPath = tuple[str, ...]
 #: A value quoted in a message is cut to this many characters.
@@ -186,7 +187,7 @@ def explain_mistake(model: type[BaseModel], mistake: Mapping[str, Any], place: C
         words = accepted_values(model, path)
         return f"{place(written[:-1])}: {dotted(written)} is missing; it takes {words}."
     if kind == "value_error":
-        told = "" if isinstance(value, dict) else f" is {_shown(value)}"
+        told = "" if isinstance(value, dict) else f" is {shown(path, value)}"
         name = f"{dotted(written)}{told}{';' if told else ':'} " if written else ""
         return f"{place(written)}: {name}{mistake['ctx']['error']}."
     return _wrong_value(model, path, value, place)
@@ -202,17 +203,27 @@ def _wrong_value(model: type[BaseModel], path: FieldPath, value: Any, place: Cal
         hint = f" Did you mean '{close[0]}'?" if close else ""
     elif entry and entry.get("type") == "string" and not isinstance(value, str | dict | list | None):
         hint = " Put it in quotes."
-    return f"{place(written)}: {dotted(written)} is {_shown(value)}; it takes {words}.{hint}"
+    return f"{place(written)}: {dotted(written)} is {shown(path, value)}; it takes {words}.{hint}"
 
 
-def _shown(value: Any) -> str:
+def is_address(path: FieldPath, value: str) -> bool:
+    """Whether a field's value is an address, or should be one: users put passwords in these."""
+    return "://" in value or path[-1:] in (("url",), ("host",))
+
+
+def shown(path: FieldPath, value: Any) -> str:
+    """A field's value as messages quote it: short, in one line, and of an address what is no secret."""
     if value is None:
         return "empty"
+    if isinstance(value, str) and is_address(path, value):
+        value = address_shown(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
         return "a section"
     text = f"'{value}'" if isinstance(value, str) else str(list(value) if isinstance(value, tuple) else value)
+    if not isinstance(value, str) and "://" in text:
+        return "a list"
     text = "".join(c if c.isprintable() else "?" for c in text)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 

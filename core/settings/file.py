@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ..errors import UsageError
-from .fields import FieldPath, as_written, dotted, explain_mistake, field_schema, walk_fields
+from ..passwords import HIDDEN
+from .fields import FieldPath, as_written, dotted, explain_mistake, field_schema, is_address, shown, walk_fields
 from .yaml_text import parse_value, parse_yaml
 
 #: A file of settings longer than this is none.
@@ -56,10 +57,10 @@ class SettingsSource:
         """Where a field was written, or else the innermost section around it."""
         for known, text in self.overrides.items():
             if known[: len(path)] == path and path:
-                return f"--set {text}"
+                return f"--set {_override_shown(text)}"
         for length in range(len(path), 0, -1):
             if path[:length] in self.overrides:
-                return f"--set {self.overrides[path[:length]]}"
+                return f"--set {_override_shown(self.overrides[path[:length]])}"
             if path[:length] in self.lines:
                 return f"{self.name}, line {self.lines[path[:length]]}"
         return self.name
@@ -81,7 +82,7 @@ class SettingsSource:
         name, equals, value = text.partition("=")
         path = tuple(part.strip() for part in name.split("."))
         if not equals or not all(path):
-            raise UsageError(f"--set {text}: write it as field=value, for example --set {example}.")
+            raise UsageError(f"--set {_override_shown(text)}: write it as field=value, for example --set {example}.")
         target = self.values
         for depth, part in enumerate(path[:-1], start=1):
             inner = target.get(part)
@@ -89,10 +90,11 @@ class SettingsSource:
                 inner = target[part] = {}
             elif not isinstance(inner, dict):
                 raise UsageError(
-                    f"--set {text}: {dotted(path[:depth])} is {inner!r}, which has no field '{path[depth]}'."
+                    f"--set {_override_shown(text)}: {dotted(path[:depth])} is {shown(path[:depth], inner)}, "
+                    f"which has no field '{path[depth]}'."
                 )
             target = inner
-        target[path[-1]] = parse_value(value, f"--set {text}").values
+        target[path[-1]] = parse_value(value, f"--set {_override_shown(text)}").values
         # what the override replaces was written elsewhere, and so was all that lay below it
         for replaced in [known for known in (*self.lines, *self.overrides) if known[: len(path)] == path]:
             self.lines.pop(replaced, None)
@@ -122,7 +124,7 @@ class SettingsSource:
                 continue
             unset: list[str] = []
             expanded = _VARIABLE.sub(_replacer(environment, unset), value)
-            told = f"{self.place(path)}: {dotted(path)} is '{value}'"
+            told = f"{self.place(path)}: {dotted(path)} is {shown(path, value)}"
             if unset:
                 mistakes.append(
                     f"{told}, and the environment variable {unset[0]} is not set. Set it, or write a path to take "
@@ -179,6 +181,12 @@ class SettingsSource:
         for part in path:
             value = value[int(part)] if isinstance(value, list) else value.get(part)
         return value
+
+
+def _override_shown(text: str) -> str:
+    """What was given to ``--set``, without an address: it may hold a password, and stands in the shell anyway."""
+    name, equals, value = text.partition("=")
+    return f"{name}={HIDDEN}" if equals and (is_address(tuple(name.split(".")), value) or "@" in value) else text
 
 
 def _inside(section: Any, part: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -11,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import MissingDependencyError
+from ...core.passwords import without_passwords
 from ...detection.images import Channels
 from ..frames import Cause, Frame
 from .base import CameraLost, CameraMisconfigured
 from .clock import CameraClock, Times
-
-_CREDENTIALS = re.compile(r"//[^/@]*@")
 
 
 class PacketCamera:
@@ -106,7 +104,7 @@ class PacketCamera:
 def said(error: Exception) -> str:
     """What FFmpeg says of it, without the address and so without what is secret in it."""
     text = getattr(error, "strerror", None) or type(error).__name__
-    return _CREDENTIALS.sub("//", str(text)).strip().lower()
+    return without_passwords(str(text)).strip().lower()
 
 
 def pyav() -> Any:

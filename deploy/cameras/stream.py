@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from typing import Literal
-from urllib.parse import urlsplit, urlunsplit
 
+from ...core.passwords import address_shown
 from ...detection.images import Channels
 from .base import CameraMisconfigured, CameraUnavailable
 from .pyav import PacketCamera, pyav, said
@@ -37,19 +37,13 @@ class StreamCamera(PacketCamera):
         read_seconds: float = 5.0,
     ) -> None:
         av = pyav()
-        shown = without_credentials(url)
+        shown = address_shown(url)
         options = {"rtsp_transport": transport, "fflags": "nobuffer", "allowed_media_types": "video"}
         try:
             container = av.open(url, options=options, timeout=(open_seconds, read_seconds))
         except (av.error.FFmpegError, OSError) as error:
             raise _refused(error, f"{shown} of the camera {name}") from None
         super().__init__(name, shown, container, channels)
-
-
-def without_credentials(url: str) -> str:
-    """An address without user name and password."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _refused(error: Exception, what: str) -> CameraMisconfigured | CameraUnavailable:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator
 
+from ...core.passwords import ENCODED
 from ...core.settings.section import Section
 
 #: A name that fits into topics, file names and labels of metrics.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,60}$")]
 Positive = Annotated[float, Field(gt=0, le=1e9)]
+#: A name or an address, IPv6 in brackets, and a port.
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%\w]+\]|[^\s:\[\]@]+)(?::[0-9]{1,5})?")
 FeatureValue = Annotated[
     bool | int | float | str, Field(json_schema_extra={"takes": "a number, a text, true or false"})
 ]
@@ -101,7 +105,11 @@ class StreamCamera(_Camera):
     """An RTSP camera."""
 
     type: Literal["stream"]
-    url: str = Field(min_length=1, max_length=2000, description="rtsp://user:${PASSWORD}@host/path")
+    url: str = Field(
+        min_length=1,
+        max_length=2000,
+        description="rtsp://user:${PASSWORD}@host/path; in a password write / as %2F, and so on",
+    )
     transport: Literal["tcp", "udp"] = Field("tcp", description="how the pictures come")
     open_seconds: Positive = Field(5.0, description="that opening may take")
     read_seconds: Positive = Field(5.0, description="that a picture may take")
@@ -111,6 +119,10 @@ class StreamCamera(_Camera):
     def _is_of_a_stream(cls, url: str) -> str:
         if not url.startswith(("rtsp://", "rtsps://")):
             raise ValueError("a stream's address begins with rtsp:// or rtsps://; a video file goes to --source")
+        # as FFmpeg splits it: a raw / in a password would make the rest of it a path, the user a host
+        authority = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
+        if not _HOST.fullmatch(authority.rpartition("@")[2]) or " " in url:
+            raise ValueError(f"that has no host, or a port that is no number; in a password {ENCODED}")
         return url
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ...core.settings.section import Section
 
+#: A name or an address; not an address of the web, in which a password may stand.
+_HOST = re.compile(r"[^\s/@?#\[\]]+")
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 
@@ -25,6 +28,13 @@ class MqttSection(Section):
     certificate: str | None = Field(None, description="of this client")
     key: str | None = Field(None, description="of this client's certificate")
     keepalive_seconds: int = Field(15, ge=2, le=3600, description="after which the broker counts the line as gone")
+
+    @field_validator("host")
+    @classmethod
+    def _is_a_host(cls, host: str) -> str:
+        if not _HOST.fullmatch(host):
+            raise ValueError("a host is a name or an address alone; port, username and password_file are fields")
+        return host
 
 
 class WebhookSection(Section):

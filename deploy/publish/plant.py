@@ -13,6 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from ...core.database import Database
 from ...core.errors import MissingDependencyError, TemperError, UsageError
+from ...core.passwords import ENCODED
 from ..results.message import Message, MessageKind, last_of
 from ..results.migrate import upgrade_database
 from ..results.schema import Base, CoilTable, DefectTable, DetectionTable, FrameTable, GapTable, RunTable
@@ -173,9 +174,12 @@ def _postgres_url(text: str) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError):
         url = None
-    if url is None or url.drivername not in ("postgresql", "postgres", "postgresql+psycopg") or not url.database:
+    kinds = ("postgresql", "postgres", "postgresql+psycopg")
+    # an @ in the host is one of a password that was cut in two: messages would show its second half
+    if url is None or url.drivername not in kinds or not url.database or "@" in (url.host or ""):
         raise UsageError(
-            "The url of the plant's database is none of PostgreSQL. Give one such as postgresql://user@host/database."
+            "The url of the plant's database is none of PostgreSQL. Give one such as postgresql://user@host/database; "
+            f"in a password {ENCODED}."
         )
     return url.set(drivername="postgresql+psycopg")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ...core.errors import MissingDependencyError, UsageError
+from ...core.passwords import ENCODED, address_shown
 from ..results.message import Message
 from .messages import SCHEMA, describe, encode
 from .settings import WebhookSettings
@@ -147,14 +148,20 @@ def _checked(settings: WebhookSettings) -> str:
     Raises:
         UsageError: if it is none, or not safe.
     """
+    import httpx
+
     try:
         parts = urlsplit(settings.url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        parts, host, port = urlsplit(""), None, None
-    shown = f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
+        host, _ = parts.hostname, parts.port
+        httpx.URL(settings.url)
+    except (ValueError, httpx.InvalidURL):
+        parts, host = urlsplit(""), None
+    shown = address_shown(settings.url)
     if parts.scheme not in ("http", "https") or not host:
-        raise UsageError("The webhook's url is no address of the web. Give one such as https://plant.example/temper.")
+        raise UsageError(
+            "The webhook's url is no address of the web. Give one such as https://plant.example/temper; in a password "
+            f"{ENCODED}."
+        )
     if parts.scheme == "http" and not settings.allow_http and not _is_loopback(host):
         raise UsageError(
             f"The webhook {shown} is beyond this machine and without TLS. Give an https address, or set allow_http."

@@ -17,8 +17,9 @@ from types import FrameType
 from typing import Any
 
 from ...core.errors import TemperError
+from ...core.passwords import without_passwords
 from .board import Board
-from .log import log_to_stderr, without_passwords
+from .log import log_to_stderr
 from .part import Context
 
 #: How a part ends whose supervisor is gone.

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import time
 
-_PASSWORD = re.compile(r"(\w://[^\s/:@]*):[^\s/@]+@")
-
-
-def without_passwords(text: str) -> str:
-    """A text in which addresses keep their user and lose their password: ``rtsp://user:***@host``."""
-    return _PASSWORD.sub(r"\1:***@", text)
+from ...core.passwords import without_passwords
 
 
 def in_one_line(text: str) -> str:

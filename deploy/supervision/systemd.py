@@ -6,7 +6,8 @@ import contextlib
 import os
 import socket
 
-from .log import in_one_line, without_passwords
+from ...core.passwords import without_passwords
+from .log import in_one_line
 
 
 def notify(*states: str, status: str | None = None) -> None:

@@ -90,6 +90,49 @@ def test_a_mistake_is_told_with_what_would_be_right(file: Path, change: str, sen
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            "cameras=[{name: a, type: stream, url: 'rtp://u:s3cret@h'}]",
+            "cameras.0.url is 'rtp://h'; a stream's",
+        ),
+        ("cameras=[{name: a, type: stream, url: 'rtsp://u:s3cret/x@h'}]", "is 'rtsp://h'; that has no host, or a port"),
+        ("cameras=[{name: a, type: stream, url: 'rtsp://u:s3cret'}]", "is 'rtsp://u'; that has no host, or a port"),
+        ("cameras=[{name: a, type: stream, url: 'u:s3cret@h'}]", "is 'h'; a stream's address begins with rtsp://"),
+        ("cameras=[{name: a, type: stream, url: ['rtsp://u:s3cret@h']}]", "cameras.0.url is a list; it takes a text"),
+        ("plant.url=postgresql://u:${NOWHERE}s3cret@h/d", "plant.url is 'postgresql://h/d', and the environment"),
+        ("plant.uri=postgresql://u:s3cret", "--set plant.uri=***: there is no field 'uri' in 'plant'"),
+        ("mqtt.host=mqtt://u:s3cret@h", "mqtt.host is 'mqtt://h'; a host is a name or an address alone"),
+        ("mqtt.host=u:s3cret@h", "mqtt.host is 'h'; a host is a name or an address alone"),
+    ],
+)
+def test_a_mistake_is_told_without_the_password(file: Path, change: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(sentence)) as raised:
+        read_line(file, [change], environment={"CAMERA_PASSWORD": "s3cret"})
+    assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("password", ["a/s3cret", "s3cret#", "?s3cret", "s3cret[@/", "s3cret @/", "s3cret" * 20 + "/"])
+def test_a_password_of_a_variable_is_never_told(file: Path, password: str) -> None:
+    file.write_text("line: a\ncameras:\n  - name: b\n    type: stream\n    url: rtsp://u:${CAMERA_PASSWORD}@host/x\n")
+    with pytest.raises(UsageError, match=r"url is 'rtsp://host/x'; that has no host, .*write @ as %40, / as") as raised:
+        read_line(file, environment={"CAMERA_PASSWORD": password})
+    assert "s3cret" not in str(raised.value)
+    with pytest.raises(ValueError, match="begins with rtsp://") as as_the_log_shows_it:
+        StreamCamera(name="b", type="stream", url=password)
+    assert "s3cret" not in str(as_the_log_shows_it.value)
+
+
+def test_a_raw_bracket_or_at_in_a_password_is_none_of_the_host(file: Path) -> None:
+    file.write_text(
+        "line: a\ncameras:\n  - name: b\n    type: stream\n    url: rtsp://u:${CAMERA_PASSWORD}@[::1]:554/x\n"
+    )
+    camera = read_line(file, environment={"CAMERA_PASSWORD": "a[b@c]d"}).cameras[0]
+    assert isinstance(camera, StreamCamera)
+    assert camera.url == "rtsp://u:a[b@c]d@[::1]:554/x"
+
+
 def test_a_mistake_in_the_file_is_told_with_its_line(file: Path) -> None:
     file.write_text(PLAIN.replace("address", "adress"))
     with pytest.raises(UsageError, match=r"line.yml, line 5: there is no field 'adress' in 'cameras.0'"):

@@ -170,3 +170,14 @@ def test_addresses_that_are_none_or_not_safe(url: str, message: str) -> None:
 def test_addresses_that_are_safe(url: str) -> None:
     WebhookSink(WebhookSettings(url), "mill-2")
     WebhookSink(WebhookSettings("http://plant.example/", allow_http=True), "mill-2")
+
+
+@pytest.mark.parametrize("password", ["12/s3cret", "a/s3cret", "s3cret@b", "[s3cret", "s3cret#", "s3cret?x"])
+def test_a_password_in_the_address_is_never_told(password: str) -> None:
+    settings = WebhookSettings(f"https://u:{password}@plant.example/temper?token=s3cret")
+    try:
+        target = WebhookSink(settings, "mill-2").target
+    except UsageError as error:
+        target = str(error)
+        assert "no address of the web" in target
+    assert "s3cret" not in target

@@ -18,7 +18,7 @@ from temper.deploy.supervision import guards
 from temper.deploy.supervision import state as state_module
 from temper.deploy.supervision.board import Board
 from temper.deploy.supervision.guards import DiskGuard
-from temper.deploy.supervision.log import in_one_line, without_passwords
+from temper.deploy.supervision.log import in_one_line
 from temper.deploy.supervision.safe_state import hold, state_of
 from temper.deploy.supervision.state import StateFile
 from temper.deploy.supervision.systemd import notify
@@ -152,22 +152,6 @@ def test_a_systemd_that_does_not_listen_holds_nobody_up(systemd: socket.socket) 
         notify("WATCHDOG=1")
     assert time.monotonic() - started < 20
     assert systemd.recv(100) == b"WATCHDOG=1"
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("rtsp://user:pw@host/x", "rtsp://user:***@host/x"),
-        (
-            "postgresql+psycopg://u:p%40w@db:5432/x and mqtts://a:b@c",
-            "postgresql+psycopg://u:***@db:5432/x and mqtts://a:***@c",
-        ),
-        ("http://host:9469/metrics at 12:30 by a@b", "http://host:9469/metrics at 12:30 by a@b"),
-        ("rtsp://:pw@host", "rtsp://:***@host"),
-    ],
-)
-def test_passwords_in_addresses_are_not_shown(text: str, shown: str) -> None:
-    assert without_passwords(text) == shown
 
 
 def test_an_event_is_a_line() -> None:
