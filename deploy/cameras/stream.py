@@ -39,6 +39,9 @@ class StreamCamera(PacketCamera):
         av = pyav()
         shown = address_shown(url)
         options = {"rtsp_transport": transport, "fflags": "nobuffer", "allowed_media_types": "video"}
+        if transport == "tcp":
+            # packets that the camera or its server dropped show in the queue alone, and over TCP there is none else
+            options["reorder_queue_size"] = "2"
         try:
             container = av.open(url, options=options, timeout=(open_seconds, read_seconds))
         except (av.error.FFmpegError, OSError) as error:

@@ -56,7 +56,8 @@ class V4l2Camera(PacketCamera):
                 f"{device} of the camera {name} cannot be opened with {asked} ({said(error)}). 'v4l2-ctl "
                 f"--list-formats-ext -d {device}' lists what it takes."
             ) from None
-        super().__init__(name, device, container, channels)
+        # the rate of many follows the light, so their times do not tell what is missing
+        super().__init__(name, device, container, channels, steady=False)
 
 
 def _require_device(name: str, device: str) -> None:

@@ -2,59 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from urllib.parse import quote
 
 import numpy as np
 import pytest
-from broker import await_port, free_port
-from temper.core.errors import MissingDependencyError
+from rtsp_server import Server, serving
 from temper.deploy.cameras.base import CameraLost, CameraMisconfigured, CameraUnavailable
-from temper.deploy.cameras.introspection import typelib
 from temper.deploy.cameras.stream import StreamCamera
 
 pytest.importorskip("av", reason="PyAV is not installed")
 
 
-class Server:
-    def __init__(self, *account: str) -> None:
-        self.port, self.account = free_port(), account
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "temper.deploy.drill.rtsp_server", str(self.port), *self.account]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        await_port(self.port, self.process)
-
-    def send(self, number: int) -> None:
-        assert self.process is not None
-        os.kill(self.process.pid, number)
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-
-    def url(self, account: str = "", path: str = "line") -> str:
-        return f"rtsp://{account}127.0.0.1:{self.port}/{path}"
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
-    try:
-        typelib("GstRtspServer", "1.0")
-    except MissingDependencyError as error:
-        pytest.skip(str(error))
-    one = Server()
-    one.start()
-    yield one
-    one.stop()
+    with serving() as one:
+        yield one
 
 
 def test_pictures_come_at_their_rate_with_their_times(server: Server) -> None:

@@ -143,7 +143,9 @@ def test_refusals_are_one_sentence(store: Store, postgres: Postgres, tmp_path: P
         PlantSink(absent, "mill-2", store.path).open()
 
 
-@pytest.mark.parametrize("url", ["mysql://u@h/d", "postgresql://u@h", "nonsense", "postgresql://u@h:port/d", ""])
+@pytest.mark.parametrize(
+    "url", ["mysql://u@h/d", "postgresql://u@h", "nonsense", "postgresql://u@h:port/d", "postgresql://u:a@b@h/d", ""]
+)
 def test_an_url_that_is_none_of_postgresql(url: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="none of PostgreSQL"):
         sink(url, tmp_path / "results.sqlite")
