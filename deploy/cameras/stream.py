@@ -8,6 +8,7 @@ from ...core.passwords import address_shown
 from ...detection.images import Channels
 from .base import CameraMisconfigured, CameraUnavailable
 from .pyav import PacketCamera, pyav, said
+from .read_ahead import opened_within
 
 
 class StreamCamera(PacketCamera):
@@ -43,7 +44,12 @@ class StreamCamera(PacketCamera):
             # packets that the camera or its server dropped show in the queue alone, and over TCP there is none else
             options["reorder_queue_size"] = "2"
         try:
-            container = av.open(url, options=options, timeout=(open_seconds, read_seconds))
+            # FFmpeg may take this time twice, once to connect and once to find the pictures
+            container = opened_within(
+                open_seconds,
+                lambda: av.open(url, options=options, timeout=(open_seconds, read_seconds)),
+                f"{shown} of the camera {name} was not open within {open_seconds:g} s.",
+            )
         except (av.error.FFmpegError, OSError) as error:
             raise _refused(error, f"{shown} of the camera {name}") from None
         super().__init__(name, shown, container, channels)

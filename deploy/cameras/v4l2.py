@@ -5,14 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from typing import Any
 
 from ...detection.images import Channels
 from .base import CameraMisconfigured, CameraUnavailable
 from .pyav import PacketCamera, pyav, said
+from .read_ahead import ReadAhead
+
+#: A device that is there answers at once; one that waits for a trigger opens with its first picture.
+OPEN_SECONDS = 0.5
 
 
-class V4l2Camera(PacketCamera):
-    """One opened device; see ``base.Camera``.
+class V4l2Camera(ReadAhead):
+    """One opened device; see ``base.Camera``. The driver's calls block until a picture comes, so a thread makes them.
 
     Args:
         name: of the camera in frames and messages.
@@ -37,27 +42,35 @@ class V4l2Camera(PacketCamera):
         frame_rate: float | None = None,
         pixel_format: str | None = None,
     ) -> None:
-        av = pyav()
+        pyav()
         _require_device(name, device)
         options = {
             **({"video_size": f"{size[0]}x{size[1]}"} if size else {}),
             **({"framerate": f"{frame_rate:g}"} if frame_rate else {}),
             **({"input_format": pixel_format} if pixel_format else {}),
         }
-        try:
-            container = av.open(device, format="v4l2", options=options)
-        except (av.error.FFmpegError, OSError) as error:
-            if getattr(error, "errno", None) in (errno.EBUSY, errno.ENODEV, errno.ENXIO):
-                raise CameraUnavailable(
-                    f"{device} of the camera {name} is in use by another program, or gone ({said(error)})."
-                ) from None
-            asked = ", ".join(f"{option} {value}" for option, value in options.items()) or "as it is set"
-            raise CameraMisconfigured(
-                f"{device} of the camera {name} cannot be opened with {asked} ({said(error)}). 'v4l2-ctl "
-                f"--list-formats-ext -d {device}' lists what it takes."
+
+        def open_device() -> PacketCamera:
+            # the rate of many follows the light, so their times do not tell what is missing
+            return PacketCamera(name, device, _container(name, device, options), channels, steady=False)
+
+        super().__init__(name, open_device, OPEN_SECONDS)
+
+
+def _container(name: str, device: str, options: dict[str, str]) -> Any:
+    av = pyav()
+    try:
+        return av.open(device, format="v4l2", options=options)
+    except (av.error.FFmpegError, OSError) as error:
+        if getattr(error, "errno", None) in (errno.EBUSY, errno.ENODEV, errno.ENXIO):
+            raise CameraUnavailable(
+                f"{device} of the camera {name} is in use by another program, or gone ({said(error)})."
             ) from None
-        # the rate of many follows the light, so their times do not tell what is missing
-        super().__init__(name, device, container, channels, steady=False)
+        asked = ", ".join(f"{option} {value}" for option, value in options.items()) or "as it is set"
+        raise CameraMisconfigured(
+            f"{device} of the camera {name} cannot be opened with {asked} ({said(error)}). 'v4l2-ctl "
+            f"--list-formats-ext -d {device}' lists what it takes."
+        ) from None
 
 
 def _require_device(name: str, device: str) -> None:

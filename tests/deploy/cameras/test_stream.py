@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -110,3 +113,30 @@ def test_any_password_lets_in_and_none_is_shown(server: Server, password: str) -
                 StreamCamera("top", guarded.url(f"inspector:{written}@"), "grey", open_seconds=2)
     finally:
         guarded.stop()
+
+
+def test_a_camera_that_answers_slowly_takes_no_longer_than_it_may() -> None:
+    """Each answer comes in time, and all together do not; FFmpeg allows opening twice its time."""
+    description = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/9\r\n"
+    answers = {
+        "OPTIONS": "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n\r\n",
+        "DESCRIBE": f"Content-Type: application/sdp\r\nContent-Length: {len(description)}\r\n\r\n{description}",
+        "SETUP": "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\nSession: 1\r\n\r\n",
+        "PLAY": "Session: 1\r\n\r\n",
+    }
+
+    def serve(listening: socket.socket) -> None:
+        client, _ = listening.accept()
+        with client, contextlib.suppress(OSError):
+            while asked := client.recv(4096).decode():
+                time.sleep(0.2)
+                number = re.search(r"CSeq: (\d+)", asked)
+                assert number is not None
+                client.sendall(f"RTSP/1.0 200 OK\r\nCSeq: {number[1]}\r\n{answers.get(asked.split()[0], '')}".encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, args=(listening,), daemon=True).start()
+        started = time.monotonic()
+        with pytest.raises(CameraUnavailable, match=r"of the camera top was not open within 1.5 s"):
+            StreamCamera("top", f"rtsp://127.0.0.1:{listening.getsockname()[1]}/x", "grey", open_seconds=1.5)
+        assert time.monotonic() - started < 2.2
