@@ -29,6 +29,13 @@ class MqttSection(Section):
     key: str | None = Field(None, description="of this client's certificate")
     keepalive_seconds: int = Field(15, ge=2, le=3600, description="after which the broker counts the line as gone")
 
+    @field_validator("topic")
+    @classmethod
+    def _is_a_topic(cls, topic: str) -> str:
+        if "+" in topic or "#" in topic or topic.startswith("$") or not topic.isprintable():
+            raise ValueError("messages go to one topic, so there is no + or # in it, nor a $ at its beginning")
+        return topic
+
     @field_validator("host")
     @classmethod
     def _is_a_host(cls, host: str) -> str:

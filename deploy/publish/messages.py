@@ -6,6 +6,7 @@ Every object carries ``schema`` (1), ``key`` (the same for ever: whoever has see
 
 from __future__ import annotations
 
+import bisect
 import json
 from pathlib import Path
 from typing import Any, Literal
@@ -82,6 +83,9 @@ class FrameMessage(Happened):
         description="milliseconds by stage, with the stages of docs/reference/latency.md"
     )
     detections: list[Detection] = Field(description="what was found; of a late frame too")
+    detections_left_out: int = Field(
+        0, ge=0, description="of the lowest scores, where the message would be larger than the receiver takes"
+    )
 
 
 class GapMessage(Happened):
@@ -153,7 +157,32 @@ MODELS: dict[MessageKind, type[Happened]] = {
 def describe(message: Message, line: str) -> dict[str, Any]:
     """The object that is told of ``message``: its payload, and what says what it is and whose."""
     head = {"schema": SCHEMA, "key": message.key, "kind": message.kind, "line": line}
-    return head | message.payload
+    return head | message.payload | ({"detections_left_out": 0} if message.kind == "frame" else {})
+
+
+def shortened(told: dict[str, Any], largest: int) -> bytes | None:
+    """The body of a message, of a frame with as many detections as fit, the highest scores first to stay.
+
+    Args:
+        told: as :func:`describe` gives it.
+        largest: most bytes.
+
+    Returns:
+        The JSON; None if it is too large without any detection.
+    """
+    body = encode(told)
+    if len(body) <= largest or not told.get("detections"):
+        return body if len(body) <= largest else None
+    every = told["detections"]
+    by_score = sorted(range(len(every)), key=lambda place: -every[place]["score"])
+
+    def with_best(count: int) -> bytes:
+        kept = [every[place] for place in sorted(by_score[:count])]
+        return encode(told | {"detections": kept, "detections_left_out": len(every) - count})
+
+    # the size grows with the count: the first count that is too large is sought
+    count = bisect.bisect_left(range(len(every)), True, key=lambda count: len(with_best(count)) > largest)
+    return with_best(count - 1) if count else None
 
 
 def encode(value: Any) -> bytes:

@@ -80,6 +80,8 @@ class MetricsSink:
     batch = BATCH
     patience = 10.0
     linger = 0.5
+    undeliverable = 0
+    complaint: str | None = None
 
     def __init__(self, line: str, vitals: Vitals | None = None) -> None:
         try:
@@ -169,16 +171,18 @@ class _Readings:
             yield gauge
         labels = ["line", "sink"]
         sent = CounterMetricFamily("temper_sink_sent", "Messages acknowledged.", labels=labels)
+        given_up = CounterMetricFamily("temper_sink_undeliverable", "Messages too large for it.", labels=labels)
         retried = CounterMetricFamily("temper_sink_retried", "Tries that failed.", labels=labels)
         behind = GaugeMetricFamily("temper_sink_behind", "Messages that wait.", labels=labels)
         failing = GaugeMetricFamily("temper_sink_failing", "1 while nothing goes out.", labels=labels)
         for progress in self._vitals.progress():
             whose = [self._line, progress.sink]
             sent.add_metric(whose, progress.sent)
+            given_up.add_metric(whose, progress.undeliverable)
             retried.add_metric(whose, progress.retried)
             behind.add_metric(whose, progress.behind)
             failing.add_metric(whose, float(progress.trouble is not None))
-        yield from (sent, retried, behind, failing)
+        yield from (sent, given_up, retried, behind, failing)
 
 
 class MetricsServer:

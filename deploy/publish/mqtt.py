@@ -27,6 +27,9 @@ MOST_UNSETTLED = 5000
 #: Given to the last word of a line that stops, seconds.
 GOODBYE_SECONDS = 1.0
 
+#: No packet of MQTT is larger, in bytes.
+LARGEST = 268_435_460
+
 #: Topic, body, and whether the broker keeps it.
 _Packet = tuple[str, bytes, bool]
 
@@ -50,6 +53,8 @@ class MqttSink:
     name = "mqtt"
     batch = BATCH
     linger = 0.0
+    undeliverable = 0
+    complaint: str | None = None
 
     def __init__(self, settings: MqttSettings, line: str) -> None:
         try:
@@ -64,6 +69,7 @@ class MqttSink:
         # when each was acknowledged, and the packet
         self._unsettled: deque[tuple[float, _Packet]] = deque(maxlen=MOST_UNSETTLED)
         self._again: deque[_Packet] = deque()
+        self._largest = LARGEST
         self.target = f"The MQTT broker {settings.host}:{settings.port}"
         # connecting, the handshake of TLS, the answer to it, and that to the state; twice for the older protocol
         self.patience = 2 * (3 * settings.timeout_seconds + settings.keepalive_seconds)
@@ -83,7 +89,10 @@ class MqttSink:
             self._connection = _Connection(self._settings, self._line, self._protocol, self.target)
         here = outward.state_topic(self._settings.topic, self._line)
         self._connection.publish([(here, outward.state(self._line, "online"), True)], self._settings.timeout_seconds)
-        self._again.extendleft(packet for _, packet in reversed(self._unsettled))
+        # a limit that the broker tells may have been raised; one that it does not tell was learned from what it refused
+        self._largest = self._connection.largest if self._connection.tells_largest else self._largest
+        old = [packet for _, packet in self._unsettled if len(packet[1]) + _overhead(packet[0]) <= self._largest]
+        self._again.extendleft(reversed(old))
         self._unsettled.clear()
         if self._again:
             self._publish([])
@@ -106,19 +115,38 @@ class MqttSink:
         if self._connection is None:
             raise SinkAway(f"{self.target} is not connected.")
         prefix, line = self._settings.topic, self._line
-        packets: list[_Packet] = [
-            (outward.topic(prefix, line, message.kind), outward.encode(outward.describe(message, line)), False)
-            for message in messages
-        ]
+        packets: list[_Packet] = []
+        places: list[int] = []  # of the packets among the messages
+        for place, message in enumerate(messages):
+            topic = outward.topic(prefix, line, message.kind)
+            body = outward.shortened(outward.describe(message, line), self._largest - _overhead(topic))
+            if body is not None:
+                packets.append((topic, body, False))
+                places.append(place)
         waiting = len(self._again)
-        acknowledged = self._publish(packets) - waiting
-        # if there was time for old packets alone, everything before the first of these messages is delivered
-        return messages[acknowledged - 1].event_id if acknowledged > 0 else messages[0].event_id - 1
+        acknowledged = max(0, self._publish(packets) - waiting)
+        # all before the first one without an acknowledgement is done with: delivered, or too large for ever
+        done = places[acknowledged] if acknowledged < len(places) else len(messages)
+        self._give_up([message for place, message in enumerate(messages[:done]) if place not in places])
+        return messages[done - 1].event_id if done else messages[0].event_id - 1
+
+    def _give_up(self, messages: Sequence[Message]) -> None:
+        """Count messages that are larger than the broker takes, whatever is left out of them."""
+        self.undeliverable += len(messages)
+        if messages and self.complaint is None:
+            self.complaint = (
+                f"{self.target} takes packets of {self._largest} bytes at most, so the message {messages[0].key} and "
+                "others as large are not sent to it; they stay in the store. Raise its limit (max_packet_size of "
+                "Mosquitto)."
+            )
 
     def _publish(self, packets: Sequence[_Packet]) -> int:
         """Publish what has to be sent again and then ``packets``; how many of both were acknowledged."""
         assert self._connection is not None
-        acknowledged = self._connection.publish([*self._again, *packets], self._settings.timeout_seconds)
+        try:
+            acknowledged = self._connection.publish([*self._again, *packets], self._settings.timeout_seconds)
+        finally:
+            self._largest = min(self._largest, self._connection.largest)
         self._settle()
         now = time.monotonic()
         self._unsettled.extend((now, packet) for packet in [*self._again, *packets][:acknowledged])
@@ -145,6 +173,11 @@ class MqttSink:
             self._unsettled.popleft()
 
 
+def _overhead(topic: str) -> int:
+    """Most bytes of a packet that are not its body: header and length, topic, number, no properties."""
+    return 1 + 4 + 2 + len(topic.encode()) + 2 + 1
+
+
 class _OlderBroker(Exception):
     """It does not speak MQTT 5."""
 
@@ -162,7 +195,9 @@ class _Connection:
         self._changed = threading.Condition()
         self._answer: Any = None  # the broker's reason code to the connection
         self._window = settings.window
+        self.largest, self.tells_largest = LARGEST, False
         self._lost: str | None = None
+        self._too_large = False
         self._trouble: TemperError | None = None
         self._acknowledged: dict[int, Any] = {}  # reason codes by packet id
         self._client = self._make(settings, line, protocol)
@@ -276,6 +311,10 @@ class _Connection:
             if reason is None:
                 with self._changed:
                     why = self._lost or f"it has acknowledged nothing for {timeout:g} s"
+                    if self._too_large:  # said by some brokers that did not tell their limit before
+                        self.largest = (
+                            max(len(body) + _overhead(topic) for topic, body, _ in packets[count : len(ids)]) - 1
+                        )
                 self._trouble = SinkAway(f"{self._target} is gone: {why}.")
             elif reason.is_failure:
                 self._trouble = SinkRefused(
@@ -321,15 +360,18 @@ class _Connection:
 
     def _connected(self, _client: Any, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
         most = getattr(properties, "ReceiveMaximum", None)
+        largest = getattr(properties, "MaximumPacketSize", None)
         with self._changed:
             self._answer = reason
             self._window = min(self._window, most or self._window)
+            self.largest, self.tells_largest = largest or LARGEST, bool(largest)
             self._changed.notify_all()
 
     def _disconnected(self, _client: Any, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
         with self._changed:
             if flags.is_disconnect_packet_from_server:
                 self._lost = f"it ended the connection ({reason})"
+                self._too_large = str(reason) == "Packet too large"
             else:
                 self._lost = "the connection was lost"
             self._changed.notify_all()

@@ -60,6 +60,8 @@ class PlantSink:
     batch = BATCH
     # one transaction for what came meanwhile, not one for each frame
     linger = 0.2
+    undeliverable = 0
+    complaint: str | None = None
 
     def __init__(self, settings: PlantSettings, line: str, store: Path) -> None:
         try:

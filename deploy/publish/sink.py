@@ -49,6 +49,8 @@ class Sink(Protocol):
         batch: most messages it is given at once.
         patience: the longest, in seconds, that any of its calls may take; longer is a hang.
         linger: seconds to gather messages before the next batch; 0 where each should go out at once.
+        undeliverable: messages that the other side can never take, so that those after them went on.
+        complaint: why, in a sentence; None while there are none.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Sink(Protocol):
     batch: int
     patience: float
     linger: float
+    undeliverable: int
+    complaint: str | None
 
     def open(self) -> None:
         """Connect; called again after ``close``.
@@ -97,6 +101,7 @@ class Progress:
         retried: tries that failed since then.
         behind: messages that wait; counted every few seconds.
         trouble: why nothing goes out at present, in a sentence; None while it does.
+        undeliverable: messages passed over since then, as the other side can never take them.
     """
 
     sink: str
@@ -104,6 +109,7 @@ class Progress:
     retried: int
     behind: int
     trouble: str | None
+    undeliverable: int = 0
 
 
 class Forwarder:
@@ -135,6 +141,7 @@ class Forwarder:
         self._sent = self._retried = self._behind = self._failures = 0
         self._counted = float("-inf")
         self._trouble: str | None = None
+        self._complaint: str | None = None
         self._stop = threading.Event()
         self._deadline: float | None = None
         self._beat: Callable[[], None] = _nothing
@@ -142,7 +149,8 @@ class Forwarder:
     @property
     def progress(self) -> Progress:
         """How far it is; may be asked by any thread."""
-        return Progress(self._sink.name, self._sent, self._retried, self._behind, self._trouble)
+        told = (self._sent, self._retried, self._behind, self._trouble, self._sink.undeliverable)
+        return Progress(self._sink.name, *told)
 
     def run(self, stop: threading.Event, beat: Callable[[], None]) -> None:
         """Forward until ``stop``, and then what still waits, for ``drain_seconds`` at most.
@@ -182,6 +190,9 @@ class Forwarder:
             return True
         last = self._watched(lambda: self._sink.send(messages))
         self._log.delivered(self._sink.name, last)
+        if self._sink.complaint is not None and self._sink.complaint != self._complaint:
+            self._complaint = self._sink.complaint
+            self._report(Event("warning", self._sink.name, {"message": self._complaint}))
         self._sent += sum(message.event_id <= last for message in messages)
         self._well()
         if len(messages) < self._sink.batch:  # else there is more already

@@ -40,6 +40,8 @@ class WebhookSink:
 
     name = "webhook"
     linger = 0.0
+    undeliverable = 0
+    complaint: str | None = None
 
     def __init__(self, settings: WebhookSettings, line: str) -> None:
         try:

@@ -81,6 +81,8 @@ def test_what_init_writes_can_be_read(kind: str, tmp_path: Path) -> None:
             "cameras=[{name: a, type: stream, url: 'rtsp://x', read_seconds: 30}]",
             "the camera a may take 30 s to answer, and supervision.hang_seconds (10) must be longer",
         ),
+        ("mqtt.topic=plant/#", "mqtt.topic is 'plant/#'; messages go to one topic, so there is no + or # in it"),
+        ("mqtt.topic=+/plant", "mqtt.topic is '+/plant'; messages go to one topic, so there is no + or # in it"),
         ("bundle=${NOWHERE}", "the environment variable NOWHERE is not set"),
     ],
 )

@@ -255,3 +255,85 @@ def test_an_older_broker_is_spoken_to_in_its_own_version(refusal: bytes) -> None
         ours.close()
         thread.join(5)
     assert versions == [5, 4]
+
+
+def found(count: int) -> list[dict[str, Any]]:
+    return [
+        {"label": "scratches", "score": (37 * place % 100) / 100, "x1": 0.5, "y1": 1.5, "x2": 20.25, "y2": 30.0}
+        for place in range(count)
+    ]
+
+
+def test_a_message_larger_than_the_broker_takes_is_shortened_and_holds_up_none(tmp_path: Path) -> None:
+    log = MemoryLog()
+    log.add(frame(0), frame(1, detections=found(100)), frame(2))
+    with broker(tmp_path / "broker", "allow_anonymous true\nmax_packet_size 2000") as made:
+        made.start()
+        with subscriber(made.port) as plant, running(sink(made.port), log) as work:
+            eventually(lambda: len(plant.messages()) == 3)
+            assert work.warnings() == []
+    assert [body["number"] for body in plant.messages()] == [0, 1, 2]
+    told = plant.messages()[1]
+    MODELS["frame"].model_validate(told)
+    kept = len(told["detections"])
+    assert 10 < kept < 100
+    assert told["detections_left_out"] == 100 - kept
+    best = sorted(found(100), key=lambda one: -one["score"])[:kept]
+    assert sorted(map(str, told["detections"])) == sorted(map(str, best))
+    assert plant.messages()[0]["detections_left_out"] == 0
+
+
+def test_a_message_that_the_broker_can_never_take_is_counted_and_said_once(tmp_path: Path) -> None:
+    log = MemoryLog()
+    log.add(frame(0), notice(1), frame(2), frame(3), notice(4))
+    with broker(tmp_path / "broker", "allow_anonymous true\nmax_packet_size 400") as made:
+        made.start()
+        with subscriber(made.port) as plant, running(sink(made.port), log) as work:
+            eventually(lambda: len(plant.messages()) == 2)
+            eventually(lambda: log.behind("mqtt") == 0)
+            log.add(frame(5))
+            eventually(lambda: work.forwarder.progress.undeliverable == 4)
+            (warning,) = work.warnings()
+    assert [body["kind"] for body in plant.messages()] == ["notice", "notice"]
+    assert "takes packets of 400 bytes at most" in warning
+    assert f"the message {RUN}:frame:0" in warning
+
+
+def test_a_broker_that_tells_its_limit_by_hanging_up_is_understood() -> None:
+    """Some brokers end the connection with "Packet too large" and had not said before what they take."""
+    port = free_port()
+    sizes: list[int] = []
+
+    def serve(listening: socket.socket) -> None:
+        for limit in (500, 500):
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(4096)
+                connection.sendall(b"\x20\x03\x00\x00\x00")
+                stream = connection.makefile("rb")
+                while head := stream.read(1):
+                    length, shift = 0, 0
+                    while True:
+                        byte = stream.read(1)[0]
+                        length |= (byte & 127) << shift
+                        shift += 7
+                        if byte < 128:
+                            break
+                    body = stream.read(length)
+                    if head[0] & 0xF0 != 0x30:
+                        continue
+                    sizes.append(length)
+                    if length > limit:
+                        connection.sendall(b"\xe0\x01\x95")
+                        break
+                    at = 2 + int.from_bytes(body[:2], "big")
+                    connection.sendall(b"\x40\x02" + body[at : at + 2])
+
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        threading.Thread(target=serve, args=(listening,), daemon=True).start()
+        log = MemoryLog()
+        log.add(frame(0), notice(1))
+        with running(sink(port), log) as work:
+            eventually(lambda: log.behind("mqtt") == 0)
+            assert work.forwarder.progress.undeliverable == 1
+    assert len([size for size in sizes if size > 500]) == 1

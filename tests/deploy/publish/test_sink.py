@@ -30,6 +30,7 @@ class Scripted:
     """Each call of ``send`` does the next of ``script``: takes that many messages, or raises; then it takes all."""
 
     name, target, batch, patience, linger = "scripted", "The other side", 10, 5.0, 0.0
+    undeliverable, complaint = 0, None
 
     def __init__(self, *script: int | Exception) -> None:
         self.script = list(script)
