@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ...core.settings.section import Section
+from ..publish.settings import is_loopback
 
 #: A name or an address; not an address of the web, in which a password may stand.
 _HOST = re.compile(r"[^\s/@?#\[\]]+")
@@ -27,7 +28,16 @@ class MqttSection(Section):
     ca: str | None = Field(None, description="certificates of the authorities to trust; the system's")
     certificate: str | None = Field(None, description="of this client")
     key: str | None = Field(None, description="of this client's certificate")
+    allow_plain: bool = Field(False, description="whether the password may go beyond this machine without tls")
     keepalive_seconds: int = Field(15, ge=2, le=3600, description="after which the broker counts the line as gone")
+
+    @model_validator(mode="after")
+    def _hides_the_password(self) -> MqttSection:
+        if self.password_file is not None and not (self.tls or self.allow_plain or is_loopback(self.host)):
+            raise ValueError(
+                "the broker is beyond this machine, and its password would go there plain; set tls, or allow_plain"
+            )
+        return self
 
     @field_validator("topic")
     @classmethod

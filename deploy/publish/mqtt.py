@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...core.errors import MissingDependencyError, TemperError
+from ...core.errors import MissingDependencyError, TemperError, UsageError
 from ..results.message import Message
 from . import messages as outward
-from .settings import MqttSettings
+from .settings import MqttSettings, is_loopback
 from .sink import SinkAway, SinkRefused
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class MqttSink:
 
     Raises:
         MissingDependencyError: if paho-mqtt is not installed.
+        UsageError: if a password would go beyond this machine without TLS.
     """
 
     name = "mqtt"
@@ -63,6 +64,12 @@ class MqttSink:
             raise MissingDependencyError(
                 "MQTT needs paho-mqtt, which is not installed. Install it: pip install 'temper[plant]'."
             ) from error
+        secret = settings.password.file is not None or settings.password.variable is not None
+        if secret and not (settings.tls or settings.allow_plain or is_loopback(settings.host)):
+            raise UsageError(
+                f"The MQTT broker {settings.host} is beyond this machine, and its password would go there without TLS. "
+                "Set tls, or allow_plain."
+            )
         self._settings, self._line = settings, line
         self._protocol = 5
         self._connection: _Connection | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 
 from ...core.errors import UsageError
@@ -48,6 +49,14 @@ class Secret:
         return value
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine's own, so that nobody else hears what goes there."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 @dataclass(frozen=True)
 class Backoff:
     """How long is waited between tries, in seconds; every wait is made up to a quarter shorter by chance.
@@ -77,6 +86,7 @@ class MqttSettings:
         ca: certificates of the authorities to trust; None for the system's.
         certificate: of this client; None for none.
         key: of this client's certificate.
+        allow_plain: whether a password may go beyond this machine without TLS.
         keepalive_seconds: after which the broker counts a silent line as gone.
         window: most messages on their way without an acknowledgement; the broker may ask for fewer.
         timeout_seconds: that a connection, or the acknowledgement of a message, may take.
@@ -91,6 +101,7 @@ class MqttSettings:
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+    allow_plain: bool = False
     keepalive_seconds: int = 15
     window: int = 100
     timeout_seconds: float = 10.0

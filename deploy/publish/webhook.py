@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import time
 from collections.abc import Sequence
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,7 +13,7 @@ from ...core.errors import MissingDependencyError, UsageError
 from ...core.passwords import ENCODED, address_shown
 from ..results.message import Message
 from .messages import SCHEMA, describe, encode
-from .settings import WebhookSettings
+from .settings import WebhookSettings, is_loopback
 from .sink import SinkAway, SinkRefused
 
 if TYPE_CHECKING:
@@ -164,18 +163,11 @@ def _checked(settings: WebhookSettings) -> str:
             "The webhook's url is no address of the web. Give one such as https://plant.example/temper; in a password "
             f"{ENCODED}."
         )
-    if parts.scheme == "http" and not settings.allow_http and not _is_loopback(host):
+    if parts.scheme == "http" and not settings.allow_http and not is_loopback(host):
         raise UsageError(
             f"The webhook {shown} is beyond this machine and without TLS. Give an https address, or set allow_http."
         )
     return shown
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _retry_after(answer: Response) -> float | None:

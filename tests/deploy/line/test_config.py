@@ -83,6 +83,10 @@ def test_what_init_writes_can_be_read(kind: str, tmp_path: Path) -> None:
         ),
         ("mqtt.topic=plant/#", "mqtt.topic is 'plant/#'; messages go to one topic, so there is no + or # in it"),
         ("mqtt.topic=+/plant", "mqtt.topic is '+/plant'; messages go to one topic, so there is no + or # in it"),
+        (
+            "mqtt={host: 10.0.0.9, password_file: p}",
+            "mqtt: the broker is beyond this machine, and its",
+        ),
         ("bundle=${NOWHERE}", "the environment variable NOWHERE is not set"),
     ],
 )
@@ -133,6 +137,12 @@ def test_a_raw_bracket_or_at_in_a_password_is_none_of_the_host(file: Path) -> No
     camera = read_line(file, environment={"CAMERA_PASSWORD": "a[b@c]d"}).cameras[0]
     assert isinstance(camera, StreamCamera)
     assert camera.url == "rtsp://u:a[b@c]d@[::1]:554/x"
+
+
+@pytest.mark.parametrize("more", ["tls: true", "allow_plain: true", "host: localhost", "host: 127.0.0.9"])
+def test_a_password_may_go_where_nobody_listens(file: Path, more: str) -> None:
+    config = read_line(file, [f"mqtt={{password_file: p, {more}{'' if 'host' in more else ', host: plant'}}}"])
+    assert config.mqtt is not None
 
 
 def test_a_mistake_in_the_file_is_told_with_its_line(file: Path) -> None:

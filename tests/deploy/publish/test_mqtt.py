@@ -337,3 +337,17 @@ def test_a_broker_that_tells_its_limit_by_hanging_up_is_understood() -> None:
             eventually(lambda: log.behind("mqtt") == 0)
             assert work.forwarder.progress.undeliverable == 1
     assert len([size for size in sizes if size > 500]) == 1
+
+
+def test_a_password_goes_beyond_this_machine_with_tls_alone(tmp_path: Path) -> None:
+    secret = Secret(file=tmp_path / "password")
+    with pytest.raises(UsageError, match=r"broker plant.example is beyond this machine, .* Set tls, or allow_plain"):
+        sink(1883, host="plant.example", username="line", password=secret)
+    for changes in (
+        {"tls": True},
+        {"allow_plain": True},
+        {"host": "localhost"},
+        {"host": "::1"},
+        {"password": Secret()},
+    ):
+        sink(1883, **({"host": "plant.example", "username": "line", "password": secret} | changes))
