@@ -116,7 +116,8 @@ class PacketCamera:
         self._exposed = times.arrived - times.travel_ms / 1000
         self._count += 1
         source = f"{self._name} {self._count}"
-        self._ready.append(Frame(self._name, source, image, *(why or (None, None)), None, *times, decode_ms=decode_ms))
+        cause, detail = why or (None, None)
+        self._ready.append(Frame(self._name, source, image, cause, detail, None, *times, decode_ms=decode_ms))
 
     def _travel(self, timed: Any, arrived: float) -> float:
         seconds = _seconds(timed)
