@@ -6,6 +6,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..frames import Frame
+from .encoder import ENCODER_BITS, EncoderCount
+
+#: No strip is faster, in metres a second; rod mills come near.
+_FASTEST = 150.0
+#: By how much moments of exposure that are not quite right may let a strip seem faster, in metres.
+_SLACK_M = 1.0
 
 
 class Track(Protocol):
@@ -56,22 +62,28 @@ class ByFrame:
 class ByEncoder:
     """A strip whose encoder the camera counts: the count tells the place, whatever the speed.
 
+    A count that moves faster than any strip does was set anew: the strip goes on from where it was.
+
     Args:
         metres_per_count: the strip's way in a count.
-        wrap: counts after which the encoder begins anew.
+        bits: of the counter, after which it begins anew.
     """
 
-    def __init__(self, metres_per_count: float, wrap: int = 1 << 32) -> None:
-        self._metres, self._wrap = metres_per_count, wrap
-        self._last: int | None = None
-        self._turns = 0
+    def __init__(self, metres_per_count: float, bits: int = ENCODER_BITS) -> None:
+        self._metres = metres_per_count
+        self._count = EncoderCount(bits)
+        self._last: tuple[float, int] | None = None
+        self._shift = 0
 
     def position(self, frame: Frame) -> float | None:
         """The way of the strip by the encoder's count; None for a frame that came without one."""
         if frame.encoder is None:
             return None
-        # a count that falls by more than half of its range has begun anew; a strip that runs back does not
-        if self._last is not None and self._last - frame.encoder > self._wrap // 2:
-            self._turns += 1
-        self._last = frame.encoder
-        return (frame.encoder + self._turns * self._wrap) * self._metres
+        moment, count = frame.arrived - frame.travel_ms / 1000, self._count.next(frame.encoder)
+        if self._last is not None:
+            step = count - self._last[1]
+            possible = _FASTEST * max(0.0, moment - self._last[0]) + _SLACK_M
+            if abs(step) * self._metres > possible:
+                self._shift -= step
+        self._last = (moment, count)
+        return (count + self._shift) * self._metres

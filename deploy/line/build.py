@@ -67,7 +67,7 @@ def make_cameras(config: LineConfig, channels: Channels, last_seen: Mapping[str,
             section.name,
             _factory(section, channels, last_seen.get(section.name), config.strip.encoder_feature),
             checks=PictureChecks(checks),
-            track=ByEncoder(config.strip.metres_per_count or 0.0) if config.strip.by == "encoder" else shared,
+            track=_own_track(config.strip) or shared,
             backoff=Backoff(most=section.reconnect_seconds),
             last_seen=last_seen.get(section.name),
             ahead_m=section.along_mm / 1000,
@@ -116,6 +116,13 @@ def _shared_track(strip: StripSection) -> Track | None:
         return BySpeed(strip.metres_per_second)
     if strip.by == "frame" and strip.metres_per_frame is not None:
         return ByFrame(strip.metres_per_frame)
+    return None
+
+
+def _own_track(strip: StripSection) -> Track | None:
+    """What tells the position of one camera by its own count; None where all share one."""
+    if strip.by == "encoder" and strip.metres_per_count is not None:
+        return ByEncoder(strip.metres_per_count, strip.encoder_bits)
     return None
 
 

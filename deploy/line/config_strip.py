@@ -28,6 +28,7 @@ class StripSection(Section):
         description="GenICam name of the count, with by: encoder; a line scan camera's lines count by themselves",
     )
     metres_per_count: Positive | None = Field(None, description="the strip's way in a count, with by: encoder")
+    encoder_bits: int = Field(32, ge=8, le=64, description="of the encoder's counter, after which it begins at 0 again")
     merge_mm: float = Field(5.0, ge=0, le=10_000, description="two parts of a defect that are nearer are one")
     longest_m: Positive = Field(50.0, description="a longer defect is told in pieces of this length")
     repeats_from_m: Positive = Field(0.3, description="smallest circumference of a roll")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from temper.core.errors import TemperError
 from temper.deploy.cameras.base import Camera, CameraEnded, CameraLost, CameraMisconfigured, CameraUnavailable
 from temper.deploy.cameras.checks import CheckSettings, PictureChecks
 from temper.deploy.cameras.kept import Backoff, Item, KeptCamera
-from temper.deploy.cameras.track import ByEncoder, ByFrame, BySpeed
+from temper.deploy.cameras.track import ByFrame
 from temper.deploy.frames import Cause, Frame, Gap, LastSeen, Notice
 
 QUICK = Backoff(0.01, 0.02)
@@ -158,19 +157,3 @@ def test_waits_double_and_stay_within_bounds(tries: int, chance: float) -> None:
     seconds = Backoff(0.5, 10).seconds(tries, chance)
     step = min(10, 0.5 * 2 ** (tries - 1))
     assert 0.75 * step <= seconds <= step
-
-
-def test_the_strip_does_not_jump_when_the_clock_is_set() -> None:
-    track = BySpeed(2.0)
-    places = [
-        track.position(Frame("top", "x", None, Cause.LOST, "y", exposed=exposed, arrived=arrived))
-        for exposed, arrived in ((BEGIN, 10.0), (BEGIN + 1, 11.0), (BEGIN - 3600, 12.0), (BEGIN + 86400, 13.0))
-    ]
-    assert np.diff(places).tolist() == pytest.approx([2.0, 2.0, 2.0])  # type: ignore[arg-type]
-
-
-def test_an_encoder_that_begins_anew_goes_on() -> None:
-    track = ByEncoder(0.001, wrap=1000)
-    count: Callable[[int], Frame] = lambda value: Frame("a", "b", None, Cause.LOST, "c", encoder=value)  # noqa: E731
-    places = [track.position(count(value)) for value in (100, 900, 50, 40, 950)]
-    assert places == pytest.approx([0.1, 0.9, 1.05, 1.04, 1.95])
