@@ -183,7 +183,8 @@ class KeptCamera:
             self._shift = last.frame_id + missed + 1 - frame.frame_id
         position = self._position(replace(frame, frame_id=_shifted(frame, self._shift)))
         length = None
-        if position is not None and last.position_m is not None and position >= last.position_m:
+        tells = self._track is None or self._track.tells_gaps
+        if tells and position is not None and last.position_m is not None and position >= last.position_m:
             length = position - last.position_m
         hand_on(Gap(self.name, last.exposed, frame.exposed, missed, last.position_m, length, self._why))
         self._last = None

@@ -15,7 +15,13 @@ _SLACK_M = 1.0
 
 
 class Track(Protocol):
-    """What tells positions."""
+    """What tells positions.
+
+    Attributes:
+        tells_gaps: whether it counts on while the camera is not connected, and so tells how much of the strip passed.
+    """
+
+    tells_gaps: bool
 
     def position(self, frame: Frame) -> float | None:
         """Where the frame's first row lies, in metres from wherever counting began; None if it cannot be told."""
@@ -31,6 +37,8 @@ class BySpeed:
     Args:
         metres_per_second: of the strip.
     """
+
+    tells_gaps = True
 
     def __init__(self, metres_per_second: float) -> None:
         self._speed = metres_per_second
@@ -53,6 +61,7 @@ class ByFrame:
     """
 
     metres_per_frame: float
+    tells_gaps = True
 
     def position(self, frame: Frame) -> float | None:
         """The way of the strip by the camera's count; None where the camera counts nothing."""
@@ -68,6 +77,8 @@ class ByEncoder:
         metres_per_count: the strip's way in a count.
         bits: of the counter, after which it begins anew.
     """
+
+    tells_gaps = True
 
     def __init__(self, metres_per_count: float, bits: int = ENCODER_BITS) -> None:
         self._metres = metres_per_count
@@ -87,3 +98,19 @@ class ByEncoder:
                 self._shift -= step
         self._last = (moment, count)
         return (count + self._shift) * self._metres
+
+
+@dataclass(frozen=True)
+class ByLine:
+    """A line scan camera whose lines are counted here: the number of a frame's first line tells the place.
+
+    Attributes:
+        metres_per_line: the strip's way between two lines.
+    """
+
+    metres_per_line: float
+    tells_gaps = False
+
+    def position(self, frame: Frame) -> float | None:
+        """The way of the strip by the number of lines; None for a frame of which that is not known."""
+        return None if frame.encoder is None else frame.encoder * self.metres_per_line

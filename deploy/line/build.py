@@ -13,8 +13,8 @@ from ..cameras.base import Camera
 from ..cameras.checks import CheckSettings, PictureChecks
 from ..cameras.genicam import GenicamSettings
 from ..cameras.kept import Backoff, KeptCamera
-from ..cameras.line_scan import LineScanCamera
-from ..cameras.track import ByEncoder, ByFrame, BySpeed, Track
+from ..cameras.line_scan import LineCount, LineScanCamera
+from ..cameras.track import ByEncoder, ByFrame, ByLine, BySpeed, Track
 from ..detector import BundleDetector
 from ..frames import LastSeen
 from ..strip.across import AcrossFrames
@@ -22,7 +22,7 @@ from ..strip.judging import Judging, SeverityRule, Zone
 from ..strip.repeats import Repeats
 from ..strip.scale import Scale
 from .config import LineConfig
-from .config_cameras import AravisCamera, CameraSection, GentlCamera, StreamCamera, V4l2Camera
+from .config_cameras import AravisCamera, CameraSection, GenicamCamera, GentlCamera, StreamCamera, V4l2Camera
 from .config_strip import SizesSection, StripSection
 from .judge import Judge
 
@@ -65,9 +65,9 @@ def make_cameras(config: LineConfig, channels: Channels, last_seen: Mapping[str,
     return [
         KeptCamera(
             section.name,
-            _factory(section, channels, last_seen.get(section.name), config.strip.encoder_feature),
+            _factory(section, channels, last_seen.get(section.name), config.strip),
             checks=PictureChecks(checks),
-            track=_own_track(config.strip) or shared,
+            track=_own_track(section, config.strip) or shared,
             backoff=Backoff(most=section.reconnect_seconds),
             last_seen=last_seen.get(section.name),
             ahead_m=section.along_mm / 1000,
@@ -119,22 +119,31 @@ def _shared_track(strip: StripSection) -> Track | None:
     return None
 
 
-def _own_track(strip: StripSection) -> Track | None:
+def _counts_lines(section: CameraSection, strip: StripSection) -> bool:
+    """Whether a line scan camera's lines are counted here, as it tells no encoder's count."""
+    return strip.encoder_feature is None or not isinstance(section, GenicamCamera)
+
+
+def _own_track(section: CameraSection, strip: StripSection) -> Track | None:
     """What tells the position of one camera by its own count; None where all share one."""
-    if strip.by == "encoder" and strip.metres_per_count is not None:
-        return ByEncoder(strip.metres_per_count, strip.encoder_bits)
-    return None
+    if strip.by != "encoder" or strip.metres_per_count is None:
+        return None
+    if section.line_scan is not None and _counts_lines(section, strip):
+        return ByLine(strip.metres_per_count)
+    return ByEncoder(strip.metres_per_count, strip.encoder_bits)
 
 
 def _factory(
-    section: CameraSection, channels: Channels, last: LastSeen | None, encoder: str | None
+    section: CameraSection, channels: Channels, last: LastSeen | None, strip: StripSection
 ) -> Callable[[], Camera]:
     """What opens a camera, and makes frames of its lines where it scans lines."""
+    counted = LineCount()
+    bits = None if _counts_lines(section, strip) else strip.encoder_bits
 
     def open_camera() -> Camera:
-        camera = _open(section, channels, last, encoder)
+        camera = _open(section, channels, last, strip.encoder_feature)
         lines = section.line_scan
-        return camera if lines is None else LineScanCamera(camera, lines.height, lines.overlap)
+        return camera if lines is None else LineScanCamera(camera, lines.height, lines.overlap, counted, bits)
 
     return open_camera
 
