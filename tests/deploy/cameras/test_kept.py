@@ -107,6 +107,34 @@ def test_a_restart_of_our_own_is_a_gap_too() -> None:
     assert gap.since == BEGIN + 10.0
 
 
+@pytest.mark.parametrize(("counted", "frames"), [((100 + 360_000 - 1) % 65_535 + 1, 359_999), (1, None)])
+def test_an_hour_without_a_camera_of_sixteen_bits(counted: int, frames: int | None) -> None:
+    last = LastSeen(100, BEGIN, 10.0, interval=0.01)
+    items = run(Roll(frame(counted, 3600.0), wrap=65_535), last_seen=last, track=ByFrame(0.1))
+    (gap,) = gaps(items)
+    assert gap.frames == frames
+    (came,) = (item for item in items if isinstance(item, Frame))
+    if frames is None:
+        assert (gap.length_m, came.frame_id) == (None, 1)
+    else:
+        assert gap.length_m == pytest.approx(36_000)
+        assert (came.frame_id, came.position_m) == (360_100, pytest.approx(36_010))
+
+
+def test_a_count_that_begins_anew_lets_the_strip_go_on_where_it_was() -> None:
+    items = run(
+        Roll(frame(500), frame(501), CameraLost("Off.")),
+        Roll(frame(1, 51.0), frame(2, 51.1), CameraLost("Off.")),
+        Roll(frame(4, 51.3)),
+        track=ByFrame(0.1),
+        ahead_m=5.0,
+    )
+    places = [item.position_m for item in items if isinstance(item, Frame)]
+    assert places == pytest.approx([55.0, 55.1, 55.1, 55.2, 55.4])
+    # how much passed in the first gap nobody counted
+    assert [gap.length_m for gap in gaps(items)] == [None, pytest.approx(0.2)]
+
+
 def test_a_camera_that_falls_silent_counts_as_lost() -> None:
     items = run(Roll(frame(1), *[None] * 20), Roll(frame(2)), silence_seconds=0.2)
     assert "sent nothing for 0.2 s" in gaps(items)[0].cause
