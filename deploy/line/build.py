@@ -121,7 +121,7 @@ def _shared_track(strip: StripSection) -> Track | None:
 
 def _counts_lines(section: CameraSection, strip: StripSection) -> bool:
     """Whether a line scan camera's lines are counted here, as it tells no encoder's count."""
-    return strip.encoder_feature is None or not isinstance(section, GenicamCamera)
+    return not (strip.camera_counts and isinstance(section, GenicamCamera))
 
 
 def _own_track(section: CameraSection, strip: StripSection) -> Track | None:
@@ -141,24 +141,24 @@ def _factory(
     bits = None if _counts_lines(section, strip) else strip.encoder_bits
 
     def open_camera() -> Camera:
-        camera = _open(section, channels, last, strip.encoder_feature)
+        camera = _open(section, channels, last, strip)
         lines = section.line_scan
         return camera if lines is None else LineScanCamera(camera, lines.height, lines.overlap, counted, bits)
 
     return open_camera
 
 
-def _open(section: CameraSection, channels: Channels, last: LastSeen | None, encoder: str | None) -> Camera:
+def _open(section: CameraSection, channels: Channels, last: LastSeen | None, strip: StripSection) -> Camera:
     """Open a camera; its library is imported only now."""
     if isinstance(section, AravisCamera):
         from ..cameras.aravis import AravisCamera as Aravis
 
-        wanted = _genicam(section, section.packet_bytes, encoder)
+        wanted = _genicam(section, section.packet_bytes, strip)
         return Aravis(section.name, section.address or section.id, wanted, channels)
     if isinstance(section, GentlCamera):
         from ..cameras.gentl import GentlCamera as Gentl
 
-        return Gentl(section.name, Path(section.producer), section.id, _genicam(section, None, encoder), channels)
+        return Gentl(section.name, Path(section.producer), section.id, _genicam(section, None, strip), channels)
     if isinstance(section, StreamCamera):
         from ..cameras.stream import StreamCamera as Stream
 
@@ -176,7 +176,7 @@ def _open(section: CameraSection, channels: Channels, last: LastSeen | None, enc
     return Folder(section.name, Path(section.path), channels, *times, section.afterwards, after)
 
 
-def _genicam(section: AravisCamera | GentlCamera, packet_bytes: int | None, encoder: str | None) -> GenicamSettings:
+def _genicam(section: AravisCamera | GentlCamera, packet_bytes: int | None, strip: StripSection) -> GenicamSettings:
     return GenicamSettings(
         pixel_format=section.pixel_format,
         region=section.region,
@@ -188,6 +188,8 @@ def _genicam(section: AravisCamera | GentlCamera, packet_bytes: int | None, enco
         trigger_hz=section.trigger_hz,
         packet_bytes=packet_bytes,
         buffers=section.buffers,
-        encoder_feature=encoder,
+        encoder_feature=strip.encoder_feature,
+        encoder_chunk=strip.encoder_chunk,
+        encoder_bits=strip.encoder_bits,
         features=section.features,
     )

@@ -142,11 +142,11 @@ class LineConfig(Section):
             )
         if self.strip.by == "encoder":
             for camera in self.cameras:
-                counts = isinstance(camera, GenicamCamera) and self.strip.encoder_feature is not None
+                counts = isinstance(camera, GenicamCamera) and self.strip.camera_counts
                 if camera.line_scan is None and not counts:
                     raise ValueError(
                         f"the camera {camera.name} counts no encoder: 'by: encoder' needs line_scan, or a GenICam "
-                        "camera and strip.encoder_feature"
+                        "camera and strip.encoder_feature or encoder_chunk"
                     )
         return self
 

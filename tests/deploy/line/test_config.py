@@ -87,6 +87,10 @@ def test_what_init_writes_can_be_read(kind: str, tmp_path: Path) -> None:
             "cameras=[{name: a, type: aravis, mm_per_pixel: 1, line_scan: {}}]\nstrip={by: frame, metres_per_frame: 1}",
             "so 'by: frame' does not place them: set 'by: encoder' and metres_per_count, the strip's way in a line",
         ),
+        (
+            "strip={by: encoder, metres_per_count: 1, encoder_feature: A, encoder_chunk: ChunkB}",
+            "encoder_feature and encoder_chunk are two ways to one count; give one of them",
+        ),
         ("bundle=${NOWHERE}", "the environment variable NOWHERE is not set"),
     ],
 )
