@@ -95,6 +95,7 @@ class KeptCamera:
         self._shift = 0
         self._wrap: int | None = None
         self._watched = False
+        self._begun: float | None = None
 
     def run(self, hand_on: HandOn, stop: threading.Event, beat: Callable[[], None]) -> None:
         """Hand on frames, gaps and notices until ``stop`` is set or a finite source has ended.
@@ -106,6 +107,7 @@ class KeptCamera:
         """
         tries = 0
         told: str | None = None
+        begun = time.time()
         while not stop.is_set():
             beat()
             try:
@@ -116,6 +118,7 @@ class KeptCamera:
                 if str(error) != told:
                     told = str(error)
                     hand_on(Notice(self.name, "misconfigured" if hopeless else "waiting", told))
+                self._never_seen(begun, told)
                 seconds = MISCONFIGURED_SECONDS if hopeless else self._backoff.seconds(tries, random.random())
                 self._pause(seconds, stop, beat)
                 continue
@@ -126,11 +129,17 @@ class KeptCamera:
                 return
             except CameraLost as error:
                 self._why = str(error)
+                self._never_seen(begun, self._why)
                 hand_on(Notice(self.name, "waiting", self._why))
             finally:
                 camera.close()
             tries = 1
             self._pause(self._backoff.seconds(tries, random.random()), stop, beat)
+
+    def _never_seen(self, begun: float, why: str) -> None:
+        """Of a camera that has given no frame yet, and fails: it is away since this program began."""
+        if self._last is None or self._last.exposed is None:
+            self._begun, self._why = begun, why
 
     def _watch(self, camera: Camera, hand_on: HandOn, stop: threading.Event, beat: Callable[[], None]) -> None:
         """Hand on the frames of one connection."""
@@ -181,6 +190,9 @@ class KeptCamera:
         """Tell of the time without the camera, now that it is back; its count goes on where it can."""
         last, self._shift = self._last, 0
         if last is None or last.exposed is None:
+            if self._begun is not None:
+                hand_on(Gap(self.name, self._begun, max(self._begun, frame.exposed), None, None, None, self._why))
+                self._begun = None
             return frame
         missed = self._missed(last, frame.exposed - last.exposed, frame)
         if missed is not None and frame.frame_id is not None and last.frame_id is not None:

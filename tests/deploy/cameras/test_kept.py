@@ -135,6 +135,17 @@ def test_a_count_that_begins_anew_lets_the_strip_go_on_where_it_was() -> None:
     assert [gap.length_m for gap in gaps(items)] == [None, pytest.approx(0.2)]
 
 
+def test_a_camera_that_is_away_from_the_beginning_is_a_gap() -> None:
+    begun = time.time()
+    came = time.time() - BEGIN + 5.0
+    items = run(CameraUnavailable("Nobody answers."), Roll(frame(1, came), frame(2, came + 0.1)))
+    (gap,) = gaps(items)
+    assert begun <= gap.since < gap.until == BEGIN + came  # type: ignore[operator]
+    assert (gap.frames, gap.length_m, gap.cause) == (None, None, "Nobody answers.")
+    # and one that answers at once has none
+    assert gaps(run(Roll(frame(1), frame(2)))) == []
+
+
 def test_a_camera_that_falls_silent_counts_as_lost() -> None:
     items = run(Roll(frame(1), *[None] * 20), Roll(frame(2)), silence_seconds=0.2)
     assert "sent nothing for 0.2 s" in gaps(items)[0].cause
