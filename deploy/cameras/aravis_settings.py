@@ -58,7 +58,8 @@ def _send_with_frames(camera: Any, chunk: str, name: str) -> None:
     with _explained(name, f"encoder_chunk {chunk}"):
         if not camera.are_chunks_available():
             raise CameraMisconfigured(
-                f"The camera {name} sends no chunk data, so it has no encoder_chunk {chunk}; set encoder_feature instead."
+                f"The camera {name} sends no chunk data, so it has no encoder_chunk {chunk}; set encoder_feature "
+                "instead."
             )
         camera.set_chunk_mode(True)
         camera.set_chunk_state(chunk_selector(chunk), True)

@@ -1,4 +1,4 @@
-"""The count of a strip's encoder: made to go on where the counter's bits end, and told for the moment of an exposure."""
+"""The count of a strip's encoder: made to go on where the counter's bits end, and told for an exposure's moment."""
 
 from __future__ import annotations
 

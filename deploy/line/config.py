@@ -137,8 +137,8 @@ class LineConfig(Section):
             raise ValueError("a line scan camera needs strip.by, so that its lines have a position")
         if self.strip.by == "frame" and any(camera.line_scan for camera in self.cameras):
             raise ValueError(
-                "a line scan camera's frames are cut of its lines, so 'by: frame' does not place them: set 'by: encoder' "
-                "and metres_per_count, the strip's way in a line"
+                "a line scan camera's frames are cut of its lines, so 'by: frame' does not place them: set "
+                "'by: encoder' and metres_per_count, the strip's way in a line"
             )
         if self.strip.by == "encoder":
             for camera in self.cameras:

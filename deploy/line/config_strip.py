@@ -25,8 +25,8 @@ class StripSection(Section):
     encoder_feature: str | None = Field(
         None,
         max_length=60,
-        description="GenICam name of the count, with by: encoder; it is asked for as each frame is fetched; a line scan "
-        "camera's lines count by themselves",
+        description="GenICam name of the count, with by: encoder; it is asked for as each frame is fetched; a line "
+        "scan camera's lines count by themselves",
     )
     encoder_chunk: str | None = Field(
         None,

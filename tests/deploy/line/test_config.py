@@ -81,8 +81,14 @@ def test_what_init_writes_can_be_read(kind: str, tmp_path: Path) -> None:
             "cameras=[{name: a, type: stream, url: 'rtsp://x', read_seconds: 30}]",
             "the camera a may take 30 s to answer, and supervision.hang_seconds (10) must be longer",
         ),
-        ("cameras=[{name: a, type: v4l2, line_scan: {height: 64, overlap: 64}}]", "overlap (64) must be at most half of height (64)"),
-        ("cameras=[{name: a, type: v4l2, line_scan: {height: 64}}]", "overlap (64) must be at most half of height (64)"),
+        (
+            "cameras=[{name: a, type: v4l2, line_scan: {height: 64, overlap: 64}}]",
+            "overlap (64) must be at most half of height (64)",
+        ),
+        (
+            "cameras=[{name: a, type: v4l2, line_scan: {height: 64}}]",
+            "overlap (64) must be at most half of height (64)",
+        ),
         (
             "cameras=[{name: a, type: aravis, mm_per_pixel: 1, line_scan: {}}]\nstrip={by: frame, metres_per_frame: 1}",
             "so 'by: frame' does not place them: set 'by: encoder' and metres_per_count, the strip's way in a line",
