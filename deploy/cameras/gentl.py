@@ -308,9 +308,10 @@ def _apply(nodes: Any, wanted: GenicamSettings, name: str) -> None:
 def _brings_chunks(buffer: Any) -> bool:
     """Whether a buffer has chunk data; where it has none the nodes keep those of the frame before."""
     raw = buffer.module
-    for ask in (lambda: raw.is_containing_chunk_data(), lambda: raw.num_chunks > 0):
-        with contextlib.suppress(Exception):  # GenTL's own: a producer need not tell both
-            return bool(ask())
+    with contextlib.suppress(Exception):  # GenTL's own: a producer need not tell both
+        return bool(raw.is_containing_chunk_data())
+    with contextlib.suppress(Exception):
+        return int(raw.num_chunks) > 0
     return False
 
 

@@ -92,6 +92,16 @@ def test_a_coil_begins_by_the_newest_run_that_saw_the_strip(
         assert coils.start("C-1", BEGIN)[0].position_m == 3.0
 
 
+def test_a_camera_that_is_still_away_at_the_end_is_told(store: Store, tmp_path: Path) -> None:
+    with Coils(tmp_path) as coils:
+        coils.start("C-1", BEGIN)
+        store.add(strip(0, 20))
+        coils.end(BEGIN + 60)
+        report = make_report(coils.database, coils.find("C-1"))
+    (warning,) = report.warnings
+    assert warning.startswith("The camera top gave no frame in the last 50 s of this coil")
+
+
 class Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
