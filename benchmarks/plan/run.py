@@ -12,6 +12,7 @@ from ...core.errors import UsageError
 from ..estimate.row import read_estimates
 from ..machine import now
 from ..measurement import MEASUREMENTS_NAME, Measurements, read_rows
+from ..remote.fetch import read_record
 from .capability import Capability, Place, estimated_capabilities, measured_capabilities
 from .demand import Demand, plan_demand
 from .hardware import Hardware
@@ -141,8 +142,9 @@ def _capabilities(recipe: PlanRecipe, bundle: Bundle, hardware: Hardware, warnin
     own: list[tuple[Place, Measurements]] = []
     for text in dict.fromkeys(recipe.measured):
         named, device = _folder_and_device(text)
-        place = hardware.place(device) if device else None
         for folder in _measured_folders(named):
+            told = device or _device_of(folder)
+            place = hardware.place(told) if told else None
             measurements = read_rows(folder / MEASUREMENTS_NAME)
             own += [] if place is None else [(place, measurements)]
             warnings += [f"{folder}: {warning}" for warning in measurements.benchmark.warnings]
@@ -177,6 +179,12 @@ def _folder_and_device(text: str) -> tuple[Path, str | None]:
             f"--measured {text}: write the folder, or folder and device, as in {folder or 'DIR'}=DEVICE@MODE."
         )
     return Path(folder), device
+
+
+def _device_of(folder: Path) -> str | None:
+    """The device that ``temper bench remote`` was told a host is; None if nobody was."""
+    record = read_record(folder)
+    return None if record is None else record.device
 
 
 def _measured_folders(folder: Path) -> list[Path]:

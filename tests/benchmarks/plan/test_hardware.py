@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from temper.benchmarks.plan.hardware import Hardware
 from temper.benchmarks.plan.recipe import read_recipe
 from temper.benchmarks.plan.run import Plan, make_plan
 from temper.benchmarks.plan.words import row_words
+from temper.benchmarks.remote.fetch import RemoteRecord
 from temper.cli import main
 from temper.core.errors import UsageError
 from temper.detection.dataset import DataSet
@@ -62,6 +64,16 @@ def test_a_plan_of_estimates_and_of_a_measured_device(bundles: dict[str, Path], 
         words = row_words(row, "EUR")
         figures = [words.call, words.frame, words.devices, words.load, words.watts, words.cost, words.fastest]
         assert all(figure.startswith("~") == words.estimated for figure in figures if figure)
+
+
+def test_a_host_that_was_told_its_device_is_that_device(
+    bundles: dict[str, Path], data: DataSet, tmp_path: Path
+) -> None:
+    folder = write_measured(tmp_path / "out" / "line-3", bundles["student"], data, 0.3)
+    record = RemoteRecord("job", "line-3", "user@line-3", ORIN, None, "2026-01-01T10:00:00+00:00", {})
+    (folder / "remote.json").write_text(json.dumps(dataclasses.asdict(record)), encoding="utf-8")
+    (row,) = planned(bundles["student"], measured=[str(tmp_path / "out")]).rows
+    assert row.supply.capability.place.device == ORIN
 
 
 def test_a_precision_that_the_bundle_has_no_graph_of_is_estimated(bundles: dict[str, Path]) -> None:
