@@ -140,7 +140,7 @@ class AcrossFrames:
         if others:
             boxes, windows = (np.stack([getattr(part, name) for part in others]) for name in ("box", "window"))
             own = np.broadcast_to(frame.window, frame.boxes.shape)
-            for new, old in np.argwhere(links(frame.boxes, own, boxes, windows, self.tolerance_mm)).tolist():
+            for new, old in links(frame.boxes, own, boxes, windows, self.tolerance_mm).tolist():
                 self._unite(fresh[new].group, others[old].group, fresh, others)
         self._parts += fresh
 
