@@ -174,20 +174,16 @@ class AcrossFrames:
     def _is_open(self, part: _Part) -> bool:
         """Whether a frame that is still to come may show where the part ends.
 
-        A camera's next frame begins after its last one began; cameras that look at another part of the strip's width
+        A camera's next frame begins after its last one began, however much they overlap; cameras that look at another part of the strip's width
         do not count.
         """
         reach = part.box[3] + self.tolerance_mm
         left, right = part.box[0] - self.tolerance_mm, part.box[2] + self.tolerance_mm
         for window in self._windows.values():
             beside = window[0] <= right + self.tolerance_mm and window[2] >= left - self.tolerance_mm
-            if beside and reach + self.tolerance_mm >= self._next_begins(window):
+            if beside and reach + self.tolerance_mm >= window[1]:
                 return True
         return False
-
-    def _next_begins(self, window: NDArray[np.float64]) -> float:
-        """The least place where the next frame of a camera can begin: frames overlap by at most half."""
-        return float((window[1] + window[3]) / 2)
 
     def _too_long(self) -> None:
         for group in [one for one in self._groups if one.box[3] - one.box[1] > self.longest_mm]:

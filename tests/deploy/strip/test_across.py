@@ -139,3 +139,14 @@ def test_any_cut_of_the_strip_gives_the_same_defects(
     assert len(got) == len(true)
     # a sliver that a frame shows of a defect's end, thinner than what is detected, does not count
     np.testing.assert_allclose(np.array(got).reshape(-1, 4), np.array(sorted(true)).reshape(-1, 4), atol=1.1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0.01, 0.95), st.floats(100, 1400), st.floats(12, 500))
+def test_frames_that_overlap_however_much_show_one_defect(overlap: float, start: float, length: float) -> None:
+    step = 100.0 * (1 - overlap)
+    true: list[Box] = [(40, start, 50, start + length)]
+    parts = [frame(i, (0, i * step, WIDTH, i * step + 100), true) for i in range(int((start + length + 300) / step))]
+    (defect,) = run(AcrossFrames(), parts)
+    assert box_of(defect) == pytest.approx(true[0], abs=1.1)
+    assert not defect.cut
