@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ...detection.detections import Detections, Status
 from ..detector import Outcome, Verdict
-from ..frames import Cause, Frame, Gap
+from ..frames import Cause, Frame, Gap, Notice
 from ..stages import StageTimes
 from ..strip.across import AcrossFrames, FramePart
 from ..strip.defect import StripDefect
@@ -74,13 +74,18 @@ class Judge:
         detail = f"It waited for longer than its deadline of {self._deadline_ms:g} ms."
         return replace(frame, image=None, cause=Cause.LATE, detail=detail)
 
-    def without_answer(self, frame: Frame, number: int, cause: Cause, detail: str) -> Judged:
-        """A frame that is not inspected."""
+    def without_answer(self, frame: Frame, number: int, cause: Cause, detail: str) -> tuple[Judged, list[StripDefect]]:
+        """A frame that is not inspected, and the defects of the strip that do not wait for what it would have shown."""
         size = (frame.image.shape[1], frame.image.shape[0]) if frame.image is not None else (0, 0)
         nothing = Detections.none(size, frame.source, Status.SKIPPED)
         times: StageTimes = {"decode": frame.decode_ms}
-        verdict = Verdict(Outcome.NOT_INSPECTED, nothing)
-        return Judged(frame, number, verdict, cause, detail, times, None, self._length_m(frame, size))
+        length_m = self._length_m(frame, size)
+        judged = Judged(frame, number, Verdict(Outcome.NOT_INSPECTED, nothing), cause, detail, times, None, length_m)
+        if self._across is None or frame.camera not in self._scales:
+            return judged, []
+        begins_mm = None if frame.position_m is None else 1000 * frame.position_m
+        length_mm = 1000 * (length_m or 0.0)
+        return judged, self._periodic(self._across.passed(frame.camera, begins_mm, length_mm, exposure(frame)))
 
     def judge(
         self, frame: Frame, number: int, found: Detections, times: StageTimes
@@ -105,9 +110,10 @@ class Judge:
         verdict = Verdict(Outcome.DEFECT if len(defects) else Outcome.OK, defects)
         return Judged(frame, number, verdict, None, None, times, latency_ms, length_m), whole
 
-    def gap(self, gap: Gap) -> list[StripDefect]:
-        """The defects that a gap ends."""
-        return self._periodic(self._across.lost(gap.camera)) if self._across is not None else []
+    def heard(self, item: Gap | Notice) -> list[StripDefect]:
+        """The defects that end with a camera's going away: told when it goes, or only once it is back."""
+        gone = isinstance(item, Gap) or item.state != "connected"
+        return self._periodic(self._across.lost(item.camera)) if gone and self._across is not None else []
 
     def finish(self) -> list[StripDefect]:
         """The defects that are open at the end."""
@@ -137,6 +143,7 @@ class Judge:
             labels=labels,
             scores=defects.scores.tolist(),
             severities=[self._rules.severity_of(label, mm) for label, mm in zip(labels, longest.tolist(), strict=True)],
+            moment=exposure(frame),
         )
         return self._periodic(self._across.add(part))
 
@@ -153,4 +160,9 @@ class Judge:
 
 def since_exposure_ms(frame: Frame) -> float:
     """Milliseconds from a frame's exposure until now, whatever was done to the clock meanwhile."""
-    return frame.travel_ms + 1000 * (time.monotonic() - frame.arrived)
+    return 1000 * (time.monotonic() - exposure(frame))
+
+
+def exposure(frame: Frame) -> float:
+    """When a frame was exposed, in seconds of the monotonic clock."""
+    return frame.arrived - frame.travel_ms / 1000

@@ -2,7 +2,7 @@
 
 Frames come one after the other, those of several cameras in between one another. A part of a defect can still go on
 in a frame that has not come as long as some camera's next frame may show the place where it ends. Once all cameras
-have gone by, the defect is finished and given out.
+have gone by, or are not waited for any more (``views.py``), the defect is finished and given out.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .defect import Severity, StripDefect
 from .linking import links
+from .views import PATIENCE_MM, View, Views
 
 #: Parts that may be open at once; beyond, the oldest defects are given out as they are.
 MOST_PARTS = 2_000
@@ -64,6 +65,7 @@ class FramePart:
         labels: int [N].
         scores: float [N].
         severities: of each.
+        moment: when it was exposed, seconds of a monotonic clock.
     """
 
     camera: str
@@ -73,6 +75,7 @@ class FramePart:
     labels: Sequence[int]
     scores: Sequence[float]
     severities: Sequence[Severity]
+    moment: float = 0.0
 
 
 @dataclass
@@ -82,12 +85,14 @@ class AcrossFrames:
     Args:
         tolerance_mm: by which a box may miss the edge of its frame; parts nearer than twice of it can be one.
         longest_mm: a longer defect is given out in pieces, each marked as cut.
+        behind_mm: how far some cameras look behind others along the strip.
     """
 
     tolerance_mm: float = 5.0
     longest_mm: float = 50_000.0
+    behind_mm: float = 0.0
     _parts: list[_Part] = field(default_factory=list)
-    _windows: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    _views: Views = field(default_factory=Views)
     _groups: list[_Group] = field(default_factory=list)
 
     def add(self, frame: FramePart) -> list[StripDefect]:
@@ -96,13 +101,32 @@ class AcrossFrames:
         Returns:
             The defects that are whole by now, in the order of their beginning.
         """
-        before = self._windows.get(frame.camera)
-        hole = before is None or frame.window[1] > before[3] + self.tolerance_mm
-        if before is not None and hole:
-            self._cut_at(frame.camera, before[3])
-        self._windows[frame.camera] = frame.window
+        first = self._views.get(frame.camera) is None
+        x1, y1, x2, y2 = (float(edge) for edge in frame.window)
+        view = self._moved(frame.camera, y1, y2 - y1, frame.moment)
+        hole = y1 > view.seen_to + self.tolerance_mm
+        view.seen_to = y2 if hole else max(view.seen_to, y2)
+        view.across = (x1, x2)
         if len(frame.boxes):
-            self._link(frame, starts_cut=before is not None and hole)
+            self._link(frame, starts_cut=hole and not first)
+        return self._finished()
+
+    def passed(self, camera: str, begins_mm: float | None, length_mm: float, moment: float) -> list[StripDefect]:
+        """A frame of a camera was not inspected: what lies there is not waited for.
+
+        Args:
+            camera: that took it, or should have.
+            begins_mm: where its first row lies along the strip; None if not known.
+            length_mm: of the strip that it would have shown; 0 if not known.
+            moment: as in :class:`FramePart`.
+
+        Returns:
+            As :meth:`add`.
+        """
+        if begins_mm is not None:
+            self._moved(camera, begins_mm, length_mm, moment)
+        elif self._views.is_silent(camera, moment):
+            self._leave(camera)
         return self._finished()
 
     def lost(self, camera: str) -> list[StripDefect]:
@@ -111,9 +135,7 @@ class AcrossFrames:
         Returns:
             As :meth:`add`.
         """
-        window = self._windows.pop(camera, None)
-        if window is not None:
-            self._cut_at(camera, window[3])
+        self._leave(camera)
         return self._finished()
 
     def flush(self) -> list[StripDefect]:
@@ -122,10 +144,31 @@ class AcrossFrames:
         Returns:
             As :meth:`add`.
         """
-        for camera, window in self._windows.items():
-            self._cut_at(camera, window[3])
-        self._windows.clear()
+        for camera in list(self._views.awaited):
+            self._leave(camera)
         return self._finished()
+
+    def _moved(self, camera: str, begins: float, length: float, moment: float) -> View:
+        """Note where a camera is. What it skipped cuts what it showed, and whom it left behind is not waited for."""
+        view = self._views.get(camera)
+        before = 0.0 if view is None else view.moved
+        if view is not None:
+            if view.fell_back(begins):
+                self._leave(camera)
+                # places on the strip mean another thing from here on
+                self._parts = [part for part in self._parts if part.camera != camera]
+            elif begins > view.seen_to + self.tolerance_mm:
+                self._cut_at(camera, view.seen_to)
+        view = self._views.move(camera, begins, length, moment)
+        for other in self._views.left_behind(camera, before):
+            self._leave(other)
+        return view
+
+    def _leave(self, camera: str) -> None:
+        view = self._views.get(camera)
+        if view is not None and not view.away:
+            self._cut_at(camera, view.seen_to)
+            view.seen_to, view.away = -np.inf, True
 
     def _link(self, frame: FramePart, starts_cut: bool) -> None:
         """Join the parts of a frame with those of the defects that are open."""
@@ -154,13 +197,14 @@ class AcrossFrames:
         self._groups = [group for group in self._groups if group is not other]
 
     def _cut_at(self, camera: str, end: float) -> None:
-        for part in self._parts:
+        """What a camera showed up to the end of what it inspected may go on behind it."""
+        for part in self._parts if np.isfinite(end) else ():
             if part.camera == camera and part.box[3] >= end - self.tolerance_mm:
                 part.group.cut = True
 
     def _finished(self) -> list[StripDefect]:
         """Let go of parts that no later frame can show, and give out the defects that have no part left."""
-        self._parts = [part for part in self._parts if self._is_open(part)]
+        self._parts = self._open()
         self._too_long()
         excess = len(self._parts) - MOST_PARTS
         for part in self._parts[: max(0, excess)]:
@@ -171,19 +215,26 @@ class AcrossFrames:
         self._groups = [group for group in self._groups if id(group) in held]
         return sorted((_defect(group) for group in done), key=lambda defect: defect.position_m)
 
-    def _is_open(self, part: _Part) -> bool:
-        """Whether a frame that is still to come may show where the part ends.
+    def _open(self) -> list[_Part]:
+        """The parts whose end a frame that is still to come may show.
 
-        A camera's next frame begins after its last one began, however much they overlap; cameras that look at another part of the strip's width
-        do not count.
+        A camera's next frame begins after its last one began, however much they overlap. Cameras that look at another
+        part of the strip's width do not count, nor those that are further away than any camera of the same count of
+        the strip can be.
         """
-        reach = part.box[3] + self.tolerance_mm
-        left, right = part.box[0] - self.tolerance_mm, part.box[2] + self.tolerance_mm
-        for window in self._windows.values():
-            beside = window[0] <= right + self.tolerance_mm and window[2] >= left - self.tolerance_mm
-            if beside and reach + self.tolerance_mm >= window[1]:
-                return True
-        return False
+        if not self._parts:
+            return []
+        boxes = np.stack([part.box for part in self._parts])
+        reach = boxes[:, 3] + 2 * self.tolerance_mm
+        is_open = np.zeros(len(boxes), bool)
+        for view in self._views.awaited.values():
+            if view.across is None:
+                continue
+            beside = view.across[0] <= boxes[:, 2] + 2 * self.tolerance_mm
+            beside &= view.across[1] >= boxes[:, 0] - 2 * self.tolerance_mm
+            near = reach - view.begins <= PATIENCE_MM + self.behind_mm + 2 * view.frame
+            is_open |= beside & near & (reach >= view.begins)
+        return [part for part, waits in zip(self._parts, is_open.tolist(), strict=True) if waits]
 
     def _too_long(self) -> None:
         for group in [one for one in self._groups if one.box[3] - one.box[1] > self.longest_mm]:
