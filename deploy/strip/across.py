@@ -93,6 +93,8 @@ class AcrossFrames:
     behind_mm: float = 0.0
     _parts: list[_Part] = field(default_factory=list)
     _views: Views = field(default_factory=Views)
+    #: Cameras that were away before their first frame: after an earlier run, what that begins with is cut too.
+    _missed: set[str] = field(default_factory=set)
     _groups: list[_Group] = field(default_factory=list)
 
     def add(self, frame: FramePart) -> list[StripDefect]:
@@ -101,7 +103,7 @@ class AcrossFrames:
         Returns:
             The defects that are whole by now, in the order of their beginning.
         """
-        first = self._views.get(frame.camera) is None
+        first = self._views.get(frame.camera) is None and frame.camera not in self._missed
         x1, y1, x2, y2 = (float(edge) for edge in frame.window)
         view = self._moved(frame.camera, y1, y2 - y1, frame.moment)
         hole = y1 > view.seen_to + self.tolerance_mm
@@ -136,6 +138,7 @@ class AcrossFrames:
             As :meth:`add`.
         """
         self._leave(camera)
+        self._missed.add(camera)
         return self._finished()
 
     def flush(self) -> list[StripDefect]:

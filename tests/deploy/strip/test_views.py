@@ -138,3 +138,16 @@ def test_whatever_the_other_camera_does_defects_come_out_soon(
         for defect in found:
             waiting.pop(round((defect.position_m * 1000 - 40) / HEIGHT))
         assert all(y - place <= behind + PATIENCE_MM + 4 * HEIGHT for place in waiting.values())
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_defect_at_the_beginning_of_the_first_frame_after_a_gap_is_cut(before: bool) -> None:
+    across = AcrossFrames()
+    if before:
+        across.add(part("a", 0, 0, False, 0.0))
+    across.lost("a")
+    window = np.array([0.0, 1000, 100, 1100])
+    boxes = np.array([[40.0, 1000, 50, 1030], [60.0, 1040, 70, 1050]])
+    across.add(FramePart("a", 1, window, boxes, [0, 0], [0.9, 0.9], ["major"] * 2, 1.0))
+    found = across.add(part("a", 2, 1100, False, 1.04)) + across.add(part("a", 3, 1200, False, 1.08))
+    assert {defect.across_mm: defect.cut for defect in found} == {40.0: True, 60.0: False}
