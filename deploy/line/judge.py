@@ -11,7 +11,7 @@ from ..detector import Outcome, Verdict
 from ..frames import Cause, Frame, Gap, Notice
 from ..stages import StageTimes
 from ..strip.across import AcrossFrames, FramePart
-from ..strip.defect import StripDefect
+from ..strip.defect import Joined, StripDefect
 from ..strip.judging import Judging
 from ..strip.repeats import Repeats
 from ..strip.scale import Scale
@@ -85,7 +85,7 @@ class Judge:
             return judged, []
         begins_mm = None if frame.position_m is None else 1000 * frame.position_m
         length_mm = 1000 * (length_m or 0.0)
-        return judged, self._periodic(self._across.passed(frame.camera, begins_mm, length_mm, exposure(frame)))
+        return judged, self._judged(self._across.passed(frame.camera, begins_mm, length_mm, exposure(frame)))
 
     def judge(
         self, frame: Frame, number: int, found: Detections, times: StageTimes
@@ -113,11 +113,11 @@ class Judge:
     def heard(self, item: Gap | Notice) -> list[StripDefect]:
         """The defects that end with a camera's going away: told when it goes, or only once it is back."""
         gone = isinstance(item, Gap) or item.state != "connected"
-        return self._periodic(self._across.lost(item.camera)) if gone and self._across is not None else []
+        return self._judged(self._across.lost(item.camera)) if gone and self._across is not None else []
 
     def finish(self) -> list[StripDefect]:
         """The defects that are open at the end."""
-        return self._periodic(self._across.flush()) if self._across is not None else []
+        return self._judged(self._across.flush()) if self._across is not None else []
 
     def _length_m(self, frame: Frame, size: tuple[int, int]) -> float | None:
         """How much of the strip a frame shows; of one without a picture as much as its camera's frames did last."""
@@ -133,28 +133,23 @@ class Judge:
     def _follow(self, frame: Frame, number: int, defects: Detections, scale: Scale | None) -> list[StripDefect]:
         if self._across is None or scale is None or frame.position_m is None:
             return []
-        longest = scale.longest_mm(defects.boxes)
-        labels = defects.labels.tolist()
         part = FramePart(
             camera=frame.camera,
             number=number,
             window=scale.window(defects.image_size, frame.position_m),
             boxes=scale.to_strip(defects.boxes, frame.position_m),
-            labels=labels,
+            labels=defects.labels.tolist(),
             scores=defects.scores.tolist(),
-            severities=[self._rules.severity_of(label, mm) for label, mm in zip(labels, longest.tolist(), strict=True)],
             moment=exposure(frame),
         )
-        return self._periodic(self._across.add(part))
+        return self._judged(self._across.add(part))
 
-    def _periodic(self, whole: list[StripDefect]) -> list[StripDefect]:
-        """Whole defects with the severity of their whole size, and their period where they have one."""
+    def _judged(self, whole: list[Joined]) -> list[StripDefect]:
+        """Defects with the severity of their whole size, and their period where they have one."""
         judged = []
         for defect in whole:
-            longest = max(defect.length_mm, defect.width_mm)
             repeat = self._repeats.add(defect) if self._repeats is not None else None
-            severity = self._rules.severity_of(defect.label, longest)
-            judged.append(replace(defect, severity=severity, repeat_m=repeat))
+            judged.append(defect.judged(self._rules.severity_of(defect.label, defect.longest_mm), repeat))
         return judged
 
 

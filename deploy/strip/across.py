@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .defect import Severity, StripDefect
+from .defect import Joined
 from .linking import links
 from .views import PATIENCE_MM, View, Views
 
@@ -28,14 +28,12 @@ class _Group:
     label: int
     box: NDArray[np.float64]
     score: float
-    severity: Severity
     frames: tuple[int, int]
     cut: bool = False
 
     def absorb(self, other: _Group) -> None:
         self.box = np.concatenate([np.minimum(self.box[:2], other.box[:2]), np.maximum(self.box[2:], other.box[2:])])
         self.score = max(self.score, other.score)
-        self.severity = max(self.severity, other.severity, key=_RANK.__getitem__)
         self.frames = (min(self.frames[0], other.frames[0]), max(self.frames[1], other.frames[1]))
         self.cut = self.cut or other.cut
 
@@ -50,9 +48,6 @@ class _Part:
     group: _Group
 
 
-_RANK: dict[Severity, int] = {"minor": 0, "major": 1, "critical": 2}
-
-
 @dataclass(frozen=True, eq=False)
 class FramePart:
     """The defects of one inspected frame, on the strip.
@@ -64,7 +59,6 @@ class FramePart:
         boxes: float64 [N, 4], in millimetres of the strip.
         labels: int [N].
         scores: float [N].
-        severities: of each.
         moment: when it was exposed, seconds of a monotonic clock.
     """
 
@@ -74,7 +68,6 @@ class FramePart:
     boxes: NDArray[np.float64]
     labels: Sequence[int]
     scores: Sequence[float]
-    severities: Sequence[Severity]
     moment: float = 0.0
 
 
@@ -97,7 +90,7 @@ class AcrossFrames:
     _missed: set[str] = field(default_factory=set)
     _groups: list[_Group] = field(default_factory=list)
 
-    def add(self, frame: FramePart) -> list[StripDefect]:
+    def add(self, frame: FramePart) -> list[Joined]:
         """Take the next inspected frame of a camera; those of each camera come in order.
 
         Returns:
@@ -113,7 +106,7 @@ class AcrossFrames:
             self._link(frame, starts_cut=hole and not first)
         return self._finished()
 
-    def passed(self, camera: str, begins_mm: float | None, length_mm: float, moment: float) -> list[StripDefect]:
+    def passed(self, camera: str, begins_mm: float | None, length_mm: float, moment: float) -> list[Joined]:
         """A frame of a camera was not inspected: what lies there is not waited for.
 
         Args:
@@ -131,7 +124,7 @@ class AcrossFrames:
             self._leave(camera)
         return self._finished()
 
-    def lost(self, camera: str) -> list[StripDefect]:
+    def lost(self, camera: str) -> list[Joined]:
         """A camera is gone for now: what it showed last is not waited for.
 
         Returns:
@@ -141,7 +134,7 @@ class AcrossFrames:
         self._missed.add(camera)
         return self._finished()
 
-    def flush(self) -> list[StripDefect]:
+    def flush(self) -> list[Joined]:
         """Everything that is open, at the end; what reaches the end of the last frame is cut there.
 
         Returns:
@@ -176,10 +169,10 @@ class AcrossFrames:
     def _link(self, frame: FramePart, starts_cut: bool) -> None:
         """Join the parts of a frame with those of the defects that are open."""
         fresh = []
-        for box, label, score, severity in zip(frame.boxes, frame.labels, frame.scores, frame.severities, strict=True):
+        for box, label, score in zip(frame.boxes, frame.labels, frame.scores, strict=True):
             cut = starts_cut and bool(box[1] <= frame.window[1] + self.tolerance_mm)
             numbers = (frame.number, frame.number)
-            group = _Group(int(label), box.copy(), float(score), severity, numbers, cut)
+            group = _Group(int(label), box.copy(), float(score), numbers, cut)
             self._groups.append(group)
             fresh.append(_Part(frame.camera, box, frame.window, group))
         others = [part for part in self._parts if part.window is not frame.window]
@@ -205,7 +198,7 @@ class AcrossFrames:
             if part.camera == camera and part.box[3] >= end - self.tolerance_mm:
                 part.group.cut = True
 
-    def _finished(self) -> list[StripDefect]:
+    def _finished(self) -> list[Joined]:
         """Let go of parts that no later frame can show, and give out the defects that have no part left."""
         self._parts = self._open()
         self._too_long()
@@ -216,7 +209,7 @@ class AcrossFrames:
         held = {id(part.group) for part in self._parts}
         done = [group for group in self._groups if id(group) not in held]
         self._groups = [group for group in self._groups if id(group) in held]
-        return sorted((_defect(group) for group in done), key=lambda defect: defect.position_m)
+        return sorted((_joined(group) for group in done), key=lambda defect: defect.position_m)
 
     def _open(self) -> list[_Part]:
         """The parts whose end a frame that is still to come may show.
@@ -246,16 +239,14 @@ class AcrossFrames:
                 continue
             group.cut = True
             # the rest goes on as a defect of its own, which begins with what is still open
-            rest = _Group(group.label, parts[0].box.copy(), group.score, group.severity, group.frames, True)
+            rest = _Group(group.label, parts[0].box.copy(), group.score, group.frames, True)
             for part in parts:
-                rest.absorb(_Group(group.label, part.box, group.score, group.severity, group.frames, True))
+                rest.absorb(_Group(group.label, part.box, group.score, group.frames, True))
                 part.group = rest
             rest.frames = (group.frames[1], group.frames[1])
             self._groups.append(rest)
 
 
-def _defect(group: _Group) -> StripDefect:
+def _joined(group: _Group) -> Joined:
     x1, y1, x2, y2 = (float(edge) for edge in group.box)
-    return StripDefect(
-        group.label, group.score, group.severity, y1 / 1000, x1, y2 - y1, x2 - x1, group.frames, group.cut
-    )
+    return Joined(group.label, group.score, y1 / 1000, x1, y2 - y1, x2 - x1, group.frames, group.cut)

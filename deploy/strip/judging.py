@@ -98,12 +98,7 @@ class Judging:
                 counts &= ~zone.holds(middles * np.array([scale.across, scale.along]) + np.array([scale.across_mm, 0]))
         return kept if counts.all() else kept.keep(counts)
 
-    def severity_of(self, label: int, longest_mm: float | None) -> Severity:
-        """How severe a defect is.
-
-        Args:
-            label: its class.
-            longest_mm: its longest side; None if not known, then a rule by size takes it for the least severe.
-        """
+    def severity_of(self, label: int, longest_mm: float) -> Severity:
+        """How severe a defect of a class is, by its longest side in millimetres."""
         rule = self.severity.get(label, DEFAULT_SEVERITY)
-        return rule.of(longest_mm or 0.0) if isinstance(rule, SeverityRule) else rule
+        return rule.of(longest_mm) if isinstance(rule, SeverityRule) else rule

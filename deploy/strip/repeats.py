@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .defect import StripDefect
+from .defect import Joined
 
 #: How often, at most, defects without any period are taken for periodic.
 CHANCE = 1e-3
@@ -48,7 +48,7 @@ class Repeats:
     lane_mm: float = 30.0
     _seen: dict[int, deque[tuple[float, float]]] = field(default_factory=dict)
 
-    def add(self, defect: StripDefect) -> float | None:
+    def add(self, defect: Joined) -> float | None:
         """Take the next defect, in the order of the strip or nearly so.
 
         Returns:

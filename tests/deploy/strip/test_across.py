@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from temper.deploy.strip.across import MOST_PARTS, AcrossFrames, FramePart
-from temper.deploy.strip.defect import StripDefect
+from temper.deploy.strip.defect import Joined
 
 Box = tuple[float, float, float, float]
 WIDTH = 1000.0
@@ -24,7 +24,7 @@ def frame(number: int, window: Box, true: list[Box], camera: str = "top", labels
     count = len(boxes)
     scores = [0.5 + 0.01 * number] * count
     shown = np.array(boxes, np.float64).reshape(-1, 4)
-    return FramePart(camera, number, np.array(window, np.float64), shown, classes, scores, ["major"] * count)
+    return FramePart(camera, number, np.array(window, np.float64), shown, classes, scores)
 
 
 def frames(edges: list[float], true: list[Box], overlap: float = 0.0) -> list[FramePart]:
@@ -32,11 +32,11 @@ def frames(edges: list[float], true: list[Box], overlap: float = 0.0) -> list[Fr
     return [frame(i, (0, start - (overlap if i else 0), WIDTH, end), true) for i, (start, end) in enumerate(pairs)]
 
 
-def run(across: AcrossFrames, parts: list[FramePart]) -> list[StripDefect]:
+def run(across: AcrossFrames, parts: list[FramePart]) -> list[Joined]:
     return [defect for part in parts for defect in across.add(part)] + across.flush()
 
 
-def box_of(defect: StripDefect) -> list[float]:
+def box_of(defect: Joined) -> list[float]:
     y = 1000 * defect.position_m
     return [defect.across_mm, y, defect.across_mm + defect.width_mm, y + defect.length_mm]
 
@@ -113,7 +113,7 @@ def test_memory_is_bounded() -> None:
         corners = np.column_stack([rng.uniform(0, 990, 500), np.full(500, y + 290)])
         boxes = np.concatenate([corners, corners + 5], axis=1)
         window = np.array([0, y, 1000, y + 300])
-        across.add(FramePart("top", number, window, boxes, [number] * 500, [0.5] * 500, ["minor"] * 500))
+        across.add(FramePart("top", number, window, boxes, [number] * 500, [0.5] * 500))
         assert len(across._parts) <= MOST_PARTS + 500
 
 

@@ -63,7 +63,6 @@ def test_severity_is_the_classes_or_by_size() -> None:
     judging = rules(severity={0: "critical", 1: SeverityRule(major=20, critical=50)})
     assert judging.severity_of(0, 1.0) == "critical"
     assert [judging.severity_of(1, mm) for mm in (5.0, 20.0, 50.0)] == ["minor", "major", "critical"]
-    assert judging.severity_of(1, None) == "minor"
     assert judging.severity_of(7, 3.0) == "major"
 
 

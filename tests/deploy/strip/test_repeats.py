@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from temper.deploy.strip.defect import StripDefect
+from temper.deploy.strip.defect import Joined
 from temper.deploy.strip.repeats import Repeats
 
 
-def defect(position_m: float, across_mm: float = 200.0, label: int = 0) -> StripDefect:
-    return StripDefect(label, 0.9, "major", position_m, across_mm, 10.0, 10.0, (0, 0))
+def defect(position_m: float, across_mm: float = 200.0, label: int = 0) -> Joined:
+    return Joined(label, 0.9, position_m, across_mm, 10.0, 10.0, (0, 0))
 
 
 def periods(places: list[tuple[float, float]]) -> list[float | None]:

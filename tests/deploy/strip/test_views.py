@@ -19,7 +19,7 @@ def part(
     boxes = np.array([[x[0] + 40, y + 40, x[0] + 50, y + 50]] if defect else [], np.float64).reshape(-1, 4)
     count = len(boxes)
     window = np.array([x[0], y, x[1], y + HEIGHT])
-    return FramePart(camera, number, window, boxes, [0] * count, [0.9] * count, ["major"] * count, moment)
+    return FramePart(camera, number, window, boxes, [0] * count, [0.9] * count, moment)
 
 
 def test_a_camera_that_fell_silent_holds_nothing_back() -> None:
@@ -32,7 +32,7 @@ def test_a_camera_that_fell_silent_holds_nothing_back() -> None:
 
 def test_what_a_silent_camera_showed_last_is_cut() -> None:
     across = AcrossFrames()
-    edge = FramePart("b", 0, np.array([0.0, 0, 100, 100]), np.array([[40.0, 90, 50, 100]]), [0], [0.9], ["major"], 0.0)
+    edge = FramePart("b", 0, np.array([0.0, 0, 100, 100]), np.array([[40.0, 90, 50, 100]]), [0], [0.9], 0.0)
     across.add(edge)
     found = [one for n in range(100) for one in across.add(part("a", n, 400 + n * HEIGHT, False, n * 1.0))]
     assert [(one.position_m, one.cut) for one in found] == [(0.09, True)]
@@ -60,7 +60,7 @@ def test_frames_without_an_answer_move_their_camera_on() -> None:
 
 def test_frames_without_an_answer_and_without_a_place_hold_nothing_back() -> None:
     across, found = AcrossFrames(), []
-    edge = FramePart("b", 0, np.array([0.0, 0, 100, 100]), np.array([[40.0, 90, 50, 100]]), [0], [0.9], ["major"], 0.0)
+    edge = FramePart("b", 0, np.array([0.0, 0, 100, 100]), np.array([[40.0, 90, 50, 100]]), [0], [0.9], 0.0)
     across.add(edge)
     for n in range(1, 200):
         found += across.passed("b", None, 0.0, n * 0.04)
@@ -71,7 +71,7 @@ def test_a_defect_before_a_frame_without_an_answer_is_cut() -> None:
     across = AcrossFrames()
     window = np.array([0.0, 0, 100, 100])
     boxes = np.array([[40.0, 90, 50, 100], [60.0, 40, 70, 50]])
-    found = across.add(FramePart("a", 0, window, boxes, [0, 0], [0.9, 0.9], ["major"] * 2, 0.0))
+    found = across.add(FramePart("a", 0, window, boxes, [0, 0], [0.9, 0.9], 0.0))
     for n in range(1, 4):
         found += across.passed("a", n * HEIGHT, HEIGHT, n * 0.04)
     assert {defect.across_mm: defect.cut for defect in found} == {40.0: True, 60.0: False}
@@ -80,7 +80,7 @@ def test_a_defect_before_a_frame_without_an_answer_is_cut() -> None:
 def test_positions_that_fall_back_close_what_is_open() -> None:
     across = AcrossFrames()
     window = np.array([0.0, 5e6, 100, 5e6 + 100])
-    across.add(FramePart("a", 0, window, np.array([[40.0, 5e6 + 90, 50, 5e6 + 100]]), [0], [0.9], ["major"], 0.0))
+    across.add(FramePart("a", 0, window, np.array([[40.0, 5e6 + 90, 50, 5e6 + 100]]), [0], [0.9], 0.0))
     (defect,) = across.add(part("a", 1, 0.0, False, 0.04))
     assert defect.cut
     assert defect.position_m == pytest.approx(5000.09)
@@ -107,7 +107,7 @@ def test_a_strip_that_stands_or_swings_back_a_little_shows_one_defect() -> None:
         shown = boxes[(boxes[:, 3] > boxes[:, 1] + 1)]
         count = len(shown)
         window = np.array([0, y, 100, y + 100])
-        found += across.add(FramePart("a", n, window, shown, [0] * count, [0.9] * count, ["major"] * count, n * 10.0))
+        found += across.add(FramePart("a", n, window, shown, [0] * count, [0.9] * count, n * 10.0))
     assert [(one.position_m, one.length_mm, one.cut) for one in found] == [(0.095, 35.0, False)]
 
 
@@ -148,6 +148,6 @@ def test_a_defect_at_the_beginning_of_the_first_frame_after_a_gap_is_cut(before:
     across.lost("a")
     window = np.array([0.0, 1000, 100, 1100])
     boxes = np.array([[40.0, 1000, 50, 1030], [60.0, 1040, 70, 1050]])
-    across.add(FramePart("a", 1, window, boxes, [0, 0], [0.9, 0.9], ["major"] * 2, 1.0))
+    across.add(FramePart("a", 1, window, boxes, [0, 0], [0.9, 0.9], 1.0))
     found = across.add(part("a", 2, 1100, False, 1.04)) + across.add(part("a", 3, 1200, False, 1.08))
     assert {defect.across_mm: defect.cut for defect in found} == {40.0: True, 60.0: False}
