@@ -14,28 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .defect import Joined
-from .linking import links
+from .group import Group
+from .linking import components, links
 from .views import PATIENCE_MM, View, Views
 
 #: Parts that may be open at once; beyond, the oldest defects are given out as they are.
 MOST_PARTS = 2_000
-
-
-@dataclass(eq=False)
-class _Group:
-    """A defect in the making."""
-
-    label: int
-    box: NDArray[np.float64]
-    score: float
-    frames: tuple[int, int]
-    cut: bool = False
-
-    def absorb(self, other: _Group) -> None:
-        self.box = np.concatenate([np.minimum(self.box[:2], other.box[:2]), np.maximum(self.box[2:], other.box[2:])])
-        self.score = max(self.score, other.score)
-        self.frames = (min(self.frames[0], other.frames[0]), max(self.frames[1], other.frames[1]))
-        self.cut = self.cut or other.cut
 
 
 @dataclass(eq=False)
@@ -45,7 +29,7 @@ class _Part:
     camera: str
     box: NDArray[np.float64]
     window: NDArray[np.float64]
-    group: _Group
+    group: Group
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +72,7 @@ class AcrossFrames:
     _views: Views = field(default_factory=Views)
     #: Cameras that were away before their first frame: after an earlier run, what that begins with is cut too.
     _missed: set[str] = field(default_factory=set)
-    _groups: list[_Group] = field(default_factory=list)
+    _groups: list[Group] = field(default_factory=list)
 
     def add(self, frame: FramePart) -> list[Joined]:
         """Take the next inspected frame of a camera; those of each camera come in order.
@@ -172,25 +156,41 @@ class AcrossFrames:
         for box, label, score in zip(frame.boxes, frame.labels, frame.scores, strict=True):
             cut = starts_cut and bool(box[1] <= frame.window[1] + self.tolerance_mm)
             numbers = (frame.number, frame.number)
-            group = _Group(int(label), box.copy(), float(score), numbers, cut)
+            group = Group(int(label), box.copy(), float(score), numbers, cut)
             self._groups.append(group)
             fresh.append(_Part(frame.camera, box, frame.window, group))
-        others = [part for part in self._parts if part.window is not frame.window]
-        if others:
-            boxes, windows = (np.stack([getattr(part, name) for part in others]) for name in ("box", "window"))
-            own = np.broadcast_to(frame.window, frame.boxes.shape)
-            for new, old in links(frame.boxes, own, boxes, windows, self.tolerance_mm).tolist():
-                self._unite(fresh[new].group, others[old].group, fresh, others)
+        if fresh and self._parts:
+            seen_again = self._unite(frame, fresh)
+            self._parts = [part for part, again in zip(self._parts, seen_again.tolist(), strict=True) if not again]
         self._parts += fresh
 
-    def _unite(self, one: _Group, other: _Group, fresh: list[_Part], others: list[_Part]) -> None:
-        if one is other or one.label != other.label:
-            return
-        one.absorb(other)
-        for part in (*fresh, *others):
-            if part.group is other:
-                part.group = one
-        self._groups = [group for group in self._groups if group is not other]
+    def _unite(self, frame: FramePart, fresh: list[_Part]) -> NDArray[np.bool_]:
+        """Join groups whose parts show one defect.
+
+        Returns:
+            Bool [parts]: those of which the frame shows all again, as of a strip that stands.
+        """
+        boxes, windows = (np.stack([getattr(part, name) for part in self._parts]) for name in ("box", "window"))
+        pairs = links(frame.boxes, np.broadcast_to(frame.window, frame.boxes.shape), boxes, windows, self.tolerance_mm)
+        labels = np.array([part.group.label for part in self._parts])
+        new, old = pairs[np.asarray(frame.labels)[pairs[:, 0]] == labels[pairs[:, 1]]].T
+        nodes = [*fresh, *self._parts]
+        together = components(len(nodes), np.column_stack([new, len(fresh) + old]))
+        for node in np.flatnonzero(together != np.arange(len(nodes))).tolist():
+            one, other = nodes[node].group.last, nodes[together[node]].group.last
+            if one is not other:
+                first, second = (one, other) if one.box[1] < other.box[1] else (other, one)
+                first.absorb(second, self.longest_mm)
+        for part in nodes:
+            part.group = part.group.last
+        self._groups = [group for group in self._groups if group.into is None]
+        again = np.zeros(len(boxes), bool)
+        same = np.array([part.camera == frame.camera for part in self._parts])
+        inside = (boxes[old, :2] >= frame.boxes[new, :2] - self.tolerance_mm).all(axis=1)
+        inside &= (boxes[old, 2:] <= frame.boxes[new, 2:] + self.tolerance_mm).all(axis=1)
+        inside &= (windows[old, 1] <= frame.window[1]) & (windows[old, 3] <= frame.window[3])
+        again[old[inside & same[old]]] = True
+        return again
 
     def _cut_at(self, camera: str, end: float) -> None:
         """What a camera showed up to the end of what it inspected may go on behind it."""
@@ -200,53 +200,41 @@ class AcrossFrames:
 
     def _finished(self) -> list[Joined]:
         """Let go of parts that no later frame can show, and give out the defects that have no part left."""
-        self._parts = self._open()
-        self._too_long()
+        boxes = np.array([part.box for part in self._parts]).reshape(-1, 4)
+        self._keep_parts(self._waited_for(boxes) < np.inf)
         excess = len(self._parts) - MOST_PARTS
         for part in self._parts[: max(0, excess)]:
             part.group.cut = True
-        self._parts = self._parts[max(0, excess) :]
+        self._keep_parts(np.arange(len(self._parts)) >= excess)
         held = {id(part.group) for part in self._parts}
         done = [group for group in self._groups if id(group) not in held]
         self._groups = [group for group in self._groups if id(group) in held]
-        return sorted((_joined(group) for group in done), key=lambda defect: defect.position_m)
+        found = [piece for group in done for piece in (*group.pieces(self.longest_mm), group.joined())]
+        long = [group for group in self._groups if group.box[3] - group.box[1] > self.longest_mm]
+        # a piece is told once no camera can show more of it
+        until = self._waited_for(np.array([group.box for group in long]).reshape(-1, 4))
+        for group, place in zip(long, until.tolist(), strict=True):
+            found += group.pieces(self.longest_mm, place)
+        return sorted(found, key=lambda defect: defect.position_m)
 
-    def _open(self) -> list[_Part]:
-        """The parts whose end a frame that is still to come may show.
+    def _keep_parts(self, kept: NDArray[np.bool_]) -> None:
+        self._parts = [part for part, keep in zip(self._parts, kept.tolist(), strict=True) if keep]
+
+    def _waited_for(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """From where on frames that are still to come may show how boxes [N, 4] end; infinite where none may.
 
         A camera's next frame begins after its last one began, however much they overlap. Cameras that look at another
         part of the strip's width do not count, nor those that are further away than any camera of the same count of
         the strip can be.
         """
-        if not self._parts:
-            return []
-        boxes = np.stack([part.box for part in self._parts])
         reach = boxes[:, 3] + 2 * self.tolerance_mm
-        is_open = np.zeros(len(boxes), bool)
+        place = np.full(len(boxes), np.inf)
         for view in self._views.awaited.values():
             if view.across is None:
                 continue
-            beside = view.across[0] <= boxes[:, 2] + 2 * self.tolerance_mm
-            beside &= view.across[1] >= boxes[:, 0] - 2 * self.tolerance_mm
-            near = reach - view.begins <= PATIENCE_MM + self.behind_mm + 2 * view.frame
-            is_open |= beside & near & (reach >= view.begins)
-        return [part for part, waits in zip(self._parts, is_open.tolist(), strict=True) if waits]
-
-    def _too_long(self) -> None:
-        for group in [one for one in self._groups if one.box[3] - one.box[1] > self.longest_mm]:
-            parts = [part for part in self._parts if part.group is group]
-            if not parts:
-                continue
-            group.cut = True
-            # the rest goes on as a defect of its own, which begins with what is still open
-            rest = _Group(group.label, parts[0].box.copy(), group.score, group.frames, True)
-            for part in parts:
-                rest.absorb(_Group(group.label, part.box, group.score, group.frames, True))
-                part.group = rest
-            rest.frames = (group.frames[1], group.frames[1])
-            self._groups.append(rest)
-
-
-def _joined(group: _Group) -> Joined:
-    x1, y1, x2, y2 = (float(edge) for edge in group.box)
-    return Joined(group.label, group.score, y1 / 1000, x1, y2 - y1, x2 - x1, group.frames, group.cut)
+            waits = view.across[0] <= boxes[:, 2] + 2 * self.tolerance_mm
+            waits &= view.across[1] >= boxes[:, 0] - 2 * self.tolerance_mm
+            waits &= reach - view.begins <= PATIENCE_MM + self.behind_mm + 2 * view.frame
+            waits &= reach >= view.begins
+            place = np.where(waits, np.minimum(place, view.begins), place)
+        return place

@@ -21,6 +21,7 @@ class Joined:
         width_mm: across the strip.
         frames: numbers of the first and the last frame that show a part of it.
         cut: as in :class:`StripDefect`.
+        longest_mm: the longer one of its sides; of a piece, of all that is known of the defect by then.
     """
 
     label: int
@@ -30,12 +31,8 @@ class Joined:
     length_mm: float
     width_mm: float
     frames: tuple[int, int]
-    cut: bool = False
-
-    @property
-    def longest_mm(self) -> float:
-        """The longer one of its sides."""
-        return max(self.length_mm, self.width_mm)
+    cut: bool
+    longest_mm: float
 
     def judged(self, severity: Severity, repeat_m: float | None) -> StripDefect:
         """The defect of the strip that it is."""

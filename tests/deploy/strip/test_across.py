@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -63,10 +65,37 @@ def test_a_scratch_of_thirty_metres_is_one_and_given_out_soon_after_its_end() ->
 def test_what_is_longer_than_the_longest_comes_in_cut_pieces() -> None:
     across = AcrossFrames(longest_mm=2000)
     found = run(across, frames([300.0 * i for i in range(40)], [(100, 500, 104, 9000)]))
-    assert len(found) > 3
-    assert all(piece.cut and piece.length_mm < 2700 for piece in found)
-    assert min(piece.position_m for piece in found) == pytest.approx(0.5)
-    assert max(piece.position_m + piece.length_mm / 1000 for piece in found) == pytest.approx(9.0)
+    assert [piece.position_m for piece in found] == pytest.approx([0.5, 2.5, 4.5, 6.5, 8.5])
+    assert [piece.length_mm for piece in found] == pytest.approx([2000, 2000, 2000, 2000, 500])
+    assert all(piece.cut for piece in found)
+    assert found[-1].longest_mm == pytest.approx(8500)
+    assert [piece.frames[0] for piece in found] == [1, 8, 15, 21, 28]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(60, 3000), st.floats(0, 0.9), st.floats(150, 4000), st.floats(10, 9000))
+def test_pieces_lie_end_to_end(height: float, overlap: float, longest: float, length: float) -> None:
+    step = height * (1 - overlap)
+    true: list[Box] = [(40, 500, 50, 500 + length)]
+    parts = [frame(i, (0, i * step, WIDTH, i * step + height), true) for i in range(int((500 + length) / step) + 3)]
+    across = AcrossFrames(longest_mm=longest)
+    found = [piece for part in parts for piece in across.add(part)] + across.flush()
+    ends = [500.0, *(1000 * piece.position_m + piece.length_mm for piece in found)]
+    assert [1000 * piece.position_m for piece in found] == pytest.approx(ends[:-1], abs=1e-6 + (len(found) < 2))
+    assert ends[-1] == pytest.approx(500 + length, abs=1.1)
+    assert all(piece.length_mm <= longest + 1e-6 for piece in found)
+    assert all(piece.cut == (length > longest) for piece in found if abs(length - longest) > 2)
+
+
+def test_the_pieces_of_a_scratch_across_the_strip_are_as_wide_as_it_is_there() -> None:
+    across, found = AcrossFrames(longest_mm=1000), []
+    for i in range(40):
+        y = 100.0 * i
+        box = np.array([[10 + y / 10, y, 22 + y / 10, y + 100]])
+        found += across.add(FramePart("top", i, np.array([0, y, WIDTH, y + 100]), box, [0], [0.9]))
+    found += across.flush()
+    assert len(found) == 4
+    assert all(piece.width_mm < 150 for piece in found)
 
 
 def test_a_frame_that_was_not_inspected_cuts() -> None:
@@ -115,6 +144,18 @@ def test_memory_is_bounded() -> None:
         window = np.array([0, y, 1000, y + 300])
         across.add(FramePart("top", number, window, boxes, [number] * 500, [0.5] * 500))
         assert len(across._parts) <= MOST_PARTS + 500
+
+
+def test_many_defects_on_a_frame_take_little_time_and_memory() -> None:
+    across, rng, seconds = AcrossFrames(), np.random.default_rng(0), []
+    for number in range(4):
+        y = 1000.0 * number
+        corners = np.column_stack([rng.uniform(0, 4000, 2000), rng.uniform(y, y + 990, 2000)])
+        boxes = np.concatenate([corners, corners + 8], axis=1)
+        started = time.process_time()
+        across.add(FramePart("top", number, np.array([0, y, 4096, y + 1000]), boxes, [0] * 2000, [0.5] * 2000))
+        seconds.append(time.process_time() - started)
+    assert min(seconds[2:]) < 0.3
 
 
 LANES = st.lists(

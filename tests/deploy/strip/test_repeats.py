@@ -9,7 +9,7 @@ from temper.deploy.strip.repeats import Repeats
 
 
 def defect(position_m: float, across_mm: float = 200.0, label: int = 0) -> Joined:
-    return Joined(label, 0.9, position_m, across_mm, 10.0, 10.0, (0, 0))
+    return Joined(label, 0.9, position_m, across_mm, 10.0, 10.0, (0, 0), False, 10.0)
 
 
 def periods(places: list[tuple[float, float]]) -> list[float | None]:
