@@ -108,6 +108,7 @@ def make_judge(config: LineConfig, detector: BundleDetector) -> Judge:
         Repeats(strip.repeats_from_m, strip.repeats_to_m, strip.repeats_tolerance_mm, strip.repeats_times)
         if follows
         else None,
+        {section.name: section.side for section in config.cameras},
     )
 
 

@@ -51,6 +51,7 @@ class Judge:
         deadline_ms: from exposure to verdict; None: none is late.
         across: joins defects over frames; None where positions are not known.
         repeats: finds periodic ones.
+        sides: of the strip, that cameras see; the others see one side together.
     """
 
     def __init__(
@@ -60,9 +61,11 @@ class Judge:
         deadline_ms: float | None,
         across: AcrossFrames | None,
         repeats: Repeats | None,
+        sides: Mapping[str, str] | None = None,
     ) -> None:
         self._rules, self._scales, self._deadline_ms = rules, scales, deadline_ms
         self._across, self._repeats = across, repeats
+        self._sides = dict(sides or {})
         self._rows: dict[str, int] = {}
 
     def is_late(self, frame: Frame) -> bool:
@@ -84,8 +87,8 @@ class Judge:
         if self._across is None or frame.camera not in self._scales:
             return judged, []
         begins_mm = None if frame.position_m is None else 1000 * frame.position_m
-        length_mm = 1000 * (length_m or 0.0)
-        return judged, self._judged(self._across.passed(frame.camera, begins_mm, length_mm, exposure(frame)))
+        length_mm, side = 1000 * (length_m or 0.0), self._sides.get(frame.camera, "")
+        return judged, self._judged(self._across.passed(frame.camera, begins_mm, length_mm, exposure(frame), side))
 
     def judge(
         self, frame: Frame, number: int, found: Detections, times: StageTimes
@@ -141,6 +144,7 @@ class Judge:
             labels=defects.labels.tolist(),
             scores=defects.scores.tolist(),
             moment=exposure(frame),
+            side=self._sides.get(frame.camera, ""),
         )
         return self._judged(self._across.add(part))
 

@@ -44,6 +44,7 @@ class FramePart:
         labels: int [N].
         scores: float [N].
         moment: when it was exposed, seconds of a monotonic clock.
+        side: of the strip that its camera sees; defects of two sides are never one.
     """
 
     camera: str
@@ -53,6 +54,7 @@ class FramePart:
     labels: Sequence[int]
     scores: Sequence[float]
     moment: float = 0.0
+    side: str = ""
 
 
 @dataclass
@@ -82,7 +84,7 @@ class AcrossFrames:
         """
         first = self._views.get(frame.camera) is None and frame.camera not in self._missed
         x1, y1, x2, y2 = (float(edge) for edge in frame.window)
-        view = self._moved(frame.camera, y1, y2 - y1, frame.moment)
+        view = self._moved(frame.camera, frame.side, y1, y2 - y1, frame.moment)
         hole = y1 > view.seen_to + self.tolerance_mm
         view.seen_to = y2 if hole else max(view.seen_to, y2)
         view.across = (x1, x2)
@@ -90,7 +92,9 @@ class AcrossFrames:
             self._link(frame, starts_cut=hole and not first)
         return self._finished()
 
-    def passed(self, camera: str, begins_mm: float | None, length_mm: float, moment: float) -> list[Joined]:
+    def passed(
+        self, camera: str, begins_mm: float | None, length_mm: float, moment: float, side: str = ""
+    ) -> list[Joined]:
         """A frame of a camera was not inspected: what lies there is not waited for.
 
         Args:
@@ -98,12 +102,13 @@ class AcrossFrames:
             begins_mm: where its first row lies along the strip; None if not known.
             length_mm: of the strip that it would have shown; 0 if not known.
             moment: as in :class:`FramePart`.
+            side: likewise.
 
         Returns:
             As :meth:`add`.
         """
         if begins_mm is not None:
-            self._moved(camera, begins_mm, length_mm, moment)
+            self._moved(camera, side, begins_mm, length_mm, moment)
         elif self._views.is_silent(camera, moment):
             self._leave(camera)
         return self._finished()
@@ -128,7 +133,7 @@ class AcrossFrames:
             self._leave(camera)
         return self._finished()
 
-    def _moved(self, camera: str, begins: float, length: float, moment: float) -> View:
+    def _moved(self, camera: str, side: str, begins: float, length: float, moment: float) -> View:
         """Note where a camera is. What it skipped cuts what it showed, and whom it left behind is not waited for."""
         view = self._views.get(camera)
         before = 0.0 if view is None else view.moved
@@ -139,7 +144,7 @@ class AcrossFrames:
                 self._parts = [part for part in self._parts if part.camera != camera]
             elif begins > view.seen_to + self.tolerance_mm:
                 self._cut_at(camera, view.seen_to)
-        view = self._views.move(camera, begins, length, moment)
+        view = self._views.move(camera, side, begins, length, moment)
         for other in self._views.left_behind(camera, before):
             self._leave(other)
         return view
@@ -156,7 +161,7 @@ class AcrossFrames:
         for box, label, score in zip(frame.boxes, frame.labels, frame.scores, strict=True):
             cut = starts_cut and bool(box[1] <= frame.window[1] + self.tolerance_mm)
             numbers = (frame.number, frame.number)
-            group = Group(int(label), box.copy(), float(score), numbers, cut)
+            group = Group(int(label), frame.side, box.copy(), float(score), numbers, cut)
             self._groups.append(group)
             fresh.append(_Part(frame.camera, box, frame.window, group))
         if fresh and self._parts:
@@ -172,7 +177,7 @@ class AcrossFrames:
         """
         boxes, windows = (np.stack([getattr(part, name) for part in self._parts]) for name in ("box", "window"))
         pairs = links(frame.boxes, np.broadcast_to(frame.window, frame.boxes.shape), boxes, windows, self.tolerance_mm)
-        labels = np.array([part.group.label for part in self._parts])
+        labels = np.array([part.group.label if part.group.side == frame.side else -1 for part in self._parts])
         new, old = pairs[np.asarray(frame.labels)[pairs[:, 0]] == labels[pairs[:, 1]]].T
         nodes = [*fresh, *self._parts]
         together = components(len(nodes), np.column_stack([new, len(fresh) + old]))
@@ -200,8 +205,8 @@ class AcrossFrames:
 
     def _finished(self) -> list[Joined]:
         """Let go of parts that no later frame can show, and give out the defects that have no part left."""
-        boxes = np.array([part.box for part in self._parts]).reshape(-1, 4)
-        self._keep_parts(self._waited_for(boxes) < np.inf)
+        open_parts = self._waited_for([part.group.side for part in self._parts], [part.box for part in self._parts])
+        self._keep_parts(open_parts < np.inf)
         excess = len(self._parts) - MOST_PARTS
         for part in self._parts[: max(0, excess)]:
             part.group.cut = True
@@ -212,7 +217,7 @@ class AcrossFrames:
         found = [piece for group in done for piece in (*group.pieces(self.longest_mm), group.joined())]
         long = [group for group in self._groups if group.box[3] - group.box[1] > self.longest_mm]
         # a piece is told once no camera can show more of it
-        until = self._waited_for(np.array([group.box for group in long]).reshape(-1, 4))
+        until = self._waited_for([group.side for group in long], [group.box for group in long])
         for group, place in zip(long, until.tolist(), strict=True):
             found += group.pieces(self.longest_mm, place)
         return sorted(found, key=lambda defect: defect.position_m)
@@ -220,19 +225,21 @@ class AcrossFrames:
     def _keep_parts(self, kept: NDArray[np.bool_]) -> None:
         self._parts = [part for part, keep in zip(self._parts, kept.tolist(), strict=True) if keep]
 
-    def _waited_for(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-        """From where on frames that are still to come may show how boxes [N, 4] end; infinite where none may.
+    def _waited_for(self, sides: list[str], given: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """From where on frames that are still to come may show how boxes on sides end; infinite where none may.
 
         A camera's next frame begins after its last one began, however much they overlap. Cameras that look at another
         part of the strip's width do not count, nor those that are further away than any camera of the same count of
         the strip can be.
         """
+        boxes, side = np.array(given).reshape(-1, 4), np.array(sides)
         reach = boxes[:, 3] + 2 * self.tolerance_mm
         place = np.full(len(boxes), np.inf)
         for view in self._views.awaited.values():
             if view.across is None:
                 continue
-            waits = view.across[0] <= boxes[:, 2] + 2 * self.tolerance_mm
+            waits = side == view.side
+            waits &= view.across[0] <= boxes[:, 2] + 2 * self.tolerance_mm
             waits &= view.across[1] >= boxes[:, 0] - 2 * self.tolerance_mm
             waits &= reach - view.begins <= PATIENCE_MM + self.behind_mm + 2 * view.frame
             waits &= reach >= view.begins

@@ -22,6 +22,7 @@ class Joined:
         frames: numbers of the first and the last frame that show a part of it.
         cut: as in :class:`StripDefect`.
         longest_mm: the longer one of its sides; of a piece, of all that is known of the defect by then.
+        side: of the strip.
     """
 
     label: int
@@ -33,6 +34,7 @@ class Joined:
     frames: tuple[int, int]
     cut: bool
     longest_mm: float
+    side: str = ""
 
     def judged(self, severity: Severity, repeat_m: float | None) -> StripDefect:
         """The defect of the strip that it is."""

@@ -17,6 +17,7 @@ class Group:
 
     Attributes:
         label: its class.
+        side: of the strip.
         box: float64 [4], around all of it that was not told as a piece, in millimetres.
         score: the highest of its parts.
         frames: numbers of the first and the last frame that show a part of it.
@@ -26,6 +27,7 @@ class Group:
     """
 
     label: int
+    side: str
     box: NDArray[np.float64]
     score: float
     frames: tuple[int, int]
@@ -79,8 +81,9 @@ class Group:
         """What it is so far, up to ``end`` or to where it ends itself."""
         x1, y1, x2, y2 = (float(edge) for edge in self.box)
         length = (y2 if end is None else end) - y1
+        longest = max(self.told + y2 - y1, x2 - x1)
         size = (y1 / 1000, x1, length, x2 - x1)
-        return Joined(self.label, self.score, *size, self.frames, self.cut, max(self.told + y2 - y1, x2 - x1))
+        return Joined(self.label, self.score, *size, self.frames, self.cut, longest, self.side)
 
 
 def _wider(one: tuple[float, float, int], other: tuple[float, float, int]) -> tuple[float, float, int]:

@@ -46,7 +46,7 @@ class Repeats:
     tolerance_mm: float = 15.0
     times: int = 4
     lane_mm: float = 30.0
-    _seen: dict[int, deque[tuple[float, float]]] = field(default_factory=dict)
+    _seen: dict[tuple[str, int], deque[tuple[float, float]]] = field(default_factory=dict)
 
     def add(self, defect: Joined) -> float | None:
         """Take the next defect, in the order of the strip or nearly so.
@@ -55,7 +55,7 @@ class Repeats:
             The distance in metres at which it comes again and again; None if it does not.
         """
         lane = defect.across_mm + defect.width_mm / 2
-        seen = self._seen.setdefault(defect.label, deque(maxlen=MOST_KEPT))
+        seen = self._seen.setdefault((defect.side, defect.label), deque(maxlen=MOST_KEPT))
         # one place more than needed, as one may be missing
         horizon = defect.position_m - self.to_m * self.times
         while seen and seen[0][0] < horizon:

@@ -17,6 +17,7 @@ class View:
     """How far a camera has come along the strip, all in millimetres.
 
     Attributes:
+        side: of the strip that it sees.
         begins: where its last frame begins, inspected or not.
         moment: when that was exposed, seconds of a monotonic clock.
         furthest: the furthest place where a frame began since positions fell back.
@@ -29,6 +30,7 @@ class View:
         others: how far the others had come when its last frame came, as far as they came since.
     """
 
+    side: str
     begins: float
     moment: float
     furthest: float
@@ -63,11 +65,12 @@ class Views:
         """The views of the cameras whose next frame is waited for."""
         return {camera: view for camera, view in self._views.items() if not view.away}
 
-    def move(self, camera: str, begins: float, length: float, moment: float) -> View:
+    def move(self, camera: str, side: str, begins: float, length: float, moment: float) -> View:
         """A frame of a camera came, inspected or not.
 
         Args:
             camera: whose it is.
+            side: of the strip.
             begins: where its first row lies, in millimetres.
             length: of the strip that it shows, in millimetres; 0 if not known.
             moment: of its exposure, in seconds of a monotonic clock.
@@ -77,7 +80,7 @@ class Views:
         """
         view = self._views.get(camera)
         if view is None:
-            view = self._views[camera] = View(begins, moment, begins, length)
+            view = self._views[camera] = View(side, begins, moment, begins, length)
             return view
         if view.away or view.fell_back(begins):
             view.furthest, view.frame, view.interval = begins, length, 0.0

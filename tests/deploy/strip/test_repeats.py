@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from temper.deploy.strip.defect import Joined
@@ -57,4 +59,10 @@ def test_memory_is_bounded_by_the_largest_roll() -> None:
     repeats = Repeats()
     for turn in range(5000):
         repeats.add(defect(turn * 1.0))
-    assert len(repeats._seen[0]) <= 8 * 4 + 2
+    assert len(repeats._seen["", 0]) <= 8 * 4 + 2
+
+
+def test_the_sides_of_the_strip_have_rolls_of_their_own() -> None:
+    repeats = Repeats()
+    found = [repeats.add(replace(defect(5 + 0.7 * n), side=("top", "bottom")[n % 2])) for n in range(12)]
+    assert {round(period, 3) for period in found if period is not None} == {1.4}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -151,3 +153,12 @@ def test_a_defect_at_the_beginning_of_the_first_frame_after_a_gap_is_cut(before:
     across.add(FramePart("a", 1, window, boxes, [0, 0], [0.9, 0.9], 1.0))
     found = across.add(part("a", 2, 1100, False, 1.04)) + across.add(part("a", 3, 1200, False, 1.08))
     assert {defect.across_mm: defect.cut for defect in found} == {40.0: True, 60.0: False}
+
+
+def test_two_sides_are_never_joined_and_do_not_wait_for_each_other() -> None:
+    across = AcrossFrames()
+    found = across.add(replace(part("over", 0, 0, True, 0.0), side="top"))
+    found += across.add(replace(part("under", 0, 0, True, 0.0), side="bottom"))
+    found += [one for n in (1, 2) for one in across.add(replace(part("over", n, n * HEIGHT, False, 0.04), side="top"))]
+    assert [one.side for one in found] == ["top"]
+    assert [one.side for one in across.flush()] == ["bottom"]
