@@ -101,7 +101,7 @@ def make_judge(config: LineConfig, detector: BundleDetector) -> Judge:
     follows = config.strip.by != "nothing"
     strip = config.strip
     return Judge(
-        Judging(detector.thresholds, smallest, zones, severity),
+        Judging(detector.thresholds, smallest, zones, severity, strip.merge_mm if follows else 0.0),
         scales,
         config.overload.deadline_ms,
         AcrossFrames(strip.merge_mm, 1000 * strip.longest_m, max(along) - min(along)) if follows else None,

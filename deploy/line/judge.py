@@ -12,7 +12,7 @@ from ..frames import Cause, Frame, Gap, Notice
 from ..stages import StageTimes
 from ..strip.across import AcrossFrames, FramePart
 from ..strip.defect import Joined, StripDefect
-from ..strip.judging import Judging
+from ..strip.judging import Judging, Parts
 from ..strip.repeats import Repeats
 from ..strip.scale import Scale
 
@@ -102,8 +102,9 @@ class Judge:
             times: milliseconds by stage.
         """
         scale = self._scales.get(frame.camera)
-        defects = self._rules.defects(found, frame.camera, scale)
-        whole = self._follow(frame, number, defects, scale)
+        parts = self._rules.parts(found, frame.camera, scale)
+        defects = parts.counted
+        whole = self._follow(frame, number, parts, scale)
         latency_ms = since_exposure_ms(frame)
         length_m = self._length_m(frame, found.image_size)
         if self._deadline_ms is not None and latency_ms > self._deadline_ms:
@@ -133,25 +134,27 @@ class Judge:
         self._rows[frame.camera] = rows
         return rows * scale.along / 1000
 
-    def _follow(self, frame: Frame, number: int, defects: Detections, scale: Scale | None) -> list[StripDefect]:
+    def _follow(self, frame: Frame, number: int, parts: Parts, scale: Scale | None) -> list[StripDefect]:
         if self._across is None or scale is None or frame.position_m is None:
             return []
+        found = parts.found
         part = FramePart(
             camera=frame.camera,
             number=number,
-            window=scale.window(defects.image_size, frame.position_m),
-            boxes=scale.to_strip(defects.boxes, frame.position_m),
-            labels=defects.labels.tolist(),
-            scores=defects.scores.tolist(),
+            window=scale.window(found.image_size, frame.position_m),
+            boxes=scale.to_strip(found.boxes, frame.position_m),
+            labels=found.labels.tolist(),
+            scores=found.scores.tolist(),
+            counts=parts.counts.tolist(),
             moment=exposure(frame),
             side=self._sides.get(frame.camera, ""),
         )
         return self._judged(self._across.add(part))
 
     def _judged(self, whole: list[Joined]) -> list[StripDefect]:
-        """Defects with the severity of their whole size, and their period where they have one."""
+        """The defects that count, with the severity of their whole size, and their period where they have one."""
         judged = []
-        for defect in whole:
+        for defect in filter(self._rules.counts, whole):
             repeat = self._repeats.add(defect) if self._repeats is not None else None
             judged.append(defect.judged(self._rules.severity_of(defect.label, defect.longest_mm), repeat))
         return judged

@@ -45,6 +45,7 @@ class FramePart:
         scores: float [N].
         moment: when it was exposed, seconds of a monotonic clock.
         side: of the strip that its camera sees; defects of two sides are never one.
+        counts: bool [N], which of them make the frame one with a defect; None: all.
     """
 
     camera: str
@@ -55,6 +56,7 @@ class FramePart:
     scores: Sequence[float]
     moment: float = 0.0
     side: str = ""
+    counts: Sequence[bool] | None = None
 
 
 @dataclass
@@ -158,10 +160,11 @@ class AcrossFrames:
     def _link(self, frame: FramePart, starts_cut: bool) -> None:
         """Join the parts of a frame with those of the defects that are open."""
         fresh = []
-        for box, label, score in zip(frame.boxes, frame.labels, frame.scores, strict=True):
+        counts = [True] * len(frame.boxes) if frame.counts is None else frame.counts
+        for box, label, score, counted in zip(frame.boxes, frame.labels, frame.scores, counts, strict=True):
             cut = starts_cut and bool(box[1] <= frame.window[1] + self.tolerance_mm)
             numbers = (frame.number, frame.number)
-            group = Group(int(label), frame.side, box.copy(), float(score), numbers, cut)
+            group = Group(int(label), frame.side, box.copy(), float(score), numbers, cut, counted)
             self._groups.append(group)
             fresh.append(_Part(frame.camera, box, frame.window, group))
         if fresh and self._parts:

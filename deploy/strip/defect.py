@@ -23,6 +23,7 @@ class Joined:
         cut: as in :class:`StripDefect`.
         longest_mm: the longer one of its sides; of a piece, of all that is known of the defect by then.
         side: of the strip.
+        counts: whether any of its parts made its frame one with a defect.
     """
 
     label: int
@@ -35,6 +36,7 @@ class Joined:
     cut: bool
     longest_mm: float
     side: str = ""
+    counts: bool = True
 
     def judged(self, severity: Severity, repeat_m: float | None) -> StripDefect:
         """The defect of the strip that it is."""

@@ -22,6 +22,7 @@ class Group:
         score: the highest of its parts.
         frames: numbers of the first and the last frame that show a part of it.
         cut: whether it may reach further.
+        counts: whether a part of it made its frame one with a defect.
         told: millimetres of it that were told as pieces.
         into: the group that it was joined with, which goes on for both.
     """
@@ -32,6 +33,7 @@ class Group:
     score: float
     frames: tuple[int, int]
     cut: bool = False
+    counts: bool = True
     told: float = 0.0
     into: Group | None = None
     #: What lies beyond its next piece: from where to where across, and the first frame that shows it.
@@ -58,6 +60,7 @@ class Group:
         self.score = max(self.score, other.score)
         self.frames = (min(self.frames[0], other.frames[0]), max(self.frames[1], other.frames[1]))
         self.cut = self.cut or other.cut
+        self.counts = self.counts or other.counts
         self.told = max(self.told, other.told)
 
     def pieces(self, longest: float, until: float = np.inf) -> Iterator[Joined]:
@@ -83,7 +86,7 @@ class Group:
         length = (y2 if end is None else end) - y1
         longest = max(self.told + y2 - y1, x2 - x1)
         size = (y1 / 1000, x1, length, x2 - x1)
-        return Joined(self.label, self.score, *size, self.frames, self.cut, longest, self.side)
+        return Joined(self.label, self.score, *size, self.frames, self.cut, longest, self.side, self.counts)
 
 
 def _wider(one: tuple[float, float, int], other: tuple[float, float, int]) -> tuple[float, float, int]:
