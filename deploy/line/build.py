@@ -101,10 +101,10 @@ def make_judge(config: LineConfig, detector: BundleDetector) -> Judge:
     follows = config.strip.by != "nothing"
     strip = config.strip
     return Judge(
-        Judging(detector.thresholds, smallest, zones, severity, strip.merge_mm if follows else 0.0),
+        Judging(detector.thresholds, smallest, zones, severity, strip.merge_mm / 2 if follows else 0.0),
         scales,
         config.overload.deadline_ms,
-        AcrossFrames(strip.merge_mm, 1000 * strip.longest_m, max(along) - min(along)) if follows else None,
+        AcrossFrames(strip.merge_mm / 2, 1000 * strip.longest_m, max(along) - min(along)) if follows else None,
         Repeats(strip.repeats_from_m, strip.repeats_to_m, strip.repeats_tolerance_mm, strip.repeats_times)
         if follows
         else None,

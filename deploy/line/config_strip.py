@@ -28,7 +28,12 @@ class StripSection(Section):
         description="GenICam name of the count, with by: encoder; a line scan camera's lines count by themselves",
     )
     metres_per_count: Positive | None = Field(None, description="the strip's way in a count, with by: encoder")
-    merge_mm: float = Field(5.0, ge=0, le=10_000, description="two parts of a defect that are nearer are one")
+    merge_mm: float = Field(
+        10.0,
+        ge=0,
+        le=10_000,
+        description="the most that may lie between two parts of one defect, on both sides of a frame's edge",
+    )
     longest_m: Positive = Field(50.0, description="a longer defect is told in pieces of this length")
     repeats_from_m: Positive = Field(0.3, description="smallest circumference of a roll")
     repeats_to_m: Positive = Field(8.0, description="largest circumference of a roll")

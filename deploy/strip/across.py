@@ -64,7 +64,7 @@ class AcrossFrames:
     """Joins the parts of defects.
 
     Args:
-        tolerance_mm: by which a box may miss the edge of its frame; parts nearer than twice of it can be one.
+        tolerance_mm: by which a box may miss the edge of its frame; parts of one defect are at most twice of it apart.
         longest_mm: a longer defect is given out in pieces, each marked as cut.
         behind_mm: how far some cameras look behind others along the strip.
     """

@@ -158,6 +158,20 @@ def test_many_defects_on_a_frame_take_little_time_and_memory() -> None:
     assert min(seconds[2:]) < 0.3
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.floats(0.1, 40), st.floats(0, 25), st.floats(0, 25))
+def test_parts_of_one_defect_are_at_most_twice_the_tolerance_apart(
+    tolerance: float, before: float, after: float
+) -> None:
+    across, windows = AcrossFrames(tolerance), [(0.0, 0.0, WIDTH, 300.0), (0.0, 300.0, WIDTH, 600.0)]
+    boxes = [(40.0, 200.0, 50.0, 300 - before), (40.0, 300 + after, 50.0, 400.0)]
+    found = run(across, [frame(i, window, [box]) for i, (window, box) in enumerate(zip(windows, boxes, strict=True))])
+    if before + after >= 2 * tolerance:
+        assert len(found) == 2
+    elif before + after < tolerance:
+        assert len(found) == 1
+
+
 LANES = st.lists(
     st.tuples(st.integers(0, 9), st.floats(0, 0.9), st.floats(0.02, 1.0)), max_size=8, unique_by=lambda lane: lane[0]
 )
