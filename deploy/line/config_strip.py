@@ -114,16 +114,21 @@ class ZoneSection(Section):
 
 
 class SizesSection(Section):
-    """From which longest side on, in millimetres, a defect is how severe."""
+    """From which longest side on, in millimetres, a defect is more severe than minor."""
 
-    minor: float | None = Field(0.0, ge=0, le=1e9, description="from so many mm on; null: never")
     major: float | None = Field(None, ge=0, le=1e9, description="from so many mm on; null: never")
     critical: float | None = Field(None, ge=0, le=1e9, description="from so many mm on; null: never")
 
+    @model_validator(mode="after")
+    def _ascends(self) -> SizesSection:
+        if self.major is not None and self.critical is not None and self.major > self.critical:
+            raise ValueError("major must not be above critical")
+        return self
 
+
+_SIZES = "a section with major and critical, ascending, the mm from which on it is that"
 SeverityOfClass = Annotated[
-    Severity | SizesSection,
-    Field(json_schema_extra={"takes": "minor, major or critical, or a section with the mm from which on it is each"}),
+    Severity | SizesSection, Field(json_schema_extra={"takes": f"minor, major or critical, or {_SIZES}"})
 ]
 
 

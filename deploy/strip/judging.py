@@ -52,12 +52,8 @@ class Zone:
 
 @dataclass(frozen=True)
 class SeverityRule:
-    """From which longest side on, in millimetres, a defect of a class is how severe; None: never.
+    """From which longest side on, in millimetres, a defect of a class is more than minor; None: never."""
 
-    What none of the three takes in is minor.
-    """
-
-    minor: float | None = 0.0
     major: float | None = None
     critical: float | None = None
 

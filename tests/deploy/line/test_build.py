@@ -51,3 +51,13 @@ def test_cameras_of_two_sides_see_two_defects(detector: BundleDetector, tmp_path
     shown: list[tuple[str, int, Box]] = [("over", 0, (40, 40, 50, 50)), ("under", 0, (41, 41, 51, 51))]
     assert len(defects_of(detector, tmp_path, LINE, *shown)) == 1
     assert len(defects_of(detector, tmp_path, LINE.replace("path: b", "path: b, side: bottom"), *shown)) == 2
+
+
+def test_a_defect_is_as_severe_as_its_whole_size_says(detector: BundleDetector, tmp_path: Path) -> None:
+    label = detector.bundle.manifest.labels[0]
+    text = LINE + f"judging: {{severity: {{{label}: {{major: 12, critical: 50}}}}}}\n"
+    boxes: list[Box] = [(10, 40, 20, 50), (30, 40, 40, 55), (50, 30, 60, 85)]
+    shown: list[tuple[str, int, Box]] = [("over", 2 * place, box) for place, box in enumerate(boxes)]
+    shown += [("over", 8, (40, 70, 50, 100)), ("over", 9, (40, 0, 50, 30))]
+    found = defects_of(detector, tmp_path, text, *shown)
+    assert [defect.severity for defect in found] == ["minor", "major", "critical", "critical"]
