@@ -155,7 +155,8 @@ class Judge:
         """The defects that count, with the severity of their whole size, and their period where they have one."""
         judged = []
         for defect in filter(self._rules.counts, whole):
-            repeat = self._repeats.add(defect) if self._repeats is not None else None
+            # the pieces of a long defect come at one distance too
+            repeat = self._repeats.add(defect) if self._repeats is not None and not defect.goes_on else None
             judged.append(defect.judged(self._rules.severity_of(defect.label, defect.longest_mm), repeat))
         return judged
 

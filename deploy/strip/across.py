@@ -235,7 +235,7 @@ class AcrossFrames:
         part of the strip's width do not count, nor those that are further away than any camera of the same count of
         the strip can be.
         """
-        boxes, side = np.array(given).reshape(-1, 4), np.array(sides)
+        boxes, side = np.array(given).reshape(-1, 4), np.array(sides, str)
         reach = boxes[:, 3] + 2 * self.tolerance_mm
         place = np.full(len(boxes), np.inf)
         for view in self._views.awaited.values():

@@ -24,6 +24,7 @@ class Joined:
         longest_mm: the longer one of its sides; of a piece, of all that is known of the defect by then.
         side: of the strip.
         counts: whether any of its parts made its frame one with a defect.
+        goes_on: whether it is a piece that goes on where another one ended.
     """
 
     label: int
@@ -37,6 +38,7 @@ class Joined:
     longest_mm: float
     side: str = ""
     counts: bool = True
+    goes_on: bool = False
 
     def judged(self, severity: Severity, repeat_m: float | None) -> StripDefect:
         """The defect of the strip that it is."""

@@ -86,7 +86,9 @@ class Group:
         length = (y2 if end is None else end) - y1
         longest = max(self.told + y2 - y1, x2 - x1)
         size = (y1 / 1000, x1, length, x2 - x1)
-        return Joined(self.label, self.score, *size, self.frames, self.cut, longest, self.side, self.counts)
+        return Joined(
+            self.label, self.score, *size, self.frames, self.cut, longest, self.side, self.counts, self.told > 0
+        )
 
 
 def _wider(one: tuple[float, float, int], other: tuple[float, float, int]) -> tuple[float, float, int]:

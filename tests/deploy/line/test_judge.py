@@ -15,6 +15,7 @@ from temper.deploy.line.judge import Judge
 from temper.deploy.strip.across import AcrossFrames
 from temper.deploy.strip.defect import StripDefect
 from temper.deploy.strip.judging import Judging, Zone
+from temper.deploy.strip.repeats import Repeats
 from temper.deploy.strip.scale import Scale
 from temper.detection.detections import Detections
 
@@ -102,6 +103,15 @@ def test_a_defect_on_the_edge_of_frames_counts_by_its_whole_size() -> None:
     outcomes, defects = inspect(judge_of("a", smallest_mm=8.0), (40, 196, 44, 203), 100)
     assert not defects
     assert outcomes[1:3] == [Outcome.DEFECT] * 2, "neither of them shows how large it is"
+
+
+def test_the_pieces_of_a_long_defect_are_no_period() -> None:
+    rules = Judging(np.array([0.5], np.float32), np.zeros(1))
+    across = AcrossFrames(longest_mm=1000)
+    judge = Judge(rules, {"a": Scale(1.0, 1.0)}, None, across, Repeats())
+    _, defects = inspect(judge, (40, 150, 50, 20_000), 100)
+    assert len(defects) == 20
+    assert {defect.repeat_m for defect in defects} == {None}
 
 
 def test_a_zone_across_the_strip_holds_the_middle_of_the_whole_defect() -> None:

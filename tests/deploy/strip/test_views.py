@@ -162,3 +162,15 @@ def test_two_sides_are_never_joined_and_do_not_wait_for_each_other() -> None:
     found += [one for n in (1, 2) for one in across.add(replace(part("over", n, n * HEIGHT, False, 0.04), side="top"))]
     assert [one.side for one in found] == ["top"]
     assert [one.side for one in across.flush()] == ["bottom"]
+
+
+@pytest.mark.parametrize("behind", [0.0, 700.0, 25_000.0])
+def test_a_camera_further_down_the_line_joins_what_it_sees_later(behind: float) -> None:
+    across, found = AcrossFrames(behind_mm=behind), []
+    for n in range(int(behind / HEIGHT) + 30):
+        for camera, y, x in (("left", n * HEIGHT, (0.0, 60.0)), ("right", n * HEIGHT - behind, (50.0, 110.0))):
+            shown = np.array([[max(45, x[0]), max(1195, y), min(90, x[1]), min(1230, y + HEIGHT)]])
+            shown = shown[shown[:, 3] > shown[:, 1]]
+            window, count = np.array([x[0], y, x[1], y + HEIGHT]), len(shown)
+            found += across.add(FramePart(camera, n, window, shown, [0] * count, [0.9] * count, 0.04 * n))
+    assert [(one.position_m, one.length_mm, one.width_mm, one.cut) for one in found] == [(1.195, 35.0, 45.0, False)]
