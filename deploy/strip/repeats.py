@@ -62,9 +62,14 @@ class Repeats:
             seen.popleft()
         places = np.array([place for place, across in seen if abs(across - lane) <= self.lane_mm])
         seen.append((defect.position_m, lane))
-        if len(places) < self.times - 1:
+        if len(places) < self.times - 1 or self._is_full(len(places)):
             return None
         return self._period(defect.position_m, np.sort(places))
+
+    def _is_full(self, places: int) -> bool:
+        """Whether a lane has so many defects that chance alone would take all places of whatever distance."""
+        at_one_place = min(1.0, 2 * self.tolerance_mm / 1000 * places / (self.to_m * self.times))
+        return at_one_place ** (self.times - 1) > CHANCE
 
     def _period(self, here: float, places: NDArray[np.float64]) -> float | None:
         """The best believed distance among those that the places propose."""

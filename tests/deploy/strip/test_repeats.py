@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from dataclasses import replace
 
 import numpy as np
@@ -66,3 +68,13 @@ def test_the_sides_of_the_strip_have_rolls_of_their_own() -> None:
     repeats = Repeats()
     found = [repeats.add(replace(defect(5 + 0.7 * n), side=("top", "bottom")[n % 2])) for n in range(12)]
     assert {round(period, 3) for period in found if period is not None} == {1.4}
+
+
+def test_a_lane_full_of_defects_takes_little_time() -> None:
+    repeats, rng = Repeats(), np.random.default_rng(0)
+    places = np.cumsum(rng.exponential(1 / 60, 2300)).tolist()
+    for place in places[:2000]:
+        repeats._seen.setdefault(("", 0), deque(maxlen=2000)).append((place, 205.0))
+    started = time.process_time()
+    assert [repeats.add(defect(place)) for place in places[2000:]] == [None] * 300
+    assert time.process_time() - started < 1.0
