@@ -97,16 +97,18 @@ def make_judge(config: LineConfig, detector: BundleDetector) -> Judge:
         for section in config.cameras
         if section.scale is not None
     }
+    along = [section.along_mm for section in config.cameras]
     follows = config.strip.by != "nothing"
     strip = config.strip
     return Judge(
-        Judging(detector.thresholds, smallest, zones, severity),
+        Judging(detector.thresholds, smallest, zones, severity, strip.merge_mm / 2 if follows else 0.0),
         scales,
         config.overload.deadline_ms,
-        AcrossFrames(strip.merge_mm, 1000 * strip.longest_m) if follows else None,
+        AcrossFrames(strip.merge_mm / 2, 1000 * strip.longest_m, max(along) - min(along)) if follows else None,
         Repeats(strip.repeats_from_m, strip.repeats_to_m, strip.repeats_tolerance_mm, strip.repeats_times)
         if follows
         else None,
+        {section.name: section.side for section in config.cameras},
     )
 
 

@@ -49,6 +49,9 @@ class _Camera(Section):
     along_mm: float = Field(
         0.0, ge=-1e6, le=1e6, description="how far upstream of the first camera it looks, in millimetres"
     )
+    side: Literal["top", "bottom"] = Field(
+        "top", description="of the strip that it sees; defects of two sides are never joined"
+    )
     line_scan: LineScanSection | None = Field(None, description="for a line scan camera: how lines become frames")
     silence_seconds: float | None = Field(
         10.0,

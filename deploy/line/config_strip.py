@@ -36,7 +36,12 @@ class StripSection(Section):
     )
     metres_per_count: Positive | None = Field(None, description="the strip's way in a count, with by: encoder")
     encoder_bits: int = Field(32, ge=8, le=64, description="of the encoder's counter, after which it begins at 0 again")
-    merge_mm: float = Field(5.0, ge=0, le=10_000, description="two parts of a defect that are nearer are one")
+    merge_mm: float = Field(
+        10.0,
+        ge=0,
+        le=10_000,
+        description="the most that may lie between two parts of one defect, on both sides of a frame's edge",
+    )
     longest_m: Positive = Field(50.0, description="a longer defect is told in pieces of this length")
     repeats_from_m: Positive = Field(0.3, description="smallest circumference of a roll")
     repeats_to_m: Positive = Field(8.0, description="largest circumference of a roll")
@@ -124,16 +129,21 @@ class ZoneSection(Section):
 
 
 class SizesSection(Section):
-    """From which longest side on, in millimetres, a defect is how severe."""
+    """From which longest side on, in millimetres, a defect is more severe than minor."""
 
-    minor: float | None = Field(0.0, ge=0, le=1e9, description="from so many mm on; null: never")
     major: float | None = Field(None, ge=0, le=1e9, description="from so many mm on; null: never")
     critical: float | None = Field(None, ge=0, le=1e9, description="from so many mm on; null: never")
 
+    @model_validator(mode="after")
+    def _ascends(self) -> SizesSection:
+        if self.major is not None and self.critical is not None and self.major > self.critical:
+            raise ValueError("major must not be above critical")
+        return self
 
+
+_SIZES = "a section with major and critical, ascending, the mm from which on it is that"
 SeverityOfClass = Annotated[
-    Severity | SizesSection,
-    Field(json_schema_extra={"takes": "minor, major or critical, or a section with the mm from which on it is each"}),
+    Severity | SizesSection, Field(json_schema_extra={"takes": f"minor, major or critical, or {_SIZES}"})
 ]
 
 

@@ -72,6 +72,11 @@ def test_what_init_writes_can_be_read(kind: str, tmp_path: Path) -> None:
         ),
         ("judging.smallest_mm=5", "judging has sizes in mm, so each camera needs mm_per_pixel"),
         ("judging.severity={crazing: big}", "judging.severity.crazing is 'big'; it takes minor, major or critical"),
+        (
+            "judging.severity={crazing: {minor: 20, major: 50}}",
+            "it takes minor, major or critical, or a section with major and critical, ascending",
+        ),
+        ("judging.severity={crazing: {major: 50, critical: 20}}", "a section with major and critical, ascending"),
         ("judging.ignore=[{camera: top}]", "a zone has either camera and points, or across_mm"),
         ("metrics.port=99999", "metrics.port is 99999; it takes a whole number from 1 to 65535"),
         ("supervision.hang_seconds=0", "supervision.hang_seconds is 0; it takes a number from 1 to 3600"),
