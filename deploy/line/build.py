@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,21 @@ from ...core.errors import UsageError, nearest
 from ...detection.images import Channels
 from ..cameras.base import Camera
 from ..cameras.checks import CheckSettings, PictureChecks
+from ..cameras.folder_files import FolderFiles
+from ..cameras.folder_lines import FolderLines
 from ..cameras.genicam import GenicamSettings
 from ..cameras.kept import Backoff, KeptCamera
 from ..cameras.line_scan import LineScanCamera
 from ..cameras.track import ByEncoder, ByFrame, BySpeed, Track
 from ..detector import BundleDetector
 from ..frames import LastSeen
+from ..results.store import Store
 from ..strip.across import AcrossFrames
 from ..strip.judging import Judging, SeverityRule, Zone
 from ..strip.repeats import Repeats
 from ..strip.scale import Scale
 from .config import LineConfig
-from .config_cameras import AravisCamera, CameraSection, GentlCamera, StreamCamera, V4l2Camera
+from .config_cameras import AravisCamera, CameraSection, FolderCamera, GentlCamera, StreamCamera, V4l2Camera
 from .config_strip import SizesSection, StripSection
 from .judge import Judge
 
@@ -52,20 +56,41 @@ def require_fitting(config: LineConfig, labels: list[str]) -> None:
             )
 
 
-def make_cameras(config: LineConfig, channels: Channels, last_seen: Mapping[str, LastSeen]) -> list[KeptCamera]:
+def make_files(config: LineConfig, store: Store) -> dict[str, FolderFiles]:
+    """What is known of the files of each camera that is a folder.
+
+    Raises:
+        TemperError: if the store cannot be read.
+    """
+    return {
+        section.name: FolderFiles(
+            Path(section.path),
+            section.afterwards,
+            store.inspected(section.name),
+            partial(store.forget_files, section.name),
+        )
+        for section in config.cameras
+        if isinstance(section, FolderCamera)
+    }
+
+
+def make_cameras(
+    config: LineConfig, channels: Channels, last_seen: Mapping[str, LastSeen], files: Mapping[str, FolderFiles]
+) -> list[KeptCamera]:
     """The line's cameras; none is opened yet.
 
     Args:
         config: of the line.
         channels: what the bundle takes.
         last_seen: of an earlier run, for each camera that had a frame stored.
+        files: of each camera that is a folder.
     """
     shared = _shared_track(config.strip)
     checks = CheckSettings(**config.checks.model_dump())
     return [
         KeptCamera(
             section.name,
-            _factory(section, channels, last_seen.get(section.name), config.strip.encoder_feature),
+            _factory(section, channels, files.get(section.name), config.strip.encoder_feature),
             checks=PictureChecks(checks),
             track=ByEncoder(config.strip.metres_per_count or 0.0) if config.strip.by == "encoder" else shared,
             backoff=Backoff(most=section.reconnect_seconds),
@@ -120,19 +145,23 @@ def _shared_track(strip: StripSection) -> Track | None:
 
 
 def _factory(
-    section: CameraSection, channels: Channels, last: LastSeen | None, encoder: str | None
+    section: CameraSection, channels: Channels, files: FolderFiles | None, encoder: str | None
 ) -> Callable[[], Camera]:
     """What opens a camera, and makes frames of its lines where it scans lines."""
 
     def open_camera() -> Camera:
-        camera = _open(section, channels, last, encoder)
+        camera = _open(section, channels, files, encoder)
         lines = section.line_scan
-        return camera if lines is None else LineScanCamera(camera, lines.height, lines.overlap)
+        if lines is None:
+            return camera
+        if files is not None:
+            return FolderLines(camera, lines.height, lines.overlap, files)
+        return LineScanCamera(camera, lines.height, lines.overlap)
 
     return open_camera
 
 
-def _open(section: CameraSection, channels: Channels, last: LastSeen | None, encoder: str | None) -> Camera:
+def _open(section: CameraSection, channels: Channels, files: FolderFiles | None, encoder: str | None) -> Camera:
     """Open a camera; its library is imported only now."""
     if isinstance(section, AravisCamera):
         from ..cameras.aravis import AravisCamera as Aravis
@@ -155,9 +184,8 @@ def _open(section: CameraSection, channels: Channels, last: LastSeen | None, enc
         return V4l2(section.name, section.device, channels, *as_wanted)
     from ..cameras.folder import FolderCamera as Folder
 
-    after = last.exposed if last is not None and section.afterwards == "keep" else None
     times = (section.settle_seconds, section.give_up_seconds)
-    return Folder(section.name, Path(section.path), channels, *times, section.afterwards, after)
+    return Folder(section.name, Path(section.path), channels, *times, files)
 
 
 def _genicam(section: AravisCamera | GentlCamera, packet_bytes: int | None, encoder: str | None) -> GenicamSettings:
