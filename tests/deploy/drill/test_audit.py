@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from steel_pictures import steel
 from temper.core.errors import MissingDependencyError
 from temper.deploy.detector import BundleDetector, Outcome, Verdict
 from temper.deploy.drill.audit import audit_defects, audit_events, audit_frames
 from temper.deploy.drill.gige_camera import SentFrame
-from temper.deploy.drill.result import Drill
+from temper.deploy.drill.result import Drill, DrillResult
+from temper.deploy.drill.rig import Rig, wait_for
 from temper.deploy.drill.run import run_scenario
+from temper.deploy.drill.scenarios import finish
 from temper.deploy.frames import Gap
 from temper.deploy.results.events import EventLog
 from temper.deploy.results.records import FrameResult, now
@@ -142,6 +148,29 @@ def test_a_defect_that_was_open_when_a_line_was_killed_is_no_problem(store: Stor
     assert audit_defects(store.path) == []
     store.end_run("signal")
     assert audit_defects(store.path) == ["1 defects of frames are in none of the strip (the first are in frames 59)."]
+
+
+@pytest.mark.slow
+def test_a_line_that_is_killed_loses_no_defect_of_the_strip(tmp_path: Path) -> None:
+    from gige import require_aravis
+
+    require_aravis()
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(8):
+        cv2.imwrite(str(pictures / f"{number}.png"), steel(number == 3))
+    result = DrillResult("kill", 2)
+    changes = {"mqtt": None}
+    bundle = make_tiny_bundle(tmp_path)
+    with Rig(tmp_path / "line", bundle, size=(128, 100), broker=False, changes=changes, images=pictures) as rig:
+        for expected in (4, 8, 12):
+            wait_for(lambda so_many=expected: rig.count("defect") >= so_many, 60, "defects")  # type: ignore[misc]
+            if expected < 12:
+                os.kill(rig.parts()["inspection"], signal.SIGKILL)
+                rig.wait_for_frames(100)
+        finish(rig, result, 100, sinks=())
+    assert (result.problems, result.audit.problems) == ([], [])
+    assert result.figures["strip_defects"] > 9
 
 
 @pytest.mark.slow
