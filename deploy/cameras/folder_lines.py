@@ -43,8 +43,8 @@ class FolderLines:
         if frame is None:
             return None
         done: list[FileState] = []
-        # where a block could not be read, frames begin anew behind it
-        while self._waiting and (frame.image is None or self._waiting[0] not in frame.files):
+        # a frame comes with the file that it begins in
+        while self._waiting and self._waiting[0] not in frame.files:
             done.append(self._waiting.popleft())
         return replace(frame, files=tuple(done))
 

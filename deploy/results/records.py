@@ -153,8 +153,8 @@ def detection_rows(run_id: str, result: FrameResult, labels: Sequence[str]) -> l
 
 
 def gap_row(run_id: str, number: int, gap: Gap) -> Row:
-    """The row of a gap."""
-    until = None if gap.until is None else moment(gap.until)
+    """The row of a gap; none ends before it begins, whatever set a clock back, or the time of a file."""
+    until = None if gap.until is None else moment(max(gap.since, gap.until))
     return {"run_id": run_id, "number": number, **vars(gap), "since": moment(gap.since), "until": until}
 
 

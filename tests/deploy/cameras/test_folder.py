@@ -272,16 +272,20 @@ def test_files_of_lines_have_their_verdict_with_the_frame_behind_them(tmp_path: 
     assert grab(watch(tmp_path, files)).source == "2.png", "whose last lines no frame has shown"
 
 
-def test_a_file_of_lines_that_cannot_be_read_ends_those_before_it(tmp_path: Path) -> None:
+def test_a_file_of_lines_that_cannot_be_read_has_its_verdict_too(tmp_path: Path) -> None:
     put(tmp_path, "0.png", encoded(), 1000)
     put(tmp_path, "1.png", encoded()[:40], 1001)
     files = FolderFiles(tmp_path)
     camera = FolderLines(watch(tmp_path, files), 32, 8, files)
-    frame = camera.grab(5.0)
-    while frame is None:
-        frame = camera.grab(5.0)
-    assert frame.cause is Cause.ERROR
-    assert [file.name for file in frame.files] == ["0.png", "1.png"]
+    frames: list[Frame] = []
+    for name in ("2.png", "3.png", "4.png"):
+        while (frame := camera.grab(1.0)) is not None or not frames:
+            frames += [] if frame is None else [frame]
+        put(tmp_path, name, encoded())
+    frames += [frame for frame in [camera.grab(2.0)] if frame is not None]
+    assert frames[0].cause is Cause.ERROR
+    assert frames[1].image is not None
+    assert [[file.name for file in frame.files] for frame in frames[:2]] == [[], ["0.png", "1.png"]]
 
 
 def test_folders_that_cannot_be_watched(tmp_path: Path) -> None:

@@ -215,6 +215,15 @@ def test_gaps_defects_and_notices_are_numbered_by_their_kind(tmp_path: Path, det
     assert rows(path, query) == [("rough", "major", 10.5, 7, 9, 1, 1.5)]
 
 
+def test_no_gap_ends_before_it_begins(tmp_path: Path, detector: BundleDetector) -> None:
+    path = tmp_path / "results.sqlite"
+    with Store(path) as store:
+        store.begin_run(detector, "cameras")
+        store.add([Gap("top", 1_764_000_000.0, 1_000.0, None, None, None, "The clock was set back.")])
+    moment_of_both = "2025-11-24T16:00:00.000000Z"
+    assert rows(path, "SELECT since, until FROM gap") == [(moment_of_both, moment_of_both)]
+
+
 def test_what_could_not_be_stored_may_be_given_again(tmp_path: Path, detector: BundleDetector) -> None:
     path = tmp_path / "results.sqlite"
     gap = Gap("top", 1_764_000_000.0, None, None, None, None, "The camera was unplugged.")
