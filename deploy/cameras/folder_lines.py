@@ -3,34 +3,59 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import replace
 
 from ..frames import FileState, Frame
 from .base import Camera
 from .folder_files import FolderFiles
-from .line_scan import LineScanCamera
+
+
+class FolderBlocks:
+    """A folder of blocks of lines, which notes the file of each; see ``base.Camera``.
+
+    Args:
+        folder: gives blocks, each with the file that it is from.
+    """
+
+    wrap = None
+
+    def __init__(self, folder: Camera) -> None:
+        self._folder = folder
+        self.waiting: deque[FileState] = deque()
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Those of the folder."""
+        return self._folder.facts
+
+    def grab(self, timeout: float) -> Frame | None:
+        """The next block; see ``base.Camera.grab``."""
+        block = self._folder.grab(timeout)
+        if block is not None:
+            self.waiting.extend(block.files)
+        return block
+
+    def close(self) -> None:
+        """Free the folder."""
+        self._folder.close()
 
 
 class FolderLines:
-    """A folder of blocks of lines as frames; see ``base.Camera``.
+    """Frames of lines that came in files, each with the files that are done with it; see ``base.Camera``.
 
     A frame is cut out of several files, and a file goes into several frames. So a file counts as inspected with the
     first frame that begins behind it: then every frame that shows some of it has its verdict.
 
     Args:
-        folder: gives blocks of lines, each with the file that it is from.
-        height: lines in a frame.
-        overlap: lines that a frame has in common with the one before.
+        lines: makes frames of the blocks; a frame carries the file that it begins in.
+        blocks: of the folder.
         files: of the folder; those whose last lines were not given out are taken again by the next connection.
     """
 
     wrap = None
 
-    def __init__(self, folder: Camera, height: int, overlap: int, files: FolderFiles) -> None:
-        self._files = files
-        self._lines = LineScanCamera(_Noted(folder, self._note), height, overlap)
-        self._waiting: deque[FileState] = deque()
+    def __init__(self, lines: Camera, blocks: FolderBlocks, files: FolderFiles) -> None:
+        self._lines, self._blocks, self._files = lines, blocks, files
 
     @property
     def facts(self) -> dict[str, str]:
@@ -43,36 +68,13 @@ class FolderLines:
         if frame is None:
             return None
         done: list[FileState] = []
-        # a frame comes with the file that it begins in
-        while self._waiting and self._waiting[0] not in frame.files:
-            done.append(self._waiting.popleft())
+        waiting = self._blocks.waiting
+        while waiting and waiting[0] not in frame.files:
+            done.append(waiting.popleft())
         return replace(frame, files=tuple(done))
 
     def close(self) -> None:
         """Free the folder."""
         self._lines.close()
-        self._files.release(self._waiting)
-        self._waiting.clear()
-
-    def _note(self, block: Frame) -> None:
-        self._waiting.extend(block.files)
-
-
-class _Noted:
-    """A camera whose frames are told of as they come."""
-
-    def __init__(self, camera: Camera, note: Callable[[Frame], None]) -> None:
-        self._camera, self._note = camera, note
-
-    @property
-    def facts(self) -> dict[str, str]:
-        return self._camera.facts
-
-    def grab(self, timeout: float) -> Frame | None:
-        frame = self._camera.grab(timeout)
-        if frame is not None:
-            self._note(frame)
-        return frame
-
-    def close(self) -> None:
-        self._camera.close()
+        self._files.release(self._blocks.waiting)
+        self._blocks.waiting.clear()

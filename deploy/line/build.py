@@ -13,7 +13,7 @@ from ...detection.images import Channels
 from ..cameras.base import Camera
 from ..cameras.checks import CheckSettings, PictureChecks
 from ..cameras.folder_files import FolderFiles
-from ..cameras.folder_lines import FolderLines
+from ..cameras.folder_lines import FolderBlocks, FolderLines
 from ..cameras.genicam import GenicamSettings
 from ..cameras.kept import Backoff, KeptCamera
 from ..cameras.line_scan import LineScanCamera
@@ -154,9 +154,10 @@ def _factory(
         lines = section.line_scan
         if lines is None:
             return camera
-        if files is not None:
-            return FolderLines(camera, lines.height, lines.overlap, files)
-        return LineScanCamera(camera, lines.height, lines.overlap)
+        if files is None:
+            return LineScanCamera(camera, lines.height, lines.overlap)
+        blocks = FolderBlocks(camera)
+        return FolderLines(LineScanCamera(blocks, lines.height, lines.overlap), blocks, files)
 
     return open_camera
 

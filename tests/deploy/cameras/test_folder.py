@@ -14,7 +14,8 @@ from temper.deploy.cameras import folder_files
 from temper.deploy.cameras.base import CameraLost, CameraMisconfigured, CameraUnavailable
 from temper.deploy.cameras.folder import FolderCamera
 from temper.deploy.cameras.folder_files import DONE, Afterwards, FolderFiles
-from temper.deploy.cameras.folder_lines import FolderLines
+from temper.deploy.cameras.folder_lines import FolderBlocks, FolderLines
+from temper.deploy.cameras.line_scan import LineScanCamera
 from temper.deploy.frames import Cause, FileState, Frame
 
 
@@ -32,6 +33,11 @@ def put(folder: Path, name: str, content: bytes, moment: float | None = None) ->
 
 def watch(folder: Path, files: FolderFiles | None = None) -> FolderCamera:
     return FolderCamera("drop", folder, "grey", 0.15, 0.6, files)
+
+
+def watch_lines(folder: Path, files: FolderFiles) -> FolderLines:
+    blocks = FolderBlocks(watch(folder, files))
+    return FolderLines(LineScanCamera(blocks, 32, 8), blocks, files)
 
 
 def inspect(camera: FolderCamera, files: FolderFiles, count: int) -> list[str]:
@@ -263,7 +269,7 @@ def test_files_of_lines_have_their_verdict_with_the_frame_behind_them(tmp_path: 
     for number in range(5):
         put(tmp_path, f"{number}.png", encoded(100 + number), 1000 + number)  # 20 lines each
     files = FolderFiles(tmp_path)
-    camera = FolderLines(watch(tmp_path, files), 32, 8, files)
+    camera = watch_lines(tmp_path, files)
     frames = [camera.grab(2.0) for _ in range(3)]  # frames begin at the lines 0, 24 and 48
     assert [[file.name for file in frame.files] for frame in frames if frame is not None] == [[], ["0.png"], ["1.png"]]
     for frame in frames:
@@ -276,7 +282,7 @@ def test_a_file_of_lines_that_cannot_be_read_has_its_verdict_too(tmp_path: Path)
     put(tmp_path, "0.png", encoded(), 1000)
     put(tmp_path, "1.png", encoded()[:40], 1001)
     files = FolderFiles(tmp_path)
-    camera = FolderLines(watch(tmp_path, files), 32, 8, files)
+    camera = watch_lines(tmp_path, files)
     frames: list[Frame] = []
     for name in ("2.png", "3.png", "4.png"):
         while (frame := camera.grab(1.0)) is not None or not frames:
