@@ -16,8 +16,8 @@ from ..cameras.folder_files import FolderFiles
 from ..cameras.folder_lines import FolderBlocks, FolderLines
 from ..cameras.genicam import GenicamSettings
 from ..cameras.kept import Backoff, KeptCamera
-from ..cameras.line_scan import LineScanCamera
-from ..cameras.track import ByEncoder, ByFrame, BySpeed, Track
+from ..cameras.line_scan import LineCount, LineScanCamera
+from ..cameras.track import ByEncoder, ByFrame, ByLine, BySpeed, Track
 from ..detector import BundleDetector
 from ..frames import LastSeen
 from ..results.store import Store
@@ -26,7 +26,15 @@ from ..strip.judging import Judging, SeverityRule, Zone
 from ..strip.repeats import Repeats
 from ..strip.scale import Scale
 from .config import LineConfig
-from .config_cameras import AravisCamera, CameraSection, FolderCamera, GentlCamera, StreamCamera, V4l2Camera
+from .config_cameras import (
+    AravisCamera,
+    CameraSection,
+    FolderCamera,
+    GenicamCamera,
+    GentlCamera,
+    StreamCamera,
+    V4l2Camera,
+)
 from .config_strip import SizesSection, StripSection
 from .judge import Judge
 
@@ -90,9 +98,9 @@ def make_cameras(
     return [
         KeptCamera(
             section.name,
-            _factory(section, channels, files.get(section.name), config.strip.encoder_feature),
+            _factory(section, channels, files.get(section.name), config.strip),
             checks=PictureChecks(checks),
-            track=ByEncoder(config.strip.metres_per_count or 0.0) if config.strip.by == "encoder" else shared,
+            track=_own_track(section, config.strip) or shared,
             backoff=Backoff(most=section.reconnect_seconds),
             last_seen=last_seen.get(section.name),
             ahead_m=section.along_mm / 1000,
@@ -144,35 +152,51 @@ def _shared_track(strip: StripSection) -> Track | None:
     return None
 
 
+def _counts_lines(section: CameraSection, strip: StripSection) -> bool:
+    """Whether a line scan camera's lines are counted here, as it tells no encoder's count."""
+    return not (strip.camera_counts and isinstance(section, GenicamCamera))
+
+
+def _own_track(section: CameraSection, strip: StripSection) -> Track | None:
+    """What tells the position of one camera by its own count; None where all share one."""
+    if strip.by != "encoder" or strip.metres_per_count is None:
+        return None
+    if section.line_scan is not None and _counts_lines(section, strip):
+        return ByLine(strip.metres_per_count)
+    return ByEncoder(strip.metres_per_count, strip.encoder_bits)
+
+
 def _factory(
-    section: CameraSection, channels: Channels, files: FolderFiles | None, encoder: str | None
+    section: CameraSection, channels: Channels, files: FolderFiles | None, strip: StripSection
 ) -> Callable[[], Camera]:
     """What opens a camera, and makes frames of its lines where it scans lines."""
+    counted = LineCount()
+    bits = None if _counts_lines(section, strip) else strip.encoder_bits
 
     def open_camera() -> Camera:
-        camera = _open(section, channels, files, encoder)
+        camera = _open(section, channels, files, strip)
         lines = section.line_scan
         if lines is None:
             return camera
         if files is None:
-            return LineScanCamera(camera, lines.height, lines.overlap)
+            return LineScanCamera(camera, lines.height, lines.overlap, counted, bits)
         blocks = FolderBlocks(camera)
-        return FolderLines(LineScanCamera(blocks, lines.height, lines.overlap), blocks, files)
+        return FolderLines(LineScanCamera(blocks, lines.height, lines.overlap, counted, bits), blocks, files)
 
     return open_camera
 
 
-def _open(section: CameraSection, channels: Channels, files: FolderFiles | None, encoder: str | None) -> Camera:
+def _open(section: CameraSection, channels: Channels, files: FolderFiles | None, strip: StripSection) -> Camera:
     """Open a camera; its library is imported only now."""
     if isinstance(section, AravisCamera):
         from ..cameras.aravis import AravisCamera as Aravis
 
-        wanted = _genicam(section, section.packet_bytes, encoder)
+        wanted = _genicam(section, section.packet_bytes, strip)
         return Aravis(section.name, section.address or section.id, wanted, channels)
     if isinstance(section, GentlCamera):
         from ..cameras.gentl import GentlCamera as Gentl
 
-        return Gentl(section.name, Path(section.producer), section.id, _genicam(section, None, encoder), channels)
+        return Gentl(section.name, Path(section.producer), section.id, _genicam(section, None, strip), channels)
     if isinstance(section, StreamCamera):
         from ..cameras.stream import StreamCamera as Stream
 
@@ -189,7 +213,7 @@ def _open(section: CameraSection, channels: Channels, files: FolderFiles | None,
     return Folder(section.name, Path(section.path), channels, *times, files)
 
 
-def _genicam(section: AravisCamera | GentlCamera, packet_bytes: int | None, encoder: str | None) -> GenicamSettings:
+def _genicam(section: AravisCamera | GentlCamera, packet_bytes: int | None, strip: StripSection) -> GenicamSettings:
     return GenicamSettings(
         pixel_format=section.pixel_format,
         region=section.region,
@@ -201,6 +225,8 @@ def _genicam(section: AravisCamera | GentlCamera, packet_bytes: int | None, enco
         trigger_hz=section.trigger_hz,
         packet_bytes=packet_bytes,
         buffers=section.buffers,
-        encoder_feature=encoder,
+        encoder_feature=strip.encoder_feature,
+        encoder_chunk=strip.encoder_chunk,
+        encoder_bits=strip.encoder_bits,
         features=section.features,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator
+from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 
 from ...core.settings.section import Section
 
@@ -27,7 +27,15 @@ class LineScanSection(Section):
     """A line scan camera's lines as frames."""
 
     height: int = Field(1024, ge=16, le=16_384, description="lines in a frame")
-    overlap: int = Field(64, ge=0, le=8_192, description="lines that a frame has in common with the one before")
+    overlap: int = Field(
+        64, ge=0, le=8_192, description="lines that a frame has in common with the one before; at most half of height"
+    )
+
+    @model_validator(mode="after")
+    def _overlap_is_smaller(self) -> LineScanSection:
+        if self.overlap * 2 > self.height:
+            raise ValueError(f"overlap ({self.overlap}) must be at most half of height ({self.height})")
+        return self
 
 
 class _Camera(Section):

@@ -52,6 +52,8 @@ KIND = DatabaseKind(
     Base.metadata, APPLICATION_ID, SCHEMA_VERSION, "results", "another folder with --out", upgrade=upgrade_file
 )
 
+#: Of so many frames a camera's last one is looked for: more than are stored while one of some cameras is away for long.
+MOST_LOOKED_AT = 1_000_000
 #: Of so many of a camera's last frames the interval is told.
 _FRAMES_OF_INTERVAL = 20
 
@@ -173,15 +175,30 @@ class Store:
             connection.execute(statement.values(finished=now(), ended_by=ended_by))
 
     def last_seen(self, camera: str) -> LastSeen | None:
-        """The last frame of a camera that was stored, of whichever run; None if there is none."""
+        """The last frame of a camera that was stored, of whichever run that had this camera.
+
+        Returns:
+            It; None if there is none among the last :data:`MOST_LOOKED_AT` frames, as a line must start in time.
+        """
         columns = (FrameTable.frame_id, FrameTable.exposed, FrameTable.position_m)
+        left = MOST_LOOKED_AT
         with self._database.reading() as connection:
-            for run_id in connection.execute(select(RunTable.id).order_by(RunTable.number.desc())).scalars().all():
-                query = select(*columns).where(FrameTable.run_id == run_id, FrameTable.camera == camera)
+            runs = connection.execute(select(RunTable.id, RunTable.cameras).order_by(RunTable.number.desc())).all()
+            for run_id, cameras in runs:
+                if cameras and camera not in cameras.split(","):
+                    continue
+                of_run = FrameTable.run_id == run_id
+                newest = connection.execute(select(func.max(FrameTable.number)).where(of_run)).scalar()
+                if newest is None:
+                    continue
+                query = select(*columns).where(of_run, FrameTable.number > newest - left, FrameTable.camera == camera)
                 rows = connection.execute(query.order_by(FrameTable.number.desc()).limit(_FRAMES_OF_INTERVAL)).all()
                 if rows:
                     moments = [None if row.exposed is None else seconds_of(row.exposed) for row in rows]
                     return LastSeen(rows[0].frame_id, moments[0], rows[0].position_m, _interval(moments))
+                left -= newest + 1
+                if left <= 0:
+                    break
         return None
 
     def inspected(self, camera: str) -> list[FileState]:

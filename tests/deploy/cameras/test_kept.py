@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from temper.core.errors import TemperError
 from temper.deploy.cameras.base import Camera, CameraEnded, CameraLost, CameraMisconfigured, CameraUnavailable
 from temper.deploy.cameras.checks import CheckSettings, PictureChecks
 from temper.deploy.cameras.kept import Backoff, Item, KeptCamera
-from temper.deploy.cameras.track import ByEncoder, ByFrame, BySpeed
+from temper.deploy.cameras.track import ByFrame
 from temper.deploy.frames import Cause, Frame, Gap, LastSeen, Notice
 
 QUICK = Backoff(0.01, 0.02)
@@ -109,6 +108,45 @@ def test_a_restart_of_our_own_is_a_gap_too() -> None:
     assert gap.since == BEGIN + 10.0
 
 
+@pytest.mark.parametrize(("counted", "frames"), [((100 + 360_000 - 1) % 65_535 + 1, 359_999), (1, None)])
+def test_an_hour_without_a_camera_of_sixteen_bits(counted: int, frames: int | None) -> None:
+    last = LastSeen(100, BEGIN, 10.0, interval=0.01)
+    items = run(Roll(frame(counted, 3600.0), wrap=65_535), last_seen=last, track=ByFrame(0.1))
+    (gap,) = gaps(items)
+    assert gap.frames == frames
+    (came,) = (item for item in items if isinstance(item, Frame))
+    if frames is None:
+        assert (gap.length_m, came.frame_id) == (None, 1)
+    else:
+        assert gap.length_m == pytest.approx(36_000)
+        assert (came.frame_id, came.position_m) == (360_100, pytest.approx(36_010))
+
+
+def test_a_count_that_begins_anew_lets_the_strip_go_on_where_it_was() -> None:
+    items = run(
+        Roll(frame(500), frame(501), CameraLost("Off.")),
+        Roll(frame(1, 51.0), frame(2, 51.1), CameraLost("Off.")),
+        Roll(frame(4, 51.3)),
+        track=ByFrame(0.1),
+        ahead_m=5.0,
+    )
+    places = [item.position_m for item in items if isinstance(item, Frame)]
+    assert places == pytest.approx([55.0, 55.1, 55.1, 55.2, 55.4])
+    # how much passed in the first gap nobody counted
+    assert [gap.length_m for gap in gaps(items)] == [None, pytest.approx(0.2)]
+
+
+def test_a_camera_that_is_away_from_the_beginning_is_a_gap() -> None:
+    begun = time.time()
+    came = time.time() - BEGIN + 5.0
+    items = run(CameraUnavailable("Nobody answers."), Roll(frame(1, came), frame(2, came + 0.1)))
+    (gap,) = gaps(items)
+    assert begun <= gap.since < gap.until == BEGIN + came  # type: ignore[operator]
+    assert (gap.frames, gap.length_m, gap.cause) == (None, None, "Nobody answers.")
+    # and one that answers at once has none
+    assert gaps(run(Roll(frame(1), frame(2)))) == []
+
+
 def test_a_camera_that_falls_silent_counts_as_lost() -> None:
     items = run(Roll(frame(1), *[None] * 20), Roll(frame(2)), silence_seconds=0.2)
     assert "sent nothing for 0.2 s" in gaps(items)[0].cause
@@ -197,19 +235,3 @@ def test_waits_double_and_stay_within_bounds(tries: int, chance: float) -> None:
     seconds = Backoff(0.5, 10).seconds(tries, chance)
     step = min(10, 0.5 * 2 ** (tries - 1))
     assert 0.75 * step <= seconds <= step
-
-
-def test_the_strip_does_not_jump_when_the_clock_is_set() -> None:
-    track = BySpeed(2.0)
-    places = [
-        track.position(Frame("top", "x", None, Cause.LOST, "y", exposed=exposed, arrived=arrived))
-        for exposed, arrived in ((BEGIN, 10.0), (BEGIN + 1, 11.0), (BEGIN - 3600, 12.0), (BEGIN + 86400, 13.0))
-    ]
-    assert np.diff(places).tolist() == pytest.approx([2.0, 2.0, 2.0])  # type: ignore[arg-type]
-
-
-def test_an_encoder_that_begins_anew_goes_on() -> None:
-    track = ByEncoder(0.001, wrap=1000)
-    count: Callable[[int], Frame] = lambda value: Frame("a", "b", None, Cause.LOST, "c", encoder=value)  # noqa: E731
-    places = [track.position(count(value)) for value in (100, 900, 50, 40, 950)]
-    assert places == pytest.approx([0.1, 0.9, 1.05, 1.04, 1.95])

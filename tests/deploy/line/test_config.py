@@ -81,12 +81,28 @@ def test_what_init_writes_can_be_read(kind: str, tmp_path: Path) -> None:
             "cameras=[{name: a, type: stream, url: 'rtsp://x', read_seconds: 30}]",
             "the camera a may take 30 s to answer, and supervision.hang_seconds (10) must be longer",
         ),
+        (
+            "cameras=[{name: a, type: v4l2, line_scan: {height: 64, overlap: 64}}]",
+            "overlap (64) must be at most half of height (64)",
+        ),
+        (
+            "cameras=[{name: a, type: v4l2, line_scan: {height: 64}}]",
+            "overlap (64) must be at most half of height (64)",
+        ),
+        (
+            "cameras=[{name: a, type: aravis, mm_per_pixel: 1, line_scan: {}}]\nstrip={by: frame, metres_per_frame: 1}",
+            "so 'by: frame' does not place them: set 'by: encoder' and metres_per_count, the strip's way in a line",
+        ),
+        (
+            "strip={by: encoder, metres_per_count: 1, encoder_feature: A, encoder_chunk: ChunkB}",
+            "encoder_feature and encoder_chunk are two ways to one count; give one of them",
+        ),
         ("bundle=${NOWHERE}", "the environment variable NOWHERE is not set"),
     ],
 )
 def test_a_mistake_is_told_with_what_would_be_right(file: Path, change: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=re.escape(sentence)) as raised:
-        read_line(file, [change], environment={})
+        read_line(file, change.splitlines(), environment={})
     assert "\n" not in str(raised.value)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import event
 from temper.core import database
 from temper.core.errors import TemperError
 from temper.core.files import sha256_file
@@ -268,6 +269,31 @@ def test_files_are_remembered_with_their_verdict_until_they_are_gone(tmp_path: P
         store.forget_files("top", [first, odd])
         store.forget_files("top", [])
         assert store.inspected("top") == [again]
+
+
+def test_a_camera_that_no_run_had_is_not_looked_for(tmp_path: Path, detector: BundleDetector) -> None:
+    with Store(tmp_path / "results.sqlite") as store:
+        store.begin_run(detector, "cameras", "mill-2", ["top", "bottom"])
+        store.add([late(0), late(1)])
+        asked: list[str] = []
+        event.listen(store.database.engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
+        assert store.last_seen("side") is None
+        assert not any("FROM frame" in statement for statement in asked)
+        assert store.last_seen("top") is not None
+
+
+def test_a_camera_that_never_gave_a_frame_is_not_looked_for_for_ever(
+    tmp_path: Path, detector: BundleDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("temper.deploy.results.store.MOST_LOOKED_AT", 4)
+    with Store(tmp_path / "results.sqlite") as store:
+        store.begin_run(detector, "cameras")
+        store.add([late(0), *(late(number, "bottom") for number in range(1, 4))])
+        store.begin_run(detector, "cameras")
+        assert store.last_seen("top") is not None
+        store.add([late(0, "bottom")])
+        assert store.last_seen("top") is None
+        assert store.last_seen("bottom") is not None
 
 
 @given(st.floats(0, 4e9))
