@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -9,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import Literal
 
 from ...core.errors import TemperError
 from ..frames import Frame, Gap, LastSeen, Notice
@@ -94,11 +96,14 @@ class KeptCamera:
         self._intervals: deque[float] = deque(maxlen=_INTERVALS)
         self._shift = 0
         self._wrap: int | None = None
+        self._gave = False
         self._watched = False
         self._begun: float | None = None
 
     def run(self, hand_on: HandOn, stop: threading.Event, beat: Callable[[], None]) -> None:
         """Hand on frames, gaps and notices until ``stop`` is set or a finite source has ended.
+
+        Whatever goes wrong with the camera is told, and the camera is opened anew: other cameras go on meanwhile.
 
         Args:
             hand_on: takes them, in order; may block.
@@ -112,29 +117,53 @@ class KeptCamera:
             beat()
             try:
                 camera = self._open()
-            except TemperError as error:
+            except (TemperError, OSError) as error:
                 tries += 1
-                hopeless = isinstance(error, CameraMisconfigured)
-                if str(error) != told:
-                    told = str(error)
-                    hand_on(Notice(self.name, "misconfigured" if hopeless else "waiting", told))
+                told = self._tell(error, told, hand_on)
                 self._never_seen(begun, told)
-                seconds = MISCONFIGURED_SECONDS if hopeless else self._backoff.seconds(tries, random.random())
-                self._pause(seconds, stop, beat)
+                self._pause(self._wait(error, tries), stop, beat)
                 continue
-            told = None
+            self._gave = False
             try:
                 self._watch(camera, hand_on, stop, beat)
+                told = None
             except CameraEnded:
                 return
-            except CameraLost as error:
-                self._why = str(error)
-                self._never_seen(begun, self._why)
-                hand_on(Notice(self.name, "waiting", self._why))
+            except (TemperError, OSError) as error:
+                # one that gives nothing however often it is opened is asked ever less often
+                tries = 1 if self._gave else tries + 1
+                self._why = told = self._tell(error, None, hand_on)
+                self._never_seen(begun, told)
+                seconds = self._wait(None if self._gave else error, tries)
             finally:
-                camera.close()
-            tries = 1
-            self._pause(self._backoff.seconds(tries, random.random()), stop, beat)
+                # what is lost already cannot be freed in good order
+                with contextlib.suppress(TemperError, OSError):
+                    camera.close()
+            if not stop.is_set():
+                self._pause(seconds, stop, beat)
+
+    def _tell(self, error: TemperError | OSError, told: str | None, hand_on: HandOn) -> str:
+        """Tell of an error, unless it was what was told last; gives its sentence."""
+        sentence = self._sentence(error)
+        if sentence != told:
+            state: Literal["waiting", "misconfigured"] = "waiting"
+            if isinstance(error, CameraMisconfigured):
+                state = "misconfigured"
+            hand_on(Notice(self.name, state, sentence))
+        return sentence
+
+    def _wait(self, error: TemperError | OSError | None, tries: int) -> float:
+        """Seconds until the next try."""
+        if isinstance(error, CameraMisconfigured):
+            return MISCONFIGURED_SECONDS
+        return self._backoff.seconds(tries, random.random())
+
+    def _sentence(self, error: TemperError | OSError) -> str:
+        """What is told of an error; of one of the operating system with the file, where it names one."""
+        if isinstance(error, TemperError):
+            return str(error)
+        of = f" of {error.filename}" if error.filename else ""
+        return f"The camera {self.name} failed: {error.strerror or error}{of}."
 
     def _never_seen(self, begun: float, why: str) -> None:
         """Of a camera that has given no frame yet, and fails: it is away since this program began."""
@@ -159,6 +188,7 @@ class KeptCamera:
                     raise CameraLost(f"The camera {self.name} sent nothing for {self._silence:g} s.")
                 continue
             heard = now
+            self._gave = True
             if first:
                 frame = self._close_gap(frame, hand_on)
                 first = False

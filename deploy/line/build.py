@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,29 @@ from ...core.errors import UsageError, nearest
 from ...detection.images import Channels
 from ..cameras.base import Camera
 from ..cameras.checks import CheckSettings, PictureChecks
+from ..cameras.folder_files import FolderFiles
+from ..cameras.folder_lines import FolderBlocks, FolderLines
 from ..cameras.genicam import GenicamSettings
 from ..cameras.kept import Backoff, KeptCamera
 from ..cameras.line_scan import LineCount, LineScanCamera
 from ..cameras.track import ByEncoder, ByFrame, ByLine, BySpeed, Track
 from ..detector import BundleDetector
 from ..frames import LastSeen
+from ..results.store import Store
 from ..strip.across import AcrossFrames
 from ..strip.judging import Judging, SeverityRule, Zone
 from ..strip.repeats import Repeats
 from ..strip.scale import Scale
 from .config import LineConfig
-from .config_cameras import AravisCamera, CameraSection, GenicamCamera, GentlCamera, StreamCamera, V4l2Camera
+from .config_cameras import (
+    AravisCamera,
+    CameraSection,
+    FolderCamera,
+    GenicamCamera,
+    GentlCamera,
+    StreamCamera,
+    V4l2Camera,
+)
 from .config_strip import SizesSection, StripSection
 from .judge import Judge
 
@@ -52,20 +64,41 @@ def require_fitting(config: LineConfig, labels: list[str]) -> None:
             )
 
 
-def make_cameras(config: LineConfig, channels: Channels, last_seen: Mapping[str, LastSeen]) -> list[KeptCamera]:
+def make_files(config: LineConfig, store: Store) -> dict[str, FolderFiles]:
+    """What is known of the files of each camera that is a folder.
+
+    Raises:
+        TemperError: if the store cannot be read.
+    """
+    return {
+        section.name: FolderFiles(
+            Path(section.path),
+            section.afterwards,
+            store.inspected(section.name),
+            partial(store.forget_files, section.name),
+        )
+        for section in config.cameras
+        if isinstance(section, FolderCamera)
+    }
+
+
+def make_cameras(
+    config: LineConfig, channels: Channels, last_seen: Mapping[str, LastSeen], files: Mapping[str, FolderFiles]
+) -> list[KeptCamera]:
     """The line's cameras; none is opened yet.
 
     Args:
         config: of the line.
         channels: what the bundle takes.
         last_seen: of an earlier run, for each camera that had a frame stored.
+        files: of each camera that is a folder.
     """
     shared = _shared_track(config.strip)
     checks = CheckSettings(**config.checks.model_dump())
     return [
         KeptCamera(
             section.name,
-            _factory(section, channels, last_seen.get(section.name), config.strip),
+            _factory(section, channels, files.get(section.name), config.strip),
             checks=PictureChecks(checks),
             track=_own_track(section, config.strip) or shared,
             backoff=Backoff(most=section.reconnect_seconds),
@@ -136,21 +169,26 @@ def _own_track(section: CameraSection, strip: StripSection) -> Track | None:
 
 
 def _factory(
-    section: CameraSection, channels: Channels, last: LastSeen | None, strip: StripSection
+    section: CameraSection, channels: Channels, files: FolderFiles | None, strip: StripSection
 ) -> Callable[[], Camera]:
     """What opens a camera, and makes frames of its lines where it scans lines."""
     counted = LineCount()
     bits = None if _counts_lines(section, strip) else strip.encoder_bits
 
     def open_camera() -> Camera:
-        camera = _open(section, channels, last, strip)
+        camera = _open(section, channels, files, strip)
         lines = section.line_scan
-        return camera if lines is None else LineScanCamera(camera, lines.height, lines.overlap, counted, bits)
+        if lines is None:
+            return camera
+        if files is None:
+            return LineScanCamera(camera, lines.height, lines.overlap, counted, bits)
+        blocks = FolderBlocks(camera)
+        return FolderLines(LineScanCamera(blocks, lines.height, lines.overlap, counted, bits), blocks, files)
 
     return open_camera
 
 
-def _open(section: CameraSection, channels: Channels, last: LastSeen | None, strip: StripSection) -> Camera:
+def _open(section: CameraSection, channels: Channels, files: FolderFiles | None, strip: StripSection) -> Camera:
     """Open a camera; its library is imported only now."""
     if isinstance(section, AravisCamera):
         from ..cameras.aravis import AravisCamera as Aravis
@@ -173,9 +211,8 @@ def _open(section: CameraSection, channels: Channels, last: LastSeen | None, str
         return V4l2(section.name, section.device, channels, *as_wanted)
     from ..cameras.folder import FolderCamera as Folder
 
-    after = last.exposed if last is not None and section.afterwards == "keep" else None
     times = (section.settle_seconds, section.give_up_seconds)
-    return Folder(section.name, Path(section.path), channels, *times, section.afterwards, after)
+    return Folder(section.name, Path(section.path), channels, *times, files)
 
 
 def _genicam(section: AravisCamera | GentlCamera, packet_bytes: int | None, strip: StripSection) -> GenicamSettings:

@@ -142,7 +142,9 @@ class FolderCamera(_Camera):
     path: str = Field(description="the folder")
     settle_seconds: Positive = Field(0.5, description="that a file must stand still until it is taken for whole")
     give_up_seconds: Positive = Field(10.0, description="after which a file that cannot be read is told as an error")
-    afterwards: Literal["keep", "move", "delete"] = Field("keep", description="what becomes of an inspected file")
+    afterwards: Literal["keep", "move", "delete"] = Field(
+        "keep", description="what becomes of a file once its verdict is stored"
+    )
     silence_seconds: float | None = Field(
         None, ge=0.1, le=86_400, description="without a file, then the folder is opened anew"
     )

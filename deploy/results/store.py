@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from sqlalchemy import Table, func, insert, select, update
+from sqlalchemy import Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from ...core.database import Database, DatabaseKind
 from ..detector import BundleDetector
-from ..frames import Gap, LastSeen
+from ..frames import FileState, Gap, LastSeen
 from ..strip.defect import StripDefect
 from .message import MessageKind
 from .migrate import upgrade_file
@@ -29,6 +29,7 @@ from .records import (
     detection_rows,
     frame_row,
     gap_row,
+    inspected_rows,
     notice_body,
     now,
     seconds_of,
@@ -42,6 +43,7 @@ from .schema import (
     EventTable,
     FrameTable,
     GapTable,
+    InspectedTable,
     RunTable,
 )
 
@@ -199,6 +201,27 @@ class Store:
                     break
         return None
 
+    def inspected(self, camera: str) -> list[FileState]:
+        """The files of a camera's folder that have a verdict and were not forgotten, of all runs."""
+        columns = (InspectedTable.name, InspectedTable.size, InspectedTable.modified_ns)
+        with self._database.reading() as connection:
+            rows = connection.execute(select(*columns).where(InspectedTable.camera == camera)).all()
+        return [FileState(os.fsdecode(name), size, modified_ns) for name, size, modified_ns in rows]
+
+    def forget_files(self, camera: str, files: Sequence[FileState]) -> None:
+        """Forget files that are gone; one of the same name that has its verdict meanwhile stays. For any thread.
+
+        Raises:
+            TemperError: if the store cannot be written.
+        """
+        table = InspectedTable.__table__
+        assert isinstance(table, Table)
+        rows = [{f"_{name}": value for name, value in row.items()} for row in inspected_rows(camera, files)]
+        if rows:
+            same = [column == bindparam(f"_{column.name}") for column in table.c]
+            with self._database.transaction() as connection:
+                connection.execute(delete(table).where(*same), rows)
+
     def _tell(self) -> None:
         if self._wake is not None:
             # a full pipe has told already; where nobody listens any more, nobody is to be told
@@ -226,11 +249,13 @@ class _Batch:
     gaps: list[Row] = field(default_factory=list)
     defects: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
+    inspected: list[Row] = field(default_factory=list)
 
     def add(self, item: Item) -> None:
         if isinstance(item, FrameResult):
             self.frames.append(frame_row(self.run_id, item))
             self.detections += detection_rows(self.run_id, item, self.labels)
+            self.inspected += inspected_rows(item.camera, item.files)
             self._log("frame", item.number)
         elif isinstance(item, Gap):
             number = self._log("gap")
@@ -252,6 +277,8 @@ class _Batch:
             if rows:
                 assert isinstance(table.__table__, Table)
                 connection.execute(table.__table__.insert(), rows)
+        if self.inspected:  # a name may come again, with another picture
+            connection.execute(insert(InspectedTable).prefix_with("OR REPLACE"), self.inspected)
 
     def _log(self, kind: MessageKind, number: int | None = None, body: str | None = None) -> int:
         if number is None:

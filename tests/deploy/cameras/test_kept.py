@@ -23,15 +23,16 @@ BEGIN = 1_700_000_000.0
 class Roll:
     """A connection with a given end."""
 
-    def __init__(self, *steps: Frame | TemperError | None, wrap: int | None = None) -> None:
+    def __init__(self, *steps: Frame | TemperError | OSError | None, wrap: int | None = None) -> None:
         self.facts = {"model": "roll"}
-        self.steps, self.wrap, self.closed = list(steps), wrap, False
+        self.steps: list[Frame | TemperError | OSError | None] = list(steps)
+        self.wrap, self.closed = wrap, False
 
     def grab(self, timeout: float) -> Frame | None:
         if not self.steps:
             raise CameraEnded("That was all.")
         step = self.steps.pop(0)
-        if isinstance(step, TemperError):
+        if isinstance(step, TemperError | OSError):
             raise step
         if step is None:
             time.sleep(min(timeout, 0.05))
@@ -47,12 +48,12 @@ def frame(number: int, moment: float | None = None, image: np.ndarray | None = N
     return Frame("top", f"top {number}", picture, frame_id=number, exposed=exposed, arrived=exposed - BEGIN)
 
 
-def run(*connections: Roll | TemperError, **options: object) -> list[Item]:
+def run(*connections: Roll | TemperError | OSError, **options: object) -> list[Item]:
     rest = list(connections)
 
     def open_camera() -> Camera:
         one = rest.pop(0)
-        if isinstance(one, TemperError):
+        if isinstance(one, TemperError | OSError):
             raise one
         return one
 
@@ -160,6 +161,44 @@ def test_what_cannot_be_mended_by_waiting_is_told_once(monkeypatch: pytest.Monke
     wrong = CameraMisconfigured("There is no pixel format Mono9.")
     items = run(wrong, CameraMisconfigured("There is no pixel format Mono9."), Roll(frame(1)))
     assert states(items) == ["misconfigured", "connected"]
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "sentence"),
+    [
+        (CameraMisconfigured("The folder may not be read."), "misconfigured", "The folder may not be read."),
+        (TemperError("The clip is torn."), "waiting", "The clip is torn."),
+        (OSError(5, "Input/output error", "/mnt/a.png"), "waiting", "Input/output error of /mnt/a.png."),
+    ],
+)
+def test_whatever_goes_wrong_with_a_camera_it_is_opened_anew(
+    error: TemperError | OSError, state: str, sentence: str
+) -> None:
+    class Stuck(Roll):
+        def close(self) -> None:
+            super().close()
+            raise OSError(19, "No such device")
+
+    first = Stuck(frame(1), error)
+    items = run(first, OSError(13, "Permission denied"), Roll(frame(9)))
+    assert first.closed
+    assert states(items) == ["connected", state, "waiting", "connected"]
+    (gap,) = gaps(items)
+    assert gap.cause.endswith(sentence)
+    assert [item.frame_id for item in items if isinstance(item, Frame)] == [1, 9]
+
+
+def test_a_camera_that_opens_and_gives_nothing_is_asked_ever_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[int] = []
+
+    def seconds(self: Backoff, so_many: int, chance: float) -> float:
+        tries.append(so_many)
+        return 0.0
+
+    monkeypatch.setattr(Backoff, "seconds", seconds)
+    lost = CameraLost("It is gone.")
+    run(Roll(lost), Roll(lost), Roll(frame(1), lost), Roll(lost), Roll(frame(2)))
+    assert tries == [1, 2, 1, 2]
 
 
 def test_stop_ends_it_while_it_waits() -> None:

@@ -37,13 +37,13 @@ def line(camera: dict[str, Any], strip: dict[str, Any]) -> LineConfig:
     ],
 )
 def test_what_tells_positions(camera: dict[str, Any], strip: dict[str, Any], track: type) -> None:
-    (kept,) = make_cameras(line(camera, strip), "grey", {})
+    (kept,) = make_cameras(line(camera, strip), "grey", {}, {})
     assert type(kept._track) is track
 
 
 def test_lines_go_on_over_connections(tmp_path: Path) -> None:
     config = line({**FOLDER, **LINES, "path": str(tmp_path), "settle_seconds": 0.01}, BY_COUNT)
-    (kept,) = make_cameras(config, "grey", {})
+    (kept,) = make_cameras(config, "grey", {}, {})
     counts: list[int | None] = []
     for connection in range(2):
         camera = kept._open()
