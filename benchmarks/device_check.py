@@ -298,7 +298,9 @@ def summary_line(result: VariantResult, runtime: str) -> str:
     words = [f"{result.record['pictures']} pictures"]
     comparison = result.record["comparison"]
     if comparison is not None:
-        words.append(f"{comparison['matched_share']:.1%} of the detections found again")
+        found = f"{comparison['matched_share']:.1%} of the detections found again"
+        detected = comparison["matched"] + comparison["unmatched"]
+        words.append(found if detected else "nothing detected, so nothing to find again")
         scores, boxes = (comparison[name]["largest"] for name in ("scores_of_matched", "box_edges_of_matched_px"))
         if scores is not None:
             words.append(f"scores off by {scores:.1e}, boxes by {boxes:.1e} px")

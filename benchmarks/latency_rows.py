@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from ..detection.intervals import Estimate
 from .subject import STRICT, Kind, Subject
@@ -133,7 +135,7 @@ class LatencyRow:
     rounds: tuple[Round, ...]
     round_p50_ms: tuple[float, ...]
     complete: bool
-    samples_ms: dict[str, list[float]]
+    samples_ms: dict[str, list[Annotated[float, Field(ge=0)]]]
     punctuality: Punctuality | None = None
     row: Literal["latency"] = "latency"
     kind: Kind = "measured"

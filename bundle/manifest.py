@@ -24,6 +24,8 @@ MAX_MANIFEST_BYTES = 4 << 20
 #: More golden pictures than these make no check better.
 MAX_GOLDEN_IMAGES = 64
 
+#: Of a bundle.
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,80}$"
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 #: A name people read; without control characters, as it is shown and logged.
 Label = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
@@ -241,7 +243,7 @@ class Manifest(_Model):
     """Everything a device needs to know; unknown fields are refused."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,80}$")]
+    name: Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
     labels: list[Label] = Field(min_length=1, max_length=1000)
     input: InputRule
     thresholds: dict[Label, Score] = Field(description="operating point of each class")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from ..core.errors import UsageError
 from ..core.files import atomic_folder, explain_os_errors, sha256_file, write_bytes, write_json
 from .loader import open_bundle
-from .manifest import BUNDLE_SUFFIX, MANIFEST_NAME, Manifest, with_checksum
+from .manifest import BUNDLE_SUFFIX, MANIFEST_NAME, NAME_PATTERN, Manifest, with_checksum
 
 
 def write_bundle(
@@ -49,10 +50,15 @@ def require_bundle_target(target: Path) -> None:
     """Refuse a place where a bundle must not be written, before any work is done for it.
 
     Raises:
-        UsageError: if the name does not end in ``.temper``, or something stands there that is not a bundle.
+        UsageError: if the name is none for a bundle, or something stands there that is not a bundle.
     """
     if target.suffix != BUNDLE_SUFFIX or not target.stem:
         raise UsageError(f"A bundle's name ends in {BUNDLE_SUFFIX}; write to {target}{BUNDLE_SUFFIX} instead.")
+    if re.fullmatch(NAME_PATTERN, target.stem) is None:
+        raise UsageError(
+            f"A bundle cannot be called '{target.stem}': letters, digits, '.', '_' and '-', beginning with a letter or "
+            "a digit, at most 81."
+        )
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise UsageError(f"{target} is there and is not a bundle's folder. Remove it, or choose another name.")
     if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST_NAME).is_file():

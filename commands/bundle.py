@@ -88,8 +88,10 @@ def check(
     may be passed on.
     """
     from ..bundle.loader import open_bundle
-    from ..core.errors import TemperError
+    from ..core.errors import TemperError, UsageError
 
+    if out is not None and not runtimes and data is None:
+        raise UsageError("--out is for the result of --runtime or --data, and neither is given.")
     with open_bundle(bundle, public_key) as opened:
         if not as_json:
             count, golden = len(opened.manifest.variants), opened.manifest.golden

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
+
+from .options import public_key_option
 
 SCENARIOS = ("camera", "broker", "plant", "kill", "disk", "clock", "frames", "overload", "soak")
 
@@ -22,8 +25,17 @@ SCENARIOS = ("camera", "broker", "plant", "kill", "disk", "clock", "frames", "ov
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path("drill"), show_default=True, help="A new folder.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of what chance decides.")
+@public_key_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a scenario.")
-def drill(bundle: Path, names: tuple[str, ...], times: int | None, out: Path, seed: int, as_json: bool) -> None:
+def drill(
+    bundle: Path,
+    names: tuple[str, ...],
+    times: int | None,
+    out: Path,
+    seed: int,
+    public_key: Path | None,
+    as_json: bool,
+) -> None:
     """Try BUNDLE's line on this machine: kill its camera, its broker and itself, and overload it.
 
     A GigE Vision camera that counts what it sends, a broker and a subscriber run beside it, on loopback. Afterwards
@@ -40,8 +52,10 @@ def drill(bundle: Path, names: tuple[str, ...], times: int | None, out: Path, se
 
     if out.exists():
         raise UsageError(f"{out} is there already. Choose another --out.")
-    with open_bundle(bundle):
+    with open_bundle(bundle, public_key):
         pass
+    if public_key is not None:  # the line that is started hears of it as a device's would
+        os.environ["TEMPER_PUBLIC_KEY"] = str(public_key.absolute())
 
     def tell(event: Event) -> None:
         if not as_json:

@@ -36,7 +36,7 @@ _WIDTH = 150
 @click.option(
     "--measured",
     multiple=True,
-    metavar="DIR=DEVICE",
+    metavar="DIR=DEVICE[@MODE]",
     help="What was measured of this bundle on a device of the table; it puts that device's estimates right.",
 )
 @click.option("--devices", "table", type=FILE, help="File with devices of your own.")
@@ -86,11 +86,14 @@ def estimate(
         chosen.append((device, device.mode(mode or None)))
     own = [_own(text, known) for text in measured]
 
-    from ..benchmarks.estimate.run import estimate_bundle, write_estimates
+    from ..benchmarks.estimate.run import estimate_bundle, says_nothing, write_estimates
     from ..bundle.loader import open_bundle
 
     with open_bundle(bundle, public_key) as opened:
         rows = estimate_bundle(opened, chosen, _split(precisions), tuple(dict.fromkeys(batches)) or (1,), own)
+        for text, one in zip(measured, own, strict=True):
+            if (why := says_nothing(one, opened, [device.key for device, _ in chosen])) is not None:
+                click.echo(f"--measured {text} changes nothing: {why}.", err=True)
     if as_json:
         for row in rows:
             click.echo(json.dumps(dataclasses.asdict(row), ensure_ascii=False))
@@ -120,8 +123,9 @@ def _own(text: str, known: dict[str, Device]) -> OwnMeasurement:
         raise UsageError(
             f"--measured {text}: say on which device of the table, as --measured {text}=jetson-orin-nano-8gb."
         )
-    found = find_device(known, device)
-    return OwnMeasurement(found.key, read_rows(Path(folder) / MEASUREMENTS_NAME))
+    key, _, mode = device.partition("@")
+    found = find_device(known, key)
+    return OwnMeasurement(found.key, found.mode(mode or None).name, read_rows(Path(folder) / MEASUREMENTS_NAME))
 
 
 def _list(devices: list[Device], as_json: bool) -> None:
@@ -171,6 +175,9 @@ def _show(rows: Sequence[EstimateRow]) -> None:
         click.echo(f"Put right by measurements of {'; '.join(told)}.")
     else:
         click.echo("Estimated, not measured; docs/results/estimates.md says how far such estimates were off.")
+    click.echo(
+        "Of the graph on TensorRT alone: preparing pictures and reading answers on the device's processor come on top."
+    )
 
 
 def _table(*heads: str) -> Table:

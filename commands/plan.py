@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import HELP_OPTIONS, Choice
+from .options import HELP_OPTIONS, Choice, public_key_option
 
 if TYPE_CHECKING:
     from ..benchmarks.plan.run import Plan
@@ -58,13 +58,17 @@ _COMMA_LISTS = ("estimate", "precision", "batch")
 @click.option("--batch", metavar="N,...", help="Pictures per call of what is estimated now.  [default: 1]")
 @click.option("--devices", metavar="FILE", help="Devices of your own, for --estimate.")
 @click.option("--tail", type=float, help="p99 by median that estimates are given.  [default: 1.5]")
+@click.option("--host-ms", type=float, help="Per picture, of the processor, that estimates are given.  [default: 0.4]")
 @click.option("--max-power", metavar="POWER", help="Of all devices together: 60W.")
 @click.option("--prices", metavar="FILE", help="Prices by device.")
 @click.option("--seed", type=int, help="Of the simulation.  [default: 0]")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the page and the figures.")
 @click.option("--write", type=FILE, help="Write what was asked to this file, commented, and do no more.")
+@public_key_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def plan(file: Path | None, out: Path | None, write: Path | None, as_json: bool, **options: Any) -> None:
+def plan(
+    file: Path | None, out: Path | None, write: Path | None, public_key: Path | None, as_json: bool, **options: Any
+) -> None:
     """Choose the hardware for a line: cameras, links, and the devices that keep up.
 
     PLAN is a plan.yml; options win over it. What a device does comes from measurements, and from estimates for devices
@@ -81,7 +85,7 @@ def plan(file: Path | None, out: Path | None, write: Path | None, as_json: bool,
         return
     from ..benchmarks.plan.run import make_plan
 
-    made = make_plan(recipe)
+    made = make_plan(recipe, public_key)
     page = None
     if out is not None:
         from ..benchmarks.plan.page import write_plan

@@ -31,6 +31,11 @@ class MissingDependencyError(TemperError):
     """An optional package is needed and not installed; the message carries the command that installs it."""
 
 
+def install_hint(extra: str) -> str:
+    """How an extra gets onto this machine: from a clone, as the name on a package index may be somebody else's."""
+    return f"In a clone of Temper: pip install '.[{extra}]'."
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """The hint for a misspelt name: `` Did you mean 'epochs'?``, or the known names where none is near.
 

@@ -29,6 +29,21 @@ class Cause(str, Enum):
     """It could not be decoded, or the runtime failed on it."""
 
 
+@dataclass(frozen=True)
+class FileState:
+    """A file of a watched folder, by what tells it from another one that had or will have its name.
+
+    Attributes:
+        name: in the folder.
+        size: in bytes.
+        modified_ns: time of its last change, nanoseconds since 1970, as the file system has it.
+    """
+
+    name: str
+    size: int
+    modified_ns: int
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One picture on its way to a verdict.
@@ -50,6 +65,8 @@ class Frame:
         timestamp_ms: position in a video; None elsewhere.
         encoder: count of the strip's encoder at the exposure; None if there is none.
         position_m: where its first row lies along the strip, in metres; None if the line's speed is not known.
+        files: of a watched folder, that have their verdict with this frame; they are remembered together with it, and
+            put away only then.
     """
 
     camera: str
@@ -65,6 +82,7 @@ class Frame:
     timestamp_ms: float | None = None
     encoder: int | None = None
     position_m: float | None = None
+    files: tuple[FileState, ...] = ()
 
     def __post_init__(self) -> None:
         if self.image is None and self.cause is None:

@@ -8,6 +8,7 @@ On disk a data set is a folder::
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -162,7 +163,7 @@ def from_coco(coco: Any, image_folder: Path, *, name: str, source: Path) -> Data
             boxes[annotation["image_id"]].append(([x, y, x + width, y + height], index[annotation["category_id"]]))
         samples = tuple(
             Sample(
-                str(image["file_name"]),
+                posixpath.normpath(str(image["file_name"])),
                 int(image["width"]),
                 int(image["height"]),
                 np.array([b for b, _ in boxes[image["id"]]], np.float32).reshape(-1, 4),

@@ -66,7 +66,8 @@ def write_recipe(recipe: Recipe, file: str, notes: Sequence[str] = ()) -> str:
         notes: what else the opening lines should say, one sentence each, without a full stop.
     """
     lines = _OPENING.format(file=file).splitlines()
-    lines += ["#", *(f"# Note: {note}." for note in notes)] if notes else []
+    # a note may quote a stranger's file: whatever is in it stays on its line, behind the mark of a comment
+    lines += ["#", *(f"# Note: {' '.join(note.split())}." for note in notes)] if notes else []
     _section(to_plain(recipe), (), lines)
     return "\n".join(lines) + "\n"
 

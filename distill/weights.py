@@ -10,6 +10,7 @@ import io
 import json
 import pickle
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,9 @@ class _Array:
         if not isinstance(dtype, _DataType):
             raise _ForbiddenError("an array of an unknown type")
         # a copy: what lies in the file's bytes cannot be written to
-        self.values = np.frombuffer(content, dtype.dtype).reshape(shape, order=order).copy()
+        flat = np.frombuffer(content, dtype.dtype)
+        # "K" is as it lay in memory; the bytes are in the order of rows then
+        self.values = flat.reshape(shape, order="F" if order == "F" else "C").copy()
 
 
 def _reconstruct(kind: Any, shape: tuple[int, ...], _: bytes | str) -> _Array:
@@ -193,15 +196,30 @@ def _latin1(text: str, _: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+class _Maker:
+    """A callable that a file may call and not change: a pickle can set attributes of whatever it is handed."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make = make
+
+    def __call__(self, *values: Any) -> Any:
+        return self._make(*values)
+
+    def __setstate__(self, _: Any) -> None:
+        raise _ForbiddenError("a change of its reader")
+
+
 #: Stands for ``numpy.ndarray``, which is only ever named.
 _ARRAY_TYPE = "numpy.ndarray"
 #: All that a weight file may name, and what stands for it here.
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("numpy", "ndarray"): _ARRAY_TYPE,
-    ("numpy", "dtype"): _DataType,
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy._core.multiarray", "scalar"): _scalar,
-    ("numpy._core.numeric", "_frombuffer"): _frombuffer,
-    ("_codecs", "encode"): _latin1,
+    ("numpy", "dtype"): _Maker(_DataType),
+    ("numpy._core.multiarray", "_reconstruct"): _Maker(_reconstruct),
+    ("numpy._core.multiarray", "scalar"): _Maker(_scalar),
+    ("numpy._core.numeric", "_frombuffer"): _Maker(_frombuffer),
+    ("_codecs", "encode"): _Maker(_latin1),
 }

@@ -13,10 +13,7 @@ import onnxruntime
 
 def read(bundle: Path, name: str) -> bytes:
     """One file of the bundle, be it a folder or a single file."""
-    if bundle.is_dir():
-        return (bundle / name).read_bytes()
-    with zipfile.ZipFile(bundle) as archive:
-        return archive.read(name)
+    return (bundle / name).read_bytes() if bundle.is_dir() else zipfile.ZipFile(bundle).read(name)
 
 
 def main() -> None:
@@ -32,10 +29,10 @@ def main() -> None:
     if picture is None:
         sys.exit(f"{sys.argv[2]} is no picture")
     height, width = picture.shape[:2]
-    scale = np.array([rule["width"] / width, rule["height"] / height])
-    if rule["resize"] == "letterbox":
-        scale[:] = scale.min()
-    inner = np.maximum(1, np.round(scale * (width, height))).astype(int)
+    inner = np.array([rule["width"], rule["height"]])
+    if rule["resize"] == "letterbox":  # in whole pixels; boxes come back by what the sides were really scaled by
+        inner = np.clip(np.round((inner / (width, height)).min() * np.array([width, height])), 1, inner).astype(int)
+    scale = inner / (width, height)
     image = np.full((rule["height"], rule["width"], *picture.shape[2:]), 114, np.uint8)
     shrinks = cv2.INTER_AREA if (scale < 1).all() else cv2.INTER_LINEAR
     image[: inner[1], : inner[0]] = cv2.resize(picture, inner.tolist(), interpolation=shrinks)
@@ -43,8 +40,9 @@ def main() -> None:
     boxes, scores, labels, count = session.run(["boxes", "scores", "labels", "count"], {"image": image[None]})
     for box, score, label in zip(boxes[0][: count[0]], scores[0], labels[0], strict=False):
         name = manifest["labels"][label]
+        edges = np.clip(box / np.tile(scale, 2), 0, (width, height, width, height))
         if score >= manifest["thresholds"][name]:
-            print(name, f"{score:.3f}", *(round(float(v), 1) for v in box / np.tile(scale, 2)))
+            print(name, f"{score:.3f}", *(round(float(v), 1) for v in edges))
 
 
 main()

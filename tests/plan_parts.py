@@ -92,12 +92,18 @@ def write_estimates(path: Path, rows: Sequence[EstimateRow]) -> Path:
 
 
 def write_measured(
-    folder: Path, bundle: Path, data: DataSet, ms: float, samples: int = 999, warnings: Sequence[str] = ()
+    folder: Path,
+    bundle: Path,
+    data: DataSet,
+    ms: float,
+    samples: int = 999,
+    warnings: Sequence[str] = (),
+    runtime: str = "onnxruntime",
 ) -> Path:
     """A folder as ``temper bench run`` writes it, of a benchmark of this bundle that never ran."""
     with open_bundle(bundle) as opened:
         entry = BundleEntry(str(bundle), opened.manifest_sha256, opened.manifest)
-    subject = Subject(entry.manifest.name, "student", "fp32", "fp32", "onnxruntime")
+    subject = Subject(entry.manifest.name, "student", "fp32", "fp32", runtime)
     first = replace(bench_rows.benchmark_row(data, [], warnings), bundles=[entry])
     rows = [first, bench_rows.latency(subject, ms, samples=samples), bench_rows.footprint(subject, 8.0)]
     write_rows(folder / "measurements.jsonl", rows)

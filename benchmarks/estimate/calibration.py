@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -50,11 +51,13 @@ class Correction:
     Attributes:
         log_factor: logarithm of measured by estimated, drawn towards 0 where there are few.
         log_spread: standard deviation that is left of the device's own error.
+        graph_spread: standard deviation of what graphs on the device differ by.
         origins: the measurements, for people.
     """
 
     log_factor: float = 0.0
     log_spread: float = _DEVICE_SPREAD
+    graph_spread: float = _GRAPH_SPREAD
     origins: tuple[str, ...] = ()
 
 
@@ -73,10 +76,13 @@ def correct(log_ratios: Sequence[float], origins: Sequence[str]) -> Correction:
     """
     if not log_ratios:
         return Correction()
-    weight = len(log_ratios) / _GRAPH_SPREAD**2
-    total = weight + 1 / _DEVICE_SPREAD**2
     mean = sum(log_ratios) / len(log_ratios)
-    return Correction(mean * weight / total, 1 / math.sqrt(total), tuple(origins))
+    # measurements that contradict each other say that graphs differ by more here
+    scatter = statistics.stdev(log_ratios) if len(log_ratios) > 1 else 0.0
+    spread = max(_GRAPH_SPREAD, scatter)
+    weight = len(log_ratios) / spread**2
+    total = weight + 1 / _DEVICE_SPREAD**2
+    return Correction(mean * weight / total, 1 / math.sqrt(total), spread, tuple(origins))
 
 
 def log_half_width(
@@ -92,7 +98,7 @@ def log_half_width(
     """
     half = calibration.log_error_90
     # measured on the device: what is left of its own error, and what graphs differ by
-    half *= math.hypot(correction.log_spread, _GRAPH_SPREAD) / math.hypot(_DEVICE_SPREAD, _GRAPH_SPREAD)
+    half *= math.hypot(correction.log_spread, correction.graph_spread) / math.hypot(_DEVICE_SPREAD, _GRAPH_SPREAD)
     matrix_precisions = set(precisions)
     if not matrix_precisions <= set(calibration.precisions) and not correction.origins:
         half *= _OTHER_PRECISION

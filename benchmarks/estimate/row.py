@@ -59,6 +59,11 @@ class EstimateRow:
     row: Literal["estimate"] = "estimate"
     kind: Literal["estimated"] = "estimated"
 
+    def __post_init__(self) -> None:
+        low, high = self.interval_ms
+        if not 0 < low <= self.latency_ms <= high or self.batch < 1:
+            raise ValueError("latency_ms lies within interval_ms, all above 0, and batch is at least 1")
+
 
 def read_estimates(path: Path) -> list[EstimateRow]:
     """Read a file of estimates, one JSON object a line.

@@ -36,10 +36,12 @@ class OwnMeasurement:
 
     Attributes:
         device: its key.
+        mode: the power mode that it ran in; None is the device's default.
         measurements: of ``temper bench run`` or ``bench remote``.
     """
 
     device: str
+    mode: str | None
     measurements: Measurements
 
 
@@ -68,7 +70,7 @@ def estimate_bundle(
         devices: each with its power mode.
         precisions: int8, fp16, fp32; none given means those of the bundle.
         batches: pictures per call.
-        own: measurements, which put the estimates of their device right.
+        own: measurements, which put the estimates of their device right; :func:`says_nothing` tells those that cannot.
 
     Returns:
         Rows in the order of devices, precisions, batches.
@@ -84,7 +86,7 @@ def estimate_bundle(
     graphs = {key: Graph(one.work) for key, one in chosen.items()}
     rows = []
     for device, mode in devices:
-        correction = _correction(bundle, device, mode, calibration, own)
+        correction = _correction(bundle, device, calibration, own)
         for key, one in chosen.items():
             rows.append(_row(bundle, device, mode, key[1], one, graphs[key], calibration, correction))
     return rows
@@ -158,26 +160,26 @@ def _unknown_share(work: GraphWork, reckoned: Reckoned) -> float:
     return unknown / reckoned.latency_ms
 
 
-def _correction(
-    bundle: Bundle, device: Device, mode: PowerMode, calibration: Calibration, own: Sequence[OwnMeasurement]
-) -> Correction:
-    """What the measurements on a device say, of this bundle's graphs and of others' that are at hand."""
+def _correction(bundle: Bundle, device: Device, calibration: Calibration, own: Sequence[OwnMeasurement]) -> Correction:
+    """What the measurements on a device say: each against what is reckoned for the mode it was taken in."""
     ratios: list[float] = []
     origins: list[str] = []
-    reckoned: dict[tuple[str, int], float] = {}
+    reckoned: dict[tuple[str, str, int], float] = {}
     for one in own:
         if one.device != device.key:
             continue
         _require_of(one, bundle)
+        mode = device.mode(one.mode)
         for row in _usable_rows(one.measurements, bundle):
-            key = (row.subject.variant, row.batch)
+            key = (mode.name, row.subject.variant, row.batch)
             if key not in reckoned:
                 work = graph_work(bundle.graph_path(bundle.variant(row.subject.variant)), row.batch)
                 reckoned[key] = reckon(Graph(work), device, mode, calibration.parameters).latency_ms
             measured = row.stages["end_to_end"].p50_ms
-            if measured is not None:
+            if measured is not None and measured > 0:
                 ratios.append(math.log(measured / reckoned[key]))
-                origins.append(f"{device.key}: {row.subject.model} {row.subject.variant}, batch {row.batch}")
+                graph = f"{row.subject.model} {row.subject.variant}, batch {row.batch}"
+                origins.append(f"{device.key}@{mode.name}: {graph}")
     return correct(ratios, origins)
 
 
@@ -190,6 +192,22 @@ def _require_of(own: OwnMeasurement, bundle: Bundle) -> None:
             f"What is given as measured on {own.device} measured another bundle than {bundle.manifest.name} (manifest "
             f"{bundle.manifest_sha256[:12]}): {measured}. Measure this one there, or leave it out."
         )
+
+
+def says_nothing(own: OwnMeasurement, bundle: Bundle, devices: Sequence[str]) -> str | None:
+    """Why a measurement changes no estimate, for people; None if it does.
+
+    Args:
+        own: the measurement.
+        bundle: that is estimated.
+        devices: keys of those that are estimated.
+    """
+    if own.device not in devices:
+        return f"{own.device} is not among the devices that are estimated"
+    if _usable_rows(own.measurements, bundle):
+        return None
+    runtimes = ", ".join(sorted({row.subject.runtime for row in own.measurements.latency})) or "no runtime"
+    return f"it was measured with {runtimes}, and estimates are of single streams on TensorRT"
 
 
 def _usable_rows(measurements: Measurements, bundle: Bundle) -> list[LatencyRow]:

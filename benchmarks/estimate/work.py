@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...core.errors import MissingDependencyError, TemperError
+from ...core.errors import MissingDependencyError, TemperError, install_hint
 from .operators import FREE, Kind, kind_of
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def graph_work(path: Path, batch: int) -> GraphWork:
         import onnx
     except ImportError as error:
         raise MissingDependencyError(
-            "Estimates read ONNX graphs with the package onnx, which is not installed: pip install 'temper[plan]'."
+            "Estimates read ONNX graphs with the package onnx, which is not installed. " + install_hint("plan")
         ) from error
     try:
         model = onnx.load(str(path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,8 +13,12 @@ from ...core.errors import UsageError
 from ..estimate.row import EstimateRow
 from ..latency_rows import LatencyRow
 from ..measurement import MachineState, Measurements
-from .distribution import TAIL, LatencyDistribution, of_estimate, of_samples
+from .distribution import HOST_MS, TAIL, LatencyDistribution, of_estimate, of_samples
 
+#: Runtimes whose measurements are of what is estimated.
+_ESTIMATED_RUNTIMES = ("tensorrt", "onnxruntime-tensorrt")
+#: Runtimes that work on a processor, whatever GPU is there.
+_PROCESSOR_RUNTIMES = ("onnxruntime", "openvino")
 #: Before every figure that rests on an estimate.
 MARK = "~"
 
@@ -135,7 +139,7 @@ def measured_capabilities(
 
 
 def estimated_capabilities(
-    rows: Sequence[EstimateRow], bundle: Bundle, origin: str, tail: float = TAIL
+    rows: Sequence[EstimateRow], bundle: Bundle, origin: str, tail: float = TAIL, host_ms: float = HOST_MS
 ) -> list[Capability]:
     """Of estimates.
 
@@ -144,6 +148,7 @@ def estimated_capabilities(
         bundle: that is planned with.
         origin: where they are from, for messages.
         tail: p99 by p50 that is assumed.
+        host_ms: per picture, for preparing it and reading its answer; a measured call has that in it.
 
     Raises:
         UsageError: if one was made of another bundle, naming both.
@@ -155,7 +160,54 @@ def estimated_capabilities(
                 f"{bundle.manifest.name} (manifest {bundle.manifest_sha256[:12]}) of {bundle.path}; estimate that one "
                 f"with 'temper estimate {bundle.path.name}'."
             )
-    return [_estimated(row, bundle, origin, tail) for row in rows]
+    return [_estimated(row, bundle, origin, tail, host_ms) for row in rows]
+
+
+def has_single_stream(measurements: Measurements) -> bool:
+    """Whether plans can be made of a benchmark; an emulated processor's says so by itself."""
+    emulated = measurements.benchmark.machine_before.emulated
+    return bool(emulated) or any(row.scenario == "single-stream" for row in measurements.latency)
+
+
+def doubt_of_place(measurements: Measurements, place: Place) -> str | None:
+    """Why what was measured may not be of the device it is called, in a sentence; None if nothing speaks against it."""
+    state = measurements.benchmark.machine_before
+    runtimes = sorted({row.subject.runtime for row in measurements.latency})
+    on_processor = [name for name in runtimes if name in _PROCESSOR_RUNTIMES]
+    embedded = place.device.startswith("jetson-")
+    if embedded and state.architecture == "x86_64":
+        return f"It is called {place.device_name}, and was measured on an x86_64 machine ({state.cpu_model})."
+    if on_processor:
+        return (
+            f"It is called {place.device_name}, and {', '.join(on_processor)} ran on the processor beside it "
+            f"({state.cpu_model or state.architecture}), not on its GPU."
+        )
+    return None
+
+
+def without_the_measured(found: Sequence[Capability]) -> list[Capability]:
+    """Leave out estimates of what was measured, and give the others of a measured device its own tail.
+
+    A measurement of another runtime says nothing of estimates, which are of TensorRT.
+    """
+    measured = [one for one in found if one.kind == "measured" and one.runtime in _ESTIMATED_RUNTIMES]
+    there = {_what(one) for one in measured}
+    tails: dict[str, float] = {}
+    for one in measured:
+        if one.latency.p99_ms is not None and one.latency.median_ms > 0:
+            tail = one.latency.p99_ms / one.latency.median_ms
+            tails[one.place.device] = max(tail, tails.get(one.place.device, 1.0))
+    left = [one for one in found if one.kind == "measured" or _what(one) not in there]
+    return [
+        replace(one, latency=one.latency.with_tail(tails[one.place.device]))
+        if one.kind == "estimated" and tails.get(one.place.device, 0) > one.latency.tail
+        else one
+        for one in left
+    ]
+
+
+def _what(one: Capability) -> tuple[str, str, str, str, int]:
+    return (one.place.device, one.place.power_mode, one.variant, one.precision, one.batch)
 
 
 def _measured(
@@ -189,8 +241,9 @@ def _measured(
     )
 
 
-def _estimated(row: EstimateRow, bundle: Bundle, origin: str, tail: float) -> Capability:
+def _estimated(row: EstimateRow, bundle: Bundle, origin: str, tail: float, host_ms: float) -> Capability:
     variant = bundle.variant(row.subject.variant)
+    host = host_ms * row.batch
     notes = []
     if row.unknown_operators:
         notes.append(f"operators the estimator does not know: {', '.join(row.unknown_operators)}")
@@ -203,7 +256,7 @@ def _estimated(row: EstimateRow, bundle: Bundle, origin: str, tail: float) -> Ca
         runtime=row.subject.runtime,
         batch=row.batch,
         tile=_input_of(bundle, variant),
-        latency=of_estimate(row.latency_ms, row.interval_ms, tail),
+        latency=of_estimate(row.latency_ms + host, (row.interval_ms[0] + host, row.interval_ms[1] + host), tail),
         memory_mib=row.memory_mib,
         device_memory_mib=row.device_memory_mib,
         bound=row.bound,

@@ -16,6 +16,8 @@ from ..round_bootstrap import percentile
 
 #: p99 by p50 that an estimate is given where nothing else is said: ``docs/reference/planning.md`` says why.
 TAIL = 1.5
+#: Milliseconds per picture that an estimate of the graph alone is given for what the device's processor does.
+HOST_MS = 0.4
 #: Neighbouring samples that are drawn together: a slow moment of the machine stays one.
 BLOCK = 32
 _Z99 = NormalDist().inv_cdf(0.99)
@@ -42,6 +44,17 @@ class LatencyDistribution:
     shape: str
     rounds_ms: tuple[NDArray[np.float64], ...] = ()
     withheld: str | None = None
+
+    @property
+    def tail(self) -> float:
+        """p99 by what it rests on: of an estimate by the far end of its interval, else by the median."""
+        whole = self.median_ms if self.rounds_ms or self.interval_ms is None else self.interval_ms[1]
+        return 1.0 if self.p99_ms is None or whole <= 0 else self.p99_ms / whole
+
+    def with_tail(self, tail: float) -> LatencyDistribution:
+        """An estimate with another tail."""
+        assert self.interval_ms is not None
+        return of_estimate(self.median_ms, self.interval_ms, tail)
 
     def draw(self, generator: np.random.Generator, count: int) -> NDArray[np.float64]:
         """Durations of so many calls in a row, float64 [count].

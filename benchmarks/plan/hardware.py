@@ -66,7 +66,7 @@ class Hardware:
         from ..estimate.run import OwnMeasurement, estimate_bundle
 
         chosen = [self._find(name) for name in dict.fromkeys(names)]
-        own = [OwnMeasurement(place.device, measurements) for place, measurements in measured]
+        own = [OwnMeasurement(place.device, place.power_mode or None, measurements) for place, measurements in measured]
         return estimate_bundle(bundle, chosen, tuple(precisions), tuple(dict.fromkeys(batches)), own)
 
     def _find(self, text: str) -> tuple[Device, PowerMode]:

@@ -17,7 +17,7 @@ from ...core.settings.fields import FieldPath
 from ...core.settings.file import SettingsSource
 from ...core.settings.section import Section
 from .demand import Due
-from .distribution import TAIL
+from .distribution import HOST_MS, TAIL
 from .optics import LINKS, MOST_CAMERAS, Geometry, Link, Scan, Sensor
 from .units import DISTANCE, LENGTH, POWER, SPEED, TIME, Dimension, parse_quantity, parse_share
 
@@ -118,6 +118,13 @@ class PlanRecipe(Section):
     )
     devices: str | None = Field(None, description="file of devices of your own, for estimate")
     tail: float = Field(TAIL, ge=1, le=100, description="p99 by median that estimates are given")
+    host_ms: float = Field(
+        HOST_MS,
+        ge=0,
+        le=1000,
+        description="milliseconds per picture that estimates are given for the device's processor: preparing it, "
+        "reading its answer",
+    )
     max_power: Power | None = Field(None, description="power of all devices together; null: any")
     prices: str | None = Field(None, description="file of prices by device")
     seed: int = Field(0, ge=0, le=2**31, description="seed of the simulation")

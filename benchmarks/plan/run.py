@@ -9,10 +9,20 @@ from pathlib import Path
 from ... import __version__
 from ...bundle.loader import Bundle, open_bundle
 from ...core.errors import UsageError
-from ..estimate.row import read_estimates
+from ...detection.figure_names import USEFUL_AP
+from ..estimate.row import ESTIMATES_NAME, read_estimates
 from ..machine import now
 from ..measurement import MEASUREMENTS_NAME, Measurements, read_rows
-from .capability import Capability, Place, estimated_capabilities, measured_capabilities
+from ..remote.fetch import read_record
+from .capability import (
+    Capability,
+    Place,
+    doubt_of_place,
+    estimated_capabilities,
+    has_single_stream,
+    measured_capabilities,
+    without_the_measured,
+)
 from .demand import Demand, plan_demand
 from .hardware import Hardware
 from .optics import MOST_CAMERAS
@@ -84,11 +94,12 @@ class Plan:
         return [row for row in self.rows if row.rank is None]
 
 
-def make_plan(recipe: PlanRecipe) -> Plan:
+def make_plan(recipe: PlanRecipe, public_key: Path | None = None) -> Plan:
     """Make a plan.
 
     Args:
         recipe: what is asked, and what it rests on.
+        public_key: only a bundle signed with a key of this file is planned with; None takes any.
 
     Raises:
         UsageError: if there is nothing to plan with, a measurement or an estimate is of another bundle, a device is not
@@ -96,10 +107,16 @@ def make_plan(recipe: PlanRecipe) -> Plan:
         TemperError: if the bundle or a file cannot be read.
         MissingDependencyError: if pint or SimPy is not installed.
     """
-    with open_bundle(Path(recipe.bundle)) as bundle:
+    with open_bundle(Path(recipe.bundle), public_key) as bundle:
         hardware = Hardware(None if recipe.devices is None else Path(recipe.devices))
         warnings: list[str] = []
         capabilities = _capabilities(recipe, bundle, hardware, warnings)
+        points = [one.ap for one in capabilities if one.ap is not None]
+        if points and max(points) < USEFUL_AP:
+            warnings.append(
+                f"{bundle.manifest.name} detects next to nothing: its best graph reaches {max(points):.1f} mAP. A plan "
+                "for it says what its speed needs, and nothing about finding defects."
+            )
         geometry = recipe.geometry(1 if bundle.manifest.input.channels == "grey" else 3)
         name, sha256 = bundle.manifest.name, bundle.manifest_sha256
     demands = {tile: plan_demand(geometry, recipe.due, tile) for tile in dict.fromkeys(c.tile for c in capabilities)}
@@ -141,23 +158,31 @@ def _capabilities(recipe: PlanRecipe, bundle: Bundle, hardware: Hardware, warnin
     own: list[tuple[Place, Measurements]] = []
     for text in dict.fromkeys(recipe.measured):
         named, device = _folder_and_device(text)
-        place = hardware.place(device) if device else None
         for folder in _measured_folders(named):
+            told = device or _device_of(folder)
+            place = hardware.place(told) if told else None
             measurements = read_rows(folder / MEASUREMENTS_NAME)
+            if len(recipe.measured) + len(_measured_folders(named)) > 2 and not has_single_stream(measurements):
+                warnings.append(f"{folder} has no single stream, from which plans are made, and is left out.")
+                continue
+            if place is not None and (doubt := doubt_of_place(measurements, place)):
+                warnings.append(f"{folder}: {doubt}")
             own += [] if place is None else [(place, measurements)]
             warnings += [f"{folder}: {warning}" for warning in measurements.benchmark.warnings]
             found += measured_capabilities(measurements, place, bundle, folder)
     for file in dict.fromkeys(recipe.estimated):
-        found += estimated_capabilities(read_estimates(Path(file)), bundle, file, recipe.tail)
+        path = _estimates_file(file)
+        found += estimated_capabilities(read_estimates(path), bundle, str(path), recipe.tail, recipe.host_ms)
     if recipe.estimate:
         precisions = [name if name in PRECISIONS else bundle.variant(name).precision for name in recipe.precision]
         rows = hardware.estimate(recipe.estimate, bundle, precisions, recipe.batch, own)
-        found += estimated_capabilities(rows, bundle, "estimated now", recipe.tail)
+        found += estimated_capabilities(rows, bundle, "estimated now", recipe.tail, recipe.host_ms)
     if not found:
         raise UsageError(
             "There is nothing to plan with: give --measured DIR of a 'temper bench run --out DIR', --estimate DEVICE, "
             "or --estimated FILE of 'temper estimate --out'."
         )
+    found = without_the_measured(found)
     chosen = [one for one in found if not recipe.precision or {one.variant, one.precision} & set(recipe.precision)]
     if not chosen:
         there = ", ".join(dict.fromkeys(one.variant for one in found))
@@ -177,6 +202,18 @@ def _folder_and_device(text: str) -> tuple[Path, str | None]:
             f"--measured {text}: write the folder, or folder and device, as in {folder or 'DIR'}=DEVICE@MODE."
         )
     return Path(folder), device
+
+
+def _estimates_file(text: str) -> Path:
+    """The file itself, or the one in the folder that ``temper estimate --out`` was given."""
+    path = Path(text)
+    return path / ESTIMATES_NAME if path.is_dir() else path
+
+
+def _device_of(folder: Path) -> str | None:
+    """The device that ``temper bench remote`` was told a host is; None if nobody was."""
+    record = read_record(folder)
+    return None if record is None else record.device
 
 
 def _measured_folders(folder: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.errors import MissingDependencyError
+from ...core.errors import MissingDependencyError, install_hint
 from ...detection.intervals import Estimate, share_interval
 from ..latency_figures import summarise
 from .distribution import LatencyDistribution
@@ -154,8 +154,7 @@ def _simulate_round(line: SimulatedLine, arrivals: int, generator: np.random.Gen
         import simpy
     except ImportError as error:
         raise MissingDependencyError(
-            f"The simulation of a line needs SimPy, which cannot be imported ({error}); install it with "
-            "'pip install 'temper[plan]''."
+            f"The simulation of a line needs SimPy, which cannot be imported ({error}). {install_hint('plan')}"
         ) from error
     environment = simpy.Environment()
     done = _Round()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ...core.errors import MissingDependencyError
+from ...core.errors import MissingDependencyError, install_hint
 
 #: A number, and then letters: nothing that pint would have to compute, so that a text cannot keep it busy.
 _QUANTITY = re.compile(
@@ -104,7 +104,6 @@ def _registry() -> Any:
         import pint
     except ImportError as error:
         raise MissingDependencyError(
-            f"Quantities with units need pint, which cannot be imported ({error}); install it with "
-            "'pip install 'temper[plan]''."
+            f"Quantities with units need pint, which cannot be imported ({error}). {install_hint('plan')}"
         ) from error
     return pint.UnitRegistry()

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ...core.errors import MissingDependencyError
+from ...core.errors import MissingDependencyError, install_hint
 from . import trouble
 from .hosts import Host
 from .trouble import HostError
@@ -63,8 +63,7 @@ def library() -> Any:
         import asyncssh
     except ImportError as error:
         raise MissingDependencyError(
-            "Measuring on other machines needs asyncssh, which is not installed. Install it: pip install "
-            "'temper[remote]'."
+            "Measuring on other machines needs asyncssh, which is not installed. " + install_hint("remote")
         ) from error
     return asyncssh
 

@@ -77,7 +77,7 @@ def _accuracy_sentence(
         gap = _difference(ap, alone)
         twin = "same " if _same_network(distilled, student, benchmark) else ""
         parts.append(f"{gap} the {twin}student trained alone ({_with_doubt(alone, distilled, student)})")
-        helped = round(ap - alone, 1) > 0
+        helped = _rounded_gap(ap, alone) > 0
     if teacher is not None and (taught := _ap(teacher)) is not None:
         parts.append(f"{_difference(ap, taught)} its teacher ({_with_doubt(taught, distilled, teacher)})")
     sentence = f"{where} the {_name(distilled)} reaches {ap:.1f} mAP"
@@ -203,12 +203,16 @@ def _ap(result: Result) -> float | None:
 
 
 def _difference(value: float, other: float) -> str:
-    # of the rounded figures, so that the reader's own subtraction agrees
-    gap = round(round(value, 1) - round(other, 1), 1)
+    gap = _rounded_gap(value, other)
     if gap == 0:
         return "level with"
     unit = "point" if abs(gap) == 1 else "points"
     return f"{abs(gap):.1f} {unit} {'more' if gap > 0 else 'less'} than"
+
+
+def _rounded_gap(value: float, other: float) -> float:
+    # of the rounded figures, so that the reader's own subtraction agrees
+    return round(round(value, 1) - round(other, 1), 1)
 
 
 def _with_doubt(ap: float, one: Result, other: Result) -> str:
@@ -236,7 +240,7 @@ def _speed(own: Result, other: Result) -> str:
     if _LEVEL[0] <= factor <= _LEVEL[1]:
         return "as fast as"
     if _rounds_overlap(own, other):
-        return "too near on so restless a machine (the rounds overlap) to be told from"
+        return "on so restless a machine (the rounds overlap) neither faster nor slower than"
     return f"{factor:.1f} times as fast as" if factor > 1 else f"{1 / factor:.1f} times as slow as"
 
 

@@ -84,6 +84,8 @@ def field_schema(model: type[BaseModel], path: FieldPath) -> dict[str, Any] | No
             entry = _resolve(model, inner)
         elif isinstance(entry.get("additionalProperties"), dict):
             entry = _resolve(model, entry["additionalProperties"])
+        elif entry.get("patternProperties"):
+            entry = _resolve(model, next(iter(entry["patternProperties"].values())))
         else:
             return None
     return entry
@@ -174,6 +176,11 @@ def explain_mistake(model: type[BaseModel], mistake: Mapping[str, Any], place: C
     path = tuple(str(part) for part in mistake["loc"])
     written = as_written(model, path)
     kind, value = mistake["type"], mistake.get("input")
+    if path[-1:] == ("[key]",):
+        return (
+            f"{place(path[:-1])}: '{path[-2]}' cannot be a name in '{dotted(path[:-2])}'; it takes small letters, "
+            "digits and '-'."
+        )
     if kind == "extra_forbidden":
         section = f" in '{dotted(written[:-1])}'{_of_kind(path, written)}" if written[:-1] else ""
         return f"{place(written)}: there is no field '{path[-1]}'{section}.{_suggest(model, path)}"

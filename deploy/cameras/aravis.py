@@ -18,6 +18,7 @@ from .aravis_settings import apply_settings
 from .base import CameraLost, CameraMisconfigured, CameraUnavailable
 from .clock import CameraClock, Times, paced
 from .discovery import gige_in_use
+from .encoder import CAME_SECONDS, EncoderAtFetch
 from .frame_ids import GIGE_VISION_WRAP, FrameIds
 from .genicam import GenicamSettings
 from .introspection import aravis
@@ -58,8 +59,12 @@ class AravisCamera:
         self._exposed: float | None = None
         self._next_trigger = time.monotonic()
         self._acquiring = False
+        self._count = EncoderAtFetch(self._read_encoder, settings.encoder_bits) if settings.encoder_feature else None
+        self._chunks: Any = None
         try:
             apply_settings(self._device, self._camera, settings, name)
+            if settings.encoder_chunk:
+                self._chunks = self._camera.create_chunk_parser()
             self._pixel_format = str(self._camera.get_pixel_format_as_string())
             require_known(self._pixel_format, name)
             #: The highest count of the camera, after which it begins at 1; None if it goes on for ever.
@@ -94,9 +99,10 @@ class AravisCamera:
         until = time.monotonic() + timeout
         while True:
             wait = max(0.0, min(until - time.monotonic(), self._until_trigger()))
+            asked = time.monotonic()
             buffer = self._stream.timeout_pop_buffer(int(1e6 * wait))
             if buffer is not None:
-                return self._received(buffer)
+                return self._received(buffer, time.monotonic() - asked > CAME_SECONDS)
             # only now: what came before the connection went is handed out
             if self._lost.is_set():
                 raise CameraLost(f"The connection to the camera {self._name} is gone.")
@@ -117,8 +123,8 @@ class AravisCamera:
                     self._device.leave_control()
         # Aravis ends a connection when nothing refers to it any more. With a camera that does not answer that takes
         # some seconds, in which whoever reconnects has to show signs of life.
-        last = [self._camera, self._stream, self._device]
-        self._camera = self._stream = self._device = None
+        last = [self._camera, self._stream, self._device, self._chunks]
+        self._camera = self._stream = self._device = self._chunks = None
         if answers:
             last.clear()
         else:
@@ -153,6 +159,8 @@ class AravisCamera:
             self._require_packets()
             for _ in range(self._settings.buffers):
                 self._stream.push_buffer(Aravis.Buffer.new_allocate(payload))
+            if self._count is not None:
+                self._count.read()
             self._camera.start_acquisition()
             self._acquiring = True
         except GLib.Error as error:
@@ -200,7 +208,7 @@ class AravisCamera:
         except GLib.Error as error:
             raise CameraLost(f"The camera {self._name} does not answer ({error.message}).") from error
 
-    def _received(self, buffer: Any) -> Frame:
+    def _received(self, buffer: Any, waited_for: bool) -> Frame:
         """The frame of a buffer, which goes back to the driver; those missing before it come first."""
         arrived, utc = time.monotonic(), time.time()
         try:
@@ -210,23 +218,41 @@ class AravisCamera:
         # a frame whose first packet was lost has no timestamp
         timestamp = int(buffer.get_timestamp())
         travel = self._clock.travel(timestamp / 1e9, arrived) if timestamp else 0.0
+        if self._count is not None:
+            self._count.read()
         moments = paced(self._exposed, arrived - travel, len(missing))
         self._exposed = arrived - travel
         for number, moment in zip(missing, moments, strict=True):
             times = Times.of(arrived, utc, arrived - moment)
-            self._ready.append(self._lost_frame(number, "The camera counted it, and it did not arrive.", times))
+            lost = self._lost_frame(number, "The camera counted it, and it did not arrive.", times)
+            self._ready.append(replace(lost, encoder=self._count.at(moment) if self._count is not None else None))
         frame = self._frame(buffer, frame_id, Times.of(arrived, utc, travel))
+        if self._count is not None:
+            # without a timestamp nobody knows how long it has lain ready
+            frame = replace(frame, encoder=self._count.at(arrived - travel if timestamp or waited_for else None))
+        elif self._chunks is not None and buffer.get_status() == self._success:
+            frame = replace(frame, encoder=self._sent_count(buffer))
         self._stream.push_buffer(buffer)
-        self._ready.append(replace(frame, encoder=self._encoder()) if self._settings.encoder_feature else frame)
+        self._ready.append(frame)
         return self._ready.popleft()
 
-    def _encoder(self) -> int | None:
-        """The encoder's count, now: the strip has moved on since the exposure by as much as the frame took to come."""
+    def _read_encoder(self) -> int:
+        """What the encoder's counter says now."""
         _, GLib = aravis()
         try:
             return int(self._device.get_integer_feature_value(self._settings.encoder_feature))
         except GLib.Error as error:
             raise CameraLost(f"The camera {self._name} tells no encoder count ({error.message}).") from error
+
+    def _sent_count(self, buffer: Any) -> int:
+        """What the encoder's counter said at the exposure, which came with the frame."""
+        _, GLib = aravis()
+        try:
+            return int(self._chunks.get_integer_value(buffer, self._settings.encoder_chunk))
+        except GLib.Error as error:
+            raise CameraLost(
+                f"The camera {self._name} sent no {self._settings.encoder_chunk} with a frame ({error.message})."
+            ) from error
 
     def _frame(self, buffer: Any, frame_id: int, times: Times) -> Frame:
         status = buffer.get_status()

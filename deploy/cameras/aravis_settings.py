@@ -8,7 +8,7 @@ from typing import Any
 
 from ...core.errors import nearest
 from .base import CameraMisconfigured, CameraUnavailable
-from .genicam import FeatureValue, GenicamSettings, nearest_feature
+from .genicam import FeatureValue, GenicamSettings, chunk_selector, nearest_feature
 from .introspection import aravis
 
 
@@ -49,6 +49,20 @@ def apply_settings(device: Any, camera: Any, wanted: GenicamSettings, name: str)
     _set_trigger(camera, wanted, name)
     for feature, value in wanted.features.items():
         _set_feature(device, feature, value, name)
+    if wanted.encoder_chunk is not None:
+        _send_with_frames(camera, wanted.encoder_chunk, name)
+
+
+def _send_with_frames(camera: Any, chunk: str, name: str) -> None:
+    """Have a value sent with each frame, as it was at the exposure."""
+    with _explained(name, f"encoder_chunk {chunk}"):
+        if not camera.are_chunks_available():
+            raise CameraMisconfigured(
+                f"The camera {name} sends no chunk data, so it has no encoder_chunk {chunk}; set encoder_feature "
+                "instead."
+            )
+        camera.set_chunk_mode(True)
+        camera.set_chunk_state(chunk_selector(chunk), True)
 
 
 def _set_pixel_format(camera: Any, pixel_format: str, name: str) -> None:

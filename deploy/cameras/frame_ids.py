@@ -10,6 +10,11 @@ GIGE_VISION_WRAP = 65_535
 #: So many frames missing at once are no loss on the wire: the camera was restarted, or the count is broken.
 MOST_MISSING = 10_000
 
+#: By how much a camera's rate may seem to have changed while nobody looked, where its count alone cannot tell.
+_DRIFT = 0.01
+#: So many frames more or less are no sign of anything.
+_SLACK = 5
+
 
 class FrameIds:
     """Unwraps a camera's count.
@@ -52,3 +57,34 @@ class FrameIds:
         missing = list(range(self._last + 1, self._last + step))
         self._last += step
         return self._last, missing
+
+
+def steps_counted(before: int, counted: int, expected: float | None, wrap: int | None) -> int | None:
+    """How far a camera's count went on while nobody looked.
+
+    A camera that was restarted, and many that are only connected anew, count from their beginning. That shows where
+    they would have had to send more frames than their rate allows. A count that wraps looks the same after each turn:
+    where there was time for half a turn, only the turn that the time foretells is believed.
+
+    Args:
+        before: the last id that was seen, unwrapped.
+        counted: the count of the frame that came, as the camera says it.
+        expected: frames at the camera's rate in the time that passed; None if the rate is not known.
+        wrap: the highest count, after which 1 follows; None if the count goes on for ever.
+
+    Returns:
+        From ``before`` to the frame that came, at least 1; None if neither count nor time tells.
+    """
+    if wrap is None:
+        step = counted - before
+        return step if step > 0 and (expected is None or step <= 1.5 * expected + _SLACK) else None
+    if expected is None:
+        return None
+    step = (counted - 1 - (before - 1) % wrap) % wrap
+    most = 1.5 * expected + _SLACK
+    if most >= wrap / 2 or counted <= 1:
+        step += wrap * round((expected - step) / wrap)
+        within = _DRIFT * expected + _SLACK
+        # in a wider window almost any count would lie
+        return step if step > 0 and abs(step - expected) <= within <= wrap / 8 else None
+    return step if 0 < step <= most else None

@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from .encoder import ENCODER_BITS
+
 FeatureValue = bool | int | float | str
 
 
@@ -25,7 +27,10 @@ class GenicamSettings:
         trigger_hz: rate of a software trigger, a second.
         packet_bytes: of GigE Vision.
         buffers: frames the driver may hold.
-        encoder_feature: name of the count of the strip's encoder, read with each frame; None if there is none.
+        encoder_feature: name of the count of the strip's encoder, read as each frame is fetched; None if there is none.
+        encoder_chunk: name of that count among each frame's chunk data, which is that of its exposure; None if there is
+            none.
+        encoder_bits: of the counter.
         features: any others by name, set last and in their order.
     """
 
@@ -40,6 +45,8 @@ class GenicamSettings:
     packet_bytes: int | None = None
     buffers: int = 16
     encoder_feature: str | None = None
+    encoder_chunk: str | None = None
+    encoder_bits: int = ENCODER_BITS
     features: Mapping[str, FeatureValue] = field(default_factory=dict)
 
 
@@ -47,3 +54,9 @@ def nearest_feature(name: str, known: Collection[str]) -> str:
     """What to say of a feature that a camera has not: the nearest it has. Cameras have hundreds, so no list."""
     close = difflib.get_close_matches(name, known, 1)
     return f" Did you mean '{close[0]}'?" if close else f" It has {len(known)} others."
+
+
+def chunk_selector(chunk: str) -> str:
+    """The entry of GenICam's ``ChunkSelector`` for a value of the chunk data: ``EncoderValue`` for
+    ``ChunkEncoderValue``."""
+    return chunk.removeprefix("Chunk")

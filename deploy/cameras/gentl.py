@@ -17,8 +17,9 @@ from ...detection.images import Channels
 from ..frames import Cause, Frame
 from .base import CameraLost, CameraMisconfigured, CameraUnavailable
 from .clock import CameraClock, Times, paced
+from .encoder import CAME_SECONDS, EncoderAtFetch
 from .frame_ids import FrameIds
-from .genicam import FeatureValue, GenicamSettings, nearest_feature
+from .genicam import FeatureValue, GenicamSettings, chunk_selector, nearest_feature
 from .pixels import require_known, to_picture
 
 _FETCH_SECONDS = 0.1
@@ -101,8 +102,10 @@ class GentlCamera:
             self._acquirer = self._open(producer, device)
             nodes = self._acquirer.remote_device.node_map
             _apply(nodes, settings, name)
-            self._encoder = _node(nodes, settings.encoder_feature, name) if settings.encoder_feature else None
+            self._count, self._sent = self._encoder(nodes, settings)
             self._acquirer.num_buffers = max(settings.buffers, int(self._acquirer.min_num_buffers))
+            if self._count is not None:
+                self._count.read()
             self._acquirer.start()
         except BaseException:
             self.close()
@@ -122,7 +125,8 @@ class GentlCamera:
             return self._ready.popleft()
         until = time.monotonic() + timeout
         while True:
-            left = until - time.monotonic()
+            asked = time.monotonic()
+            left = until - asked
             try:
                 # short, because harvesters waits by the time of day, which may be set meanwhile. What did not arrive
                 # whole it gives back by itself: the count shows that it is missing.
@@ -134,7 +138,7 @@ class GentlCamera:
             if left <= 0:
                 return None
         try:
-            return self._received(buffer)
+            return self._received(buffer, time.monotonic() - asked > CAME_SECONDS)
         finally:
             buffer.queue()
 
@@ -165,7 +169,7 @@ class GentlCamera:
                 f"The camera {self._name} ({found.id}) cannot be opened ({error}). Does another program hold it?"
             ) from error
 
-    def _received(self, buffer: Any) -> Frame:
+    def _received(self, buffer: Any, waited_for: bool) -> Frame:
         arrived, utc = time.monotonic(), time.time()
         try:
             frame_id, missing = self._ids.next(int(buffer.frame_id))
@@ -173,16 +177,34 @@ class GentlCamera:
             raise CameraLost(f"The camera {self._name} was started anew. {error}") from error
         stamped = _stamped(buffer)
         travel = self._clock.travel(stamped, arrived) if stamped else 0.0
+        if self._count is not None:
+            self._count.read()
         moments = paced(self._exposed, arrived - travel, len(missing))
         self._exposed = arrived - travel
         lost = "The camera counted it, and it did not arrive."
         for one, moment in zip(missing, moments, strict=True):
             way = Times.of(arrived, utc, arrived - moment)
-            self._ready.append(Frame(self._name, f"{self._name} {one}", None, Cause.LOST, lost, one, *way))
-        times = Times.of(arrived, utc, travel)
-        frame = self._frame(buffer, frame_id, times)
-        self._ready.append(frame if self._encoder is None else replace(frame, encoder=int(self._encoder.value)))
+            frame = Frame(self._name, f"{self._name} {one}", None, Cause.LOST, lost, one, *way)
+            self._ready.append(replace(frame, encoder=self._count.at(moment) if self._count is not None else None))
+        frame = self._frame(buffer, frame_id, Times.of(arrived, utc, travel))
+        if self._count is not None:
+            # without a timestamp nobody knows how long it has lain ready
+            frame = replace(frame, encoder=self._count.at(arrived - travel if stamped or waited_for else None))
+        elif self._sent is not None and frame.cause is not Cause.LOST:
+            if not _brings_chunks(buffer):
+                raise CameraLost(f"The camera {self._name} sent no encoder count with a frame.")
+            frame = replace(frame, encoder=_value(self._sent, self._name))
+        self._ready.append(frame)
         return self._ready.popleft()
+
+    def _encoder(self, nodes: Any, settings: GenicamSettings) -> tuple[EncoderAtFetch | None, Any]:
+        """What tells the encoder's count: a counter that is asked, or the node that has what came with a frame."""
+        if settings.encoder_feature is not None:
+            node = _node(nodes, settings.encoder_feature, self._name)
+            return EncoderAtFetch(lambda: _value(node, self._name), settings.encoder_bits), None
+        if settings.encoder_chunk is not None:
+            return None, _node(nodes, settings.encoder_chunk, self._name)
+        return None, None
 
     def _frame(self, buffer: Any, frame_id: int, times: Times) -> Frame:
         source = f"{self._name} {frame_id}"
@@ -269,6 +291,9 @@ def _apply(nodes: Any, wanted: GenicamSettings, name: str) -> None:
     if wanted.trigger != "free":
         source = "Software" if wanted.trigger == "software" else wanted.trigger_source
         features += [("TriggerSelector", "FrameStart"), ("TriggerSource", source), ("TriggerMode", "On")]
+    if wanted.encoder_chunk is not None:
+        chunk = chunk_selector(wanted.encoder_chunk)
+        features += [("ChunkModeActive", True), ("ChunkSelector", chunk), ("ChunkEnable", True)]
     features += list(wanted.features.items())
     for feature, value in features:
         if value is None:
@@ -278,6 +303,23 @@ def _apply(nodes: Any, wanted: GenicamSettings, name: str) -> None:
             node.value = value
         except Exception as error:  # GenApi's own: out of range, not writable, no such entry
             raise CameraMisconfigured(f"The camera {name} refuses {feature} {value}: {error}.") from error
+
+
+def _brings_chunks(buffer: Any) -> bool:
+    """Whether a buffer has chunk data; where it has none the nodes keep those of the frame before."""
+    raw = buffer.module
+    with contextlib.suppress(Exception):  # GenTL's own: a producer need not tell both
+        return bool(raw.is_containing_chunk_data())
+    with contextlib.suppress(Exception):
+        return int(raw.num_chunks) > 0
+    return False
+
+
+def _value(node: Any, name: str) -> int:
+    try:
+        return int(node.value)
+    except Exception as error:  # GenApi's own: the camera is gone, or this frame brought none
+        raise CameraLost(f"The camera {name} tells no encoder count ({error}).") from error
 
 
 def _node(nodes: Any, feature: str, name: str) -> Any:

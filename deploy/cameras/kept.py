@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -9,17 +10,21 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import Literal
 
 from ...core.errors import TemperError
 from ..frames import Frame, Gap, LastSeen, Notice
 from .base import Camera, CameraEnded, CameraLost, CameraMisconfigured
 from .checks import PictureChecks
-from .track import Track
+from .frame_ids import steps_counted
+from .track import ByFrame, Track
 
 #: How long a single wait for a frame may be: whoever watches this camera wants a sign of life more often.
 _GRAB_SECONDS = 0.5
 #: Intervals between frames that tell the camera's rate.
 _INTERVALS = 50
+#: A strip that is further back than this after a gap, in metres, did not run back: its count began anew.
+_BACK_M = 1.0
 #: What a camera refuses will be refused again; still, somebody may have set it right by hand.
 MISCONFIGURED_SECONDS = 30.0
 
@@ -91,9 +96,14 @@ class KeptCamera:
         self._intervals: deque[float] = deque(maxlen=_INTERVALS)
         self._shift = 0
         self._wrap: int | None = None
+        self._gave = False
+        self._watched = False
+        self._begun: float | None = None
 
     def run(self, hand_on: HandOn, stop: threading.Event, beat: Callable[[], None]) -> None:
         """Hand on frames, gaps and notices until ``stop`` is set or a finite source has ended.
+
+        Whatever goes wrong with the camera is told, and the camera is opened anew: other cameras go on meanwhile.
 
         Args:
             hand_on: takes them, in order; may block.
@@ -102,31 +112,63 @@ class KeptCamera:
         """
         tries = 0
         told: str | None = None
+        begun = time.time()
         while not stop.is_set():
             beat()
             try:
                 camera = self._open()
-            except TemperError as error:
+            except (TemperError, OSError) as error:
                 tries += 1
-                hopeless = isinstance(error, CameraMisconfigured)
-                if str(error) != told:
-                    told = str(error)
-                    hand_on(Notice(self.name, "misconfigured" if hopeless else "waiting", told))
-                seconds = MISCONFIGURED_SECONDS if hopeless else self._backoff.seconds(tries, random.random())
-                self._pause(seconds, stop, beat)
+                told = self._tell(error, told, hand_on)
+                self._never_seen(begun, told)
+                self._pause(self._wait(error, tries), stop, beat)
                 continue
-            told = None
+            self._gave = False
             try:
                 self._watch(camera, hand_on, stop, beat)
+                told = None
             except CameraEnded:
                 return
-            except CameraLost as error:
-                self._why = str(error)
-                hand_on(Notice(self.name, "waiting", self._why))
+            except (TemperError, OSError) as error:
+                # one that gives nothing however often it is opened is asked ever less often
+                tries = 1 if self._gave else tries + 1
+                self._why = told = self._tell(error, None, hand_on)
+                self._never_seen(begun, told)
+                seconds = self._wait(None if self._gave else error, tries)
             finally:
-                camera.close()
-            tries = 1
-            self._pause(self._backoff.seconds(tries, random.random()), stop, beat)
+                # what is lost already cannot be freed in good order
+                with contextlib.suppress(TemperError, OSError):
+                    camera.close()
+            if not stop.is_set():
+                self._pause(seconds, stop, beat)
+
+    def _tell(self, error: TemperError | OSError, told: str | None, hand_on: HandOn) -> str:
+        """Tell of an error, unless it was what was told last; gives its sentence."""
+        sentence = self._sentence(error)
+        if sentence != told:
+            state: Literal["waiting", "misconfigured"] = "waiting"
+            if isinstance(error, CameraMisconfigured):
+                state = "misconfigured"
+            hand_on(Notice(self.name, state, sentence))
+        return sentence
+
+    def _wait(self, error: TemperError | OSError | None, tries: int) -> float:
+        """Seconds until the next try."""
+        if isinstance(error, CameraMisconfigured):
+            return MISCONFIGURED_SECONDS
+        return self._backoff.seconds(tries, random.random())
+
+    def _sentence(self, error: TemperError | OSError) -> str:
+        """What is told of an error; of one of the operating system with the file, where it names one."""
+        if isinstance(error, TemperError):
+            return str(error)
+        of = f" of {error.filename}" if error.filename else ""
+        return f"The camera {self.name} failed: {error.strerror or error}{of}."
+
+    def _never_seen(self, begun: float, why: str) -> None:
+        """Of a camera that has given no frame yet, and fails: it is away since this program began."""
+        if self._last is None or self._last.exposed is None:
+            self._begun, self._why = begun, why
 
     def _watch(self, camera: Camera, hand_on: HandOn, stop: threading.Event, beat: Callable[[], None]) -> None:
         """Hand on the frames of one connection."""
@@ -146,6 +188,7 @@ class KeptCamera:
                     raise CameraLost(f"The camera {self.name} sent nothing for {self._silence:g} s.")
                 continue
             heard = now
+            self._gave = True
             if first:
                 frame = self._close_gap(frame, hand_on)
                 first = False
@@ -164,7 +207,7 @@ class KeptCamera:
         before = None if self._last is None else self._last.exposed
         if before is not None and frame.exposed > before:
             self._intervals.append(frame.exposed - before)
-        self._last = LastSeen(frame.frame_id, frame.exposed, position)
+        self._last, self._watched = LastSeen(frame.frame_id, frame.exposed, position), True
         return frame
 
     def _position(self, frame: Frame) -> float | None:
@@ -177,35 +220,40 @@ class KeptCamera:
         """Tell of the time without the camera, now that it is back; its count goes on where it can."""
         last, self._shift = self._last, 0
         if last is None or last.exposed is None:
+            if self._begun is not None:
+                hand_on(Gap(self.name, self._begun, max(self._begun, frame.exposed), None, None, None, self._why))
+                self._begun = None
             return frame
         missed = self._missed(last, frame.exposed - last.exposed, frame)
         if missed is not None and frame.frame_id is not None and last.frame_id is not None:
             self._shift = last.frame_id + missed + 1 - frame.frame_id
-        position = self._position(replace(frame, frame_id=_shifted(frame, self._shift)))
-        length = None
-        if position is not None and last.position_m is not None and position >= last.position_m:
-            length = position - last.position_m
+        length = self._passed(last, replace(frame, frame_id=_shifted(frame, self._shift)), missed)
         hand_on(Gap(self.name, last.exposed, frame.exposed, missed, last.position_m, length, self._why))
         self._last = None
         return frame
 
-    def _missed(self, last: LastSeen, elapsed: float, frame: Frame) -> int | None:
-        """How many frames the camera counted meanwhile; None if its count says nothing of that.
-
-        A camera that was restarted counts from its beginning. That shows where it would have had to send more frames
-        than its rate allows in the time that passed.
-        """
-        if last.frame_id is None or frame.frame_id is None:
+    def _passed(self, last: LastSeen, frame: Frame, missed: int | None) -> float | None:
+        """How much of the strip passed meanwhile; where that count began anew, positions go on from the last one."""
+        position = self._position(frame)
+        if position is None or last.position_m is None:
             return None
-        step = frame.frame_id - last.frame_id
-        if self._wrap is not None:
-            step = (frame.frame_id - 1 - (last.frame_id - 1) % self._wrap) % self._wrap
-        if step <= 0 or elapsed < 0:
+        ids_alone = isinstance(self._track, ByFrame)
+        if (missed is None) if ids_alone else (position < last.position_m - _BACK_M):
+            # those of an earlier process are its own: reports put runs one after the other
+            if self._watched:
+                self._ahead_m += last.position_m - position
+            return None
+        tells = self._track is None or self._track.tells_gaps
+        return position - last.position_m if tells and position >= last.position_m else None
+
+    def _missed(self, last: LastSeen, elapsed: float, frame: Frame) -> int | None:
+        """How many frames the camera counted meanwhile; None if its count says nothing of that."""
+        if last.frame_id is None or frame.frame_id is None or elapsed < 0:
             return None
         interval = median(self._intervals) if self._intervals else last.interval
-        if interval is not None and step > 1.5 * elapsed / interval + 5:
-            return None
-        return step - 1
+        expected = None if interval is None else elapsed / interval
+        step = steps_counted(last.frame_id, frame.frame_id, expected, self._wrap)
+        return None if step is None else step - 1
 
     def _pause(self, seconds: float, stop: threading.Event, beat: Callable[[], None]) -> None:
         until = time.monotonic() + seconds

@@ -145,6 +145,7 @@ class Rig:
         broker: whether there is a broker.
         results: folder of the results; below ``folder``.
         first_frame: whether to wait for a verdict before anything is broken.
+        images: folder of pictures that the camera sends; synthetic ones without.
     """
 
     def __init__(
@@ -158,6 +159,7 @@ class Rig:
         broker: bool = True,
         results: Path | None = None,
         first_frame: bool = True,
+        images: Path | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=results is not None)
         self.folder, self.results = folder, results or folder / "results"
@@ -177,6 +179,7 @@ class Rig:
             self.serial,
             "--counts",
             str(self.counts),
+            *(() if images is None else ("--images", str(images))),
         ]
         self.camera = Process(camera, folder / "camera.log", sign="ready")
         command = [sys.executable, "-m", "temper", "deploy", "run", str(bundle), "--config", str(folder / "line.yml")]

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from ...core.errors import TemperError
-from .audit import audit_events, audit_frames
+from .audit import audit_defects, audit_events, audit_frames
 from .result import Drill, DrillResult
 from .rig import Rig, wait_for
 
@@ -132,6 +132,7 @@ def finish(
         except TemperError as error:
             result.problems.append(str(error))
     pids = [pid for pid in (rig.service.pid, *rig.parts().values()) if pid is not None]
+    ended = time.time()
     code = rig.service.stop()
     if code != 0:
         result.problems.append(f"The service ended with {code}, not with 0; see {rig.folder / 'service.log'}.")
@@ -142,8 +143,9 @@ def finish(
     if slow:
         result.problems.append(f"{len(slow)} recoveries took longer than {limit:g} s (the longest {max(slow):.1f} s).")
     if audited:
-        result.audit = audit_frames(rig.sent, rig.store, by_time)
-    result.problems += audit_events(rig.store, sinks)
+        result.audit = audit_frames(rig.sent, rig.store, ended, by_time)
+    result.problems += audit_defects(rig.store) + audit_events(rig.store, sinks)
+    result.figures["strip_defects"] = rig.count("defect")
     if rig.subscriber is not None:
         events = rig.newest_event()
         subscriber = rig.subscriber

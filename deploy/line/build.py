@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,29 @@ from ...core.errors import UsageError, nearest
 from ...detection.images import Channels
 from ..cameras.base import Camera
 from ..cameras.checks import CheckSettings, PictureChecks
+from ..cameras.folder_files import FolderFiles
+from ..cameras.folder_lines import FolderBlocks, FolderLines
 from ..cameras.genicam import GenicamSettings
 from ..cameras.kept import Backoff, KeptCamera
-from ..cameras.line_scan import LineScanCamera
-from ..cameras.track import ByEncoder, ByFrame, BySpeed, Track
+from ..cameras.line_scan import LineCount, LineScanCamera
+from ..cameras.track import ByEncoder, ByFrame, ByLine, BySpeed, Track
 from ..detector import BundleDetector
 from ..frames import LastSeen
+from ..results.store import Store
 from ..strip.across import AcrossFrames
 from ..strip.judging import Judging, SeverityRule, Zone
 from ..strip.repeats import Repeats
 from ..strip.scale import Scale
 from .config import LineConfig
-from .config_cameras import AravisCamera, CameraSection, GentlCamera, StreamCamera, V4l2Camera
+from .config_cameras import (
+    AravisCamera,
+    CameraSection,
+    FolderCamera,
+    GenicamCamera,
+    GentlCamera,
+    StreamCamera,
+    V4l2Camera,
+)
 from .config_strip import SizesSection, StripSection
 from .judge import Judge
 
@@ -52,22 +64,43 @@ def require_fitting(config: LineConfig, labels: list[str]) -> None:
             )
 
 
-def make_cameras(config: LineConfig, channels: Channels, last_seen: Mapping[str, LastSeen]) -> list[KeptCamera]:
+def make_files(config: LineConfig, store: Store) -> dict[str, FolderFiles]:
+    """What is known of the files of each camera that is a folder.
+
+    Raises:
+        TemperError: if the store cannot be read.
+    """
+    return {
+        section.name: FolderFiles(
+            Path(section.path),
+            section.afterwards,
+            store.inspected(section.name),
+            partial(store.forget_files, section.name),
+        )
+        for section in config.cameras
+        if isinstance(section, FolderCamera)
+    }
+
+
+def make_cameras(
+    config: LineConfig, channels: Channels, last_seen: Mapping[str, LastSeen], files: Mapping[str, FolderFiles]
+) -> list[KeptCamera]:
     """The line's cameras; none is opened yet.
 
     Args:
         config: of the line.
         channels: what the bundle takes.
         last_seen: of an earlier run, for each camera that had a frame stored.
+        files: of each camera that is a folder.
     """
     shared = _shared_track(config.strip)
     checks = CheckSettings(**config.checks.model_dump())
     return [
         KeptCamera(
             section.name,
-            _factory(section, channels, last_seen.get(section.name), config.strip.encoder_feature),
+            _factory(section, channels, files.get(section.name), config.strip),
             checks=PictureChecks(checks),
-            track=ByEncoder(config.strip.metres_per_count or 0.0) if config.strip.by == "encoder" else shared,
+            track=_own_track(section, config.strip) or shared,
             backoff=Backoff(most=section.reconnect_seconds),
             last_seen=last_seen.get(section.name),
             ahead_m=section.along_mm / 1000,
@@ -97,16 +130,18 @@ def make_judge(config: LineConfig, detector: BundleDetector) -> Judge:
         for section in config.cameras
         if section.scale is not None
     }
+    along = [section.along_mm for section in config.cameras]
     follows = config.strip.by != "nothing"
     strip = config.strip
     return Judge(
-        Judging(detector.thresholds, smallest, zones, severity),
+        Judging(detector.thresholds, smallest, zones, severity, strip.merge_mm / 2 if follows else 0.0),
         scales,
         config.overload.deadline_ms,
-        AcrossFrames(strip.merge_mm, 1000 * strip.longest_m) if follows else None,
+        AcrossFrames(strip.merge_mm / 2, 1000 * strip.longest_m, max(along) - min(along)) if follows else None,
         Repeats(strip.repeats_from_m, strip.repeats_to_m, strip.repeats_tolerance_mm, strip.repeats_times)
         if follows
         else None,
+        {section.name: section.side for section in config.cameras},
     )
 
 
@@ -119,30 +154,51 @@ def _shared_track(strip: StripSection) -> Track | None:
     return None
 
 
+def _counts_lines(section: CameraSection, strip: StripSection) -> bool:
+    """Whether a line scan camera's lines are counted here, as it tells no encoder's count."""
+    return not (strip.camera_counts and isinstance(section, GenicamCamera))
+
+
+def _own_track(section: CameraSection, strip: StripSection) -> Track | None:
+    """What tells the position of one camera by its own count; None where all share one."""
+    if strip.by != "encoder" or strip.metres_per_count is None:
+        return None
+    if section.line_scan is not None and _counts_lines(section, strip):
+        return ByLine(strip.metres_per_count)
+    return ByEncoder(strip.metres_per_count, strip.encoder_bits)
+
+
 def _factory(
-    section: CameraSection, channels: Channels, last: LastSeen | None, encoder: str | None
+    section: CameraSection, channels: Channels, files: FolderFiles | None, strip: StripSection
 ) -> Callable[[], Camera]:
     """What opens a camera, and makes frames of its lines where it scans lines."""
+    counted = LineCount()
+    bits = None if _counts_lines(section, strip) else strip.encoder_bits
 
     def open_camera() -> Camera:
-        camera = _open(section, channels, last, encoder)
+        camera = _open(section, channels, files, strip)
         lines = section.line_scan
-        return camera if lines is None else LineScanCamera(camera, lines.height, lines.overlap)
+        if lines is None:
+            return camera
+        if files is None:
+            return LineScanCamera(camera, lines.height, lines.overlap, counted, bits)
+        blocks = FolderBlocks(camera)
+        return FolderLines(LineScanCamera(blocks, lines.height, lines.overlap, counted, bits), blocks, files)
 
     return open_camera
 
 
-def _open(section: CameraSection, channels: Channels, last: LastSeen | None, encoder: str | None) -> Camera:
+def _open(section: CameraSection, channels: Channels, files: FolderFiles | None, strip: StripSection) -> Camera:
     """Open a camera; its library is imported only now."""
     if isinstance(section, AravisCamera):
         from ..cameras.aravis import AravisCamera as Aravis
 
-        wanted = _genicam(section, section.packet_bytes, encoder)
+        wanted = _genicam(section, section.packet_bytes, strip)
         return Aravis(section.name, section.address or section.id, wanted, channels)
     if isinstance(section, GentlCamera):
         from ..cameras.gentl import GentlCamera as Gentl
 
-        return Gentl(section.name, Path(section.producer), section.id, _genicam(section, None, encoder), channels)
+        return Gentl(section.name, Path(section.producer), section.id, _genicam(section, None, strip), channels)
     if isinstance(section, StreamCamera):
         from ..cameras.stream import StreamCamera as Stream
 
@@ -155,12 +211,11 @@ def _open(section: CameraSection, channels: Channels, last: LastSeen | None, enc
         return V4l2(section.name, section.device, channels, *as_wanted)
     from ..cameras.folder import FolderCamera as Folder
 
-    after = last.exposed if last is not None and section.afterwards == "keep" else None
     times = (section.settle_seconds, section.give_up_seconds)
-    return Folder(section.name, Path(section.path), channels, *times, section.afterwards, after)
+    return Folder(section.name, Path(section.path), channels, *times, files)
 
 
-def _genicam(section: AravisCamera | GentlCamera, packet_bytes: int | None, encoder: str | None) -> GenicamSettings:
+def _genicam(section: AravisCamera | GentlCamera, packet_bytes: int | None, strip: StripSection) -> GenicamSettings:
     return GenicamSettings(
         pixel_format=section.pixel_format,
         region=section.region,
@@ -172,6 +227,8 @@ def _genicam(section: AravisCamera | GentlCamera, packet_bytes: int | None, enco
         trigger_hz=section.trigger_hz,
         packet_bytes=packet_bytes,
         buffers=section.buffers,
-        encoder_feature=encoder,
+        encoder_feature=strip.encoder_feature,
+        encoder_chunk=strip.encoder_chunk,
+        encoder_bits=strip.encoder_bits,
         features=section.features,
     )

@@ -135,13 +135,18 @@ class LineConfig(Section):
                 )
         if self.strip.by == "nothing" and any(camera.line_scan for camera in self.cameras):
             raise ValueError("a line scan camera needs strip.by, so that its lines have a position")
+        if self.strip.by == "frame" and any(camera.line_scan for camera in self.cameras):
+            raise ValueError(
+                "a line scan camera's frames are cut of its lines, so 'by: frame' does not place them: set "
+                "'by: encoder' and metres_per_count, the strip's way in a line"
+            )
         if self.strip.by == "encoder":
             for camera in self.cameras:
-                counts = isinstance(camera, GenicamCamera) and self.strip.encoder_feature is not None
+                counts = isinstance(camera, GenicamCamera) and self.strip.camera_counts
                 if camera.line_scan is None and not counts:
                     raise ValueError(
                         f"the camera {camera.name} counts no encoder: 'by: encoder' needs line_scan, or a GenICam "
-                        "camera and strip.encoder_feature"
+                        "camera and strip.encoder_feature or encoder_chunk"
                     )
         return self
 

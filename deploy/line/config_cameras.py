@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator
+from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 
 from ...core.passwords import ENCODED
 from ...core.settings.section import Section
@@ -31,7 +31,15 @@ class LineScanSection(Section):
     """A line scan camera's lines as frames."""
 
     height: int = Field(1024, ge=16, le=16_384, description="lines in a frame")
-    overlap: int = Field(64, ge=0, le=8_192, description="lines that a frame has in common with the one before")
+    overlap: int = Field(
+        64, ge=0, le=8_192, description="lines that a frame has in common with the one before; at most half of height"
+    )
+
+    @model_validator(mode="after")
+    def _overlap_is_smaller(self) -> LineScanSection:
+        if self.overlap * 2 > self.height:
+            raise ValueError(f"overlap ({self.overlap}) must be at most half of height ({self.height})")
+        return self
 
 
 class _Camera(Section):
@@ -44,6 +52,9 @@ class _Camera(Section):
     across_mm: float = Field(0.0, ge=-1e6, le=1e6, description="where its left edge lies on the strip, in millimetres")
     along_mm: float = Field(
         0.0, ge=-1e6, le=1e6, description="how far upstream of the first camera it looks, in millimetres"
+    )
+    side: Literal["top", "bottom"] = Field(
+        "top", description="of the strip that it sees; defects of two sides are never joined"
     )
     line_scan: LineScanSection | None = Field(None, description="for a line scan camera: how lines become frames")
     silence_seconds: float | None = Field(
@@ -143,7 +154,9 @@ class FolderCamera(_Camera):
     path: str = Field(description="the folder")
     settle_seconds: Positive = Field(0.5, description="that a file must stand still until it is taken for whole")
     give_up_seconds: Positive = Field(10.0, description="after which a file that cannot be read is told as an error")
-    afterwards: Literal["keep", "move", "delete"] = Field("keep", description="what becomes of an inspected file")
+    afterwards: Literal["keep", "move", "delete"] = Field(
+        "keep", description="what becomes of a file once its verdict is stored"
+    )
     silence_seconds: float | None = Field(
         None, ge=0.1, le=86_400, description="without a file, then the folder is opened anew"
     )

@@ -25,10 +25,23 @@ class StripSection(Section):
     encoder_feature: str | None = Field(
         None,
         max_length=60,
-        description="GenICam name of the count, with by: encoder; a line scan camera's lines count by themselves",
+        description="GenICam name of the count, with by: encoder; it is asked for as each frame is fetched; a line "
+        "scan camera's lines count by themselves",
+    )
+    encoder_chunk: str | None = Field(
+        None,
+        max_length=60,
+        description="the same for a count that comes with each frame, as chunk data: ChunkEncoderValue; that of the "
+        "exposure itself",
     )
     metres_per_count: Positive | None = Field(None, description="the strip's way in a count, with by: encoder")
-    merge_mm: float = Field(5.0, ge=0, le=10_000, description="two parts of a defect that are nearer are one")
+    encoder_bits: int = Field(32, ge=8, le=64, description="of the encoder's counter, after which it begins at 0 again")
+    merge_mm: float = Field(
+        10.0,
+        ge=0,
+        le=10_000,
+        description="the most that may lie between two parts of one defect, on both sides of a frame's edge",
+    )
     longest_m: Positive = Field(50.0, description="a longer defect is told in pieces of this length")
     repeats_from_m: Positive = Field(0.3, description="smallest circumference of a roll")
     repeats_to_m: Positive = Field(8.0, description="largest circumference of a roll")
@@ -47,9 +60,16 @@ class StripSection(Section):
         missing = [name for name in needed.get(self.by, ()) if getattr(self, name) is None]
         if missing:
             raise ValueError(f"'by: {self.by}' needs {' and '.join(missing)}")
+        if self.encoder_feature is not None and self.encoder_chunk is not None:
+            raise ValueError("encoder_feature and encoder_chunk are two ways to one count; give one of them")
         if self.repeats_from_m >= self.repeats_to_m:
             raise ValueError("repeats_from_m must be below repeats_to_m")
         return self
+
+    @property
+    def camera_counts(self) -> bool:
+        """Whether GenICam cameras tell an encoder's count."""
+        return self.encoder_feature is not None or self.encoder_chunk is not None
 
 
 class TilesSection(Section):
@@ -109,16 +129,21 @@ class ZoneSection(Section):
 
 
 class SizesSection(Section):
-    """From which longest side on, in millimetres, a defect is how severe."""
+    """From which longest side on, in millimetres, a defect is more severe than minor."""
 
-    minor: float | None = Field(0.0, ge=0, le=1e9, description="from so many mm on; null: never")
     major: float | None = Field(None, ge=0, le=1e9, description="from so many mm on; null: never")
     critical: float | None = Field(None, ge=0, le=1e9, description="from so many mm on; null: never")
 
+    @model_validator(mode="after")
+    def _ascends(self) -> SizesSection:
+        if self.major is not None and self.critical is not None and self.major > self.critical:
+            raise ValueError("major must not be above critical")
+        return self
 
+
+_SIZES = "a section with major and critical, ascending, the mm from which on it is that"
 SeverityOfClass = Annotated[
-    Severity | SizesSection,
-    Field(json_schema_extra={"takes": "minor, major or critical, or a section with the mm from which on it is each"}),
+    Severity | SizesSection, Field(json_schema_extra={"takes": f"minor, major or critical, or {_SIZES}"})
 ]
 
 

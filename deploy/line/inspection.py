@@ -20,7 +20,7 @@ from ..results.retention import Limits, Retention
 from ..results.schema import STORE_NAME
 from ..results.store import Store
 from ..supervision.part import Context
-from .build import make_cameras, make_judge, require_fitting
+from .build import make_cameras, make_files, make_judge, require_fitting
 from .config import LineConfig
 from .inspector import Inspector
 from .intake import Intake
@@ -75,6 +75,7 @@ def run(context: Context, config: dict[str, Any], bundle: str, public_key: str |
         retention.remove_strays()
         cameras = [camera.name for camera in line.cameras]
         last = {name: seen for name in cameras if (seen := store.last_seen(name)) is not None}
+        files = make_files(line, store)
         started = store.begin_run(detector, ", ".join(cameras), line.line, cameras)
         inspector.warm_up([], line.overload.queue)
         _introduce(started.number, inspector)
@@ -91,11 +92,11 @@ def run(context: Context, config: dict[str, Any], bundle: str, public_key: str |
         intake = Intake(line.overload.queue, line.overload.policy)
         told = _Told(context, intake, retention)
         loop = LineLoop(
-            make_cameras(line, opened.manifest.input.channels, last),
+            make_cameras(line, opened.manifest.input.channels, last, files),
             intake,
             inspector,
             make_judge(line, detector),
-            StoreKeeper(store, pictures, line.results.pictures, line.results.full_frames),
+            StoreKeeper(store, pictures, line.results.pictures, line.results.full_frames, files),
             beat=context.beat,
             rest=context.rest,
             stored=told.stored,

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 from ...detection.detections import Detections, Status
 from ..detector import Outcome, Verdict
-from ..frames import Cause, Frame, Gap
+from ..frames import Cause, Frame, Gap, Notice
 from ..stages import StageTimes
 from ..strip.across import AcrossFrames, FramePart
-from ..strip.defect import StripDefect
-from ..strip.judging import Judging
+from ..strip.defect import Joined, StripDefect
+from ..strip.judging import Judging, Parts
 from ..strip.repeats import Repeats
 from ..strip.scale import Scale
 
@@ -51,6 +51,7 @@ class Judge:
         deadline_ms: from exposure to verdict; None: none is late.
         across: joins defects over frames; None where positions are not known.
         repeats: finds periodic ones.
+        sides: of the strip, that cameras see; the others see one side together.
     """
 
     def __init__(
@@ -60,9 +61,11 @@ class Judge:
         deadline_ms: float | None,
         across: AcrossFrames | None,
         repeats: Repeats | None,
+        sides: Mapping[str, str] | None = None,
     ) -> None:
         self._rules, self._scales, self._deadline_ms = rules, scales, deadline_ms
         self._across, self._repeats = across, repeats
+        self._sides = dict(sides or {})
         self._rows: dict[str, int] = {}
 
     def is_late(self, frame: Frame) -> bool:
@@ -74,13 +77,18 @@ class Judge:
         detail = f"It waited for longer than its deadline of {self._deadline_ms:g} ms."
         return replace(frame, image=None, cause=Cause.LATE, detail=detail)
 
-    def without_answer(self, frame: Frame, number: int, cause: Cause, detail: str) -> Judged:
-        """A frame that is not inspected."""
+    def without_answer(self, frame: Frame, number: int, cause: Cause, detail: str) -> tuple[Judged, list[StripDefect]]:
+        """A frame that is not inspected, and the defects of the strip that do not wait for what it would have shown."""
         size = (frame.image.shape[1], frame.image.shape[0]) if frame.image is not None else (0, 0)
         nothing = Detections.none(size, frame.source, Status.SKIPPED)
         times: StageTimes = {"decode": frame.decode_ms}
-        verdict = Verdict(Outcome.NOT_INSPECTED, nothing)
-        return Judged(frame, number, verdict, cause, detail, times, None, self._length_m(frame, size))
+        length_m = self._length_m(frame, size)
+        judged = Judged(frame, number, Verdict(Outcome.NOT_INSPECTED, nothing), cause, detail, times, None, length_m)
+        if self._across is None or frame.camera not in self._scales:
+            return judged, []
+        begins_mm = None if frame.position_m is None else 1000 * frame.position_m
+        length_mm, side = 1000 * (length_m or 0.0), self._sides.get(frame.camera, "")
+        return judged, self._judged(self._across.passed(frame.camera, begins_mm, length_mm, exposure(frame), side))
 
     def judge(
         self, frame: Frame, number: int, found: Detections, times: StageTimes
@@ -94,8 +102,9 @@ class Judge:
             times: milliseconds by stage.
         """
         scale = self._scales.get(frame.camera)
-        defects = self._rules.defects(found, frame.camera, scale)
-        whole = self._follow(frame, number, defects, scale)
+        parts = self._rules.parts(found, frame.camera, scale)
+        defects = parts.counted
+        whole = self._follow(frame, number, parts, scale)
         latency_ms = since_exposure_ms(frame)
         length_m = self._length_m(frame, found.image_size)
         if self._deadline_ms is not None and latency_ms > self._deadline_ms:
@@ -105,13 +114,14 @@ class Judge:
         verdict = Verdict(Outcome.DEFECT if len(defects) else Outcome.OK, defects)
         return Judged(frame, number, verdict, None, None, times, latency_ms, length_m), whole
 
-    def gap(self, gap: Gap) -> list[StripDefect]:
-        """The defects that a gap ends."""
-        return self._periodic(self._across.lost(gap.camera)) if self._across is not None else []
+    def heard(self, item: Gap | Notice) -> list[StripDefect]:
+        """The defects that end with a camera's going away: told when it goes, or only once it is back."""
+        gone = isinstance(item, Gap) or item.state != "connected"
+        return self._judged(self._across.lost(item.camera)) if gone and self._across is not None else []
 
     def finish(self) -> list[StripDefect]:
         """The defects that are open at the end."""
-        return self._periodic(self._across.flush()) if self._across is not None else []
+        return self._judged(self._across.flush()) if self._across is not None else []
 
     def _length_m(self, frame: Frame, size: tuple[int, int]) -> float | None:
         """How much of the strip a frame shows; of one without a picture as much as its camera's frames did last."""
@@ -124,33 +134,38 @@ class Judge:
         self._rows[frame.camera] = rows
         return rows * scale.along / 1000
 
-    def _follow(self, frame: Frame, number: int, defects: Detections, scale: Scale | None) -> list[StripDefect]:
+    def _follow(self, frame: Frame, number: int, parts: Parts, scale: Scale | None) -> list[StripDefect]:
         if self._across is None or scale is None or frame.position_m is None:
             return []
-        longest = scale.longest_mm(defects.boxes)
-        labels = defects.labels.tolist()
+        found = parts.found
         part = FramePart(
             camera=frame.camera,
             number=number,
-            window=scale.window(defects.image_size, frame.position_m),
-            boxes=scale.to_strip(defects.boxes, frame.position_m),
-            labels=labels,
-            scores=defects.scores.tolist(),
-            severities=[self._rules.severity_of(label, mm) for label, mm in zip(labels, longest.tolist(), strict=True)],
+            window=scale.window(found.image_size, frame.position_m),
+            boxes=scale.to_strip(found.boxes, frame.position_m),
+            labels=found.labels.tolist(),
+            scores=found.scores.tolist(),
+            counts=parts.counts.tolist(),
+            moment=exposure(frame),
+            side=self._sides.get(frame.camera, ""),
         )
-        return self._periodic(self._across.add(part))
+        return self._judged(self._across.add(part))
 
-    def _periodic(self, whole: list[StripDefect]) -> list[StripDefect]:
-        """Whole defects with the severity of their whole size, and their period where they have one."""
+    def _judged(self, whole: list[Joined]) -> list[StripDefect]:
+        """The defects that count, with the severity of their whole size, and their period where they have one."""
         judged = []
-        for defect in whole:
-            longest = max(defect.length_mm, defect.width_mm)
-            repeat = self._repeats.add(defect) if self._repeats is not None else None
-            severity = self._rules.severity_of(defect.label, longest)
-            judged.append(replace(defect, severity=severity, repeat_m=repeat))
+        for defect in filter(self._rules.counts, whole):
+            # the pieces of a long defect come at one distance too
+            repeat = self._repeats.add(defect) if self._repeats is not None and not defect.goes_on else None
+            judged.append(defect.judged(self._rules.severity_of(defect.label, defect.longest_mm), repeat))
         return judged
 
 
 def since_exposure_ms(frame: Frame) -> float:
     """Milliseconds from a frame's exposure until now, whatever was done to the clock meanwhile."""
-    return frame.travel_ms + 1000 * (time.monotonic() - frame.arrived)
+    return 1000 * (time.monotonic() - exposure(frame))
+
+
+def exposure(frame: Frame) -> float:
+    """When a frame was exposed, in seconds of the monotonic clock."""
+    return frame.arrived - frame.travel_ms / 1000

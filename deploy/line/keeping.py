@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ...core.errors import TemperError
+from ..cameras.folder_files import FolderFiles
 from ..detector import Outcome
 from ..results.pictures import PictureWriter
 from ..results.records import FrameResult, Item, now
@@ -32,12 +33,14 @@ class StoreKeeper:
         pictures: writes them; leaves out what there is no room for.
         thumbnails: of which frames a picture with the defects drawn on it is written.
         full_frames: of which frames the picture is kept as the camera gave it.
+        files: of each camera that is a folder; what has its verdict stored is put away there.
     """
 
     store: Store
     pictures: PictureWriter
     thumbnails: Pictures
     full_frames: Pictures
+    files: Mapping[str, FolderFiles] = field(default_factory=dict)
     _failed: Sequence[Result] | None = None
     _items: Sequence[Item] = ()
 
@@ -52,6 +55,9 @@ class StoreKeeper:
         self._failed = results
         self.store.add(self._items)
         self._failed, self._items = None, ()
+        for result in results:
+            if isinstance(result, Judged) and result.frame.files:
+                self.files[result.frame.camera].settle(result.frame.files)
 
     def _with_their_pictures(self, results: Sequence[Result]) -> list[Item]:
         items = [self._item(result) if isinstance(result, Judged) else result for result in results]
@@ -86,6 +92,7 @@ class StoreKeeper:
             latency_ms=judged.latency_ms,
             picture=picture,
             full_picture=full,
+            files=frame.files,
         )
 
 

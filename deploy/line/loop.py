@@ -214,7 +214,7 @@ class LineLoop:
                 results += self._judge_frame(item, one, answers)
                 self._number += 1
             else:
-                results += self._judge.gap(item) if isinstance(item, Gap) else []
+                results += self._judge.heard(item)
                 results.append(item)
         return results
 
@@ -222,10 +222,12 @@ class LineLoop:
         work, queued_ms = one.work, 1000 * (one.started - frame.arrived)
         if frame.cause is not None or frame.image is None:
             cause, detail = frame.cause or Cause.ERROR, frame.detail or "It has no picture."
-            return [self._judge.without_answer(frame, self._number, cause, detail)]
+            judged, whole = self._judge.without_answer(frame, self._number, cause, detail)
+            return [judged, *whole]
         if work is None or work.error is not None:
             why = work.error if work is not None and work.error else "It was not inspected."
-            return [self._judge.without_answer(frame, self._number, Cause.ERROR, why)]
+            judged, whole = self._judge.without_answer(frame, self._number, Cause.ERROR, why)
+            return [judged, *whole]
         # what a call of several frames takes, each of them takes: none has its verdict before
         times = {"transfer": frame.travel_ms, "decode": frame.decode_ms, "queue": queued_ms, **work.times}
         judged, whole = self._judge.judge(frame, self._number, next(answers), times)

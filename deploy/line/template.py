@@ -22,7 +22,7 @@ tiles:
 judging:
   smallest_mm: 0            # longest side from which on a defect counts; needs mm_per_pixel
   # severity:
-  #   scratches: {{minor: 0, major: 20, critical: 100}}   # by longest side in mm
+  #   scratches: {{major: 20, critical: 100}}   # by longest side in mm; smaller ones are minor
   # ignore:
   #   - across_mm: [0, 15]  # the strip's edge
 

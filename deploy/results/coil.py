@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from ...core.database import Database
@@ -14,6 +14,9 @@ from ...core.errors import UsageError, nearest
 from .records import moment, seconds_of
 from .schema import STORE_NAME, CoilTable, FrameTable, RunTable
 from .store import KIND
+
+#: Among so many of the last frames one has a position, if they have any.
+_PLACED_WITHIN = 1000
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,12 @@ def _end(connection: Connection, coil: Coil, now: float) -> Coil:
 
 
 def _position(connection: Connection) -> float | None:
-    """Where the strip is, by the latest frame."""
-    query = select(FrameTable.position_m).where(FrameTable.exposed.is_not(None))
-    return connection.execute(query.order_by(FrameTable.exposed.desc()).limit(1)).scalar()
+    """Where the strip is: by the frame that was stored last, as the clock may have been set since others were."""
+    for run_id in connection.execute(select(RunTable.id).order_by(RunTable.number.desc())).scalars():
+        of_run = FrameTable.run_id == run_id
+        newest = connection.execute(select(func.max(FrameTable.number)).where(of_run)).scalar()
+        if newest is not None:
+            placed = of_run & (FrameTable.number > newest - _PLACED_WITHIN) & FrameTable.position_m.is_not(None)
+            query = select(FrameTable.position_m).where(placed).order_by(FrameTable.number.desc()).limit(1)
+            return connection.execute(query).scalar()
+    return None

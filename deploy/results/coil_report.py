@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from ...core.database import Database
 from .coil import Coil
 from .coverage import Coverage, Span, cover
+from .records import seconds_of
 from .schema import DefectTable, FrameTable, GapTable, RunTable
 
 #: The cause of a gap, among the causes of frames.
@@ -28,6 +29,8 @@ CSV_COLUMNS = (
 MOST_DRAWN = 5_000
 #: A count of the strip that goes back by more than this has begun anew.
 _BACK_M = 1.0
+#: A camera without a frame for so long, and for so many times its usual interval, is told of.
+_SILENT_SECONDS, _SILENT_FRAMES = 10.0, 10
 
 
 @dataclass
@@ -102,6 +105,7 @@ def make_report(database: Database, coil: Coil) -> CoilReport:
         report.defects.append({**row, "from_m": start, "to_m": start + row["length_mm"] / 1000})
     report.defects.sort(key=lambda row: row["from_m"])
     _warn_of_gaps(report)
+    _warn_of_silence(report, frames)
     return report
 
 
@@ -139,7 +143,7 @@ def _within(column: Any, coil: Coil) -> Any:
 
 
 def _frames(connection: Connection, coil: Coil) -> list[Any]:
-    columns = ("run_id", "number", "camera", "verdict", "cause", "position_m", "length_m")
+    columns = ("run_id", "number", "camera", "verdict", "cause", "position_m", "length_m", "exposed")
     unknown = and_(FrameTable.exposed.is_(None), _within(FrameTable.time, coil))
     query = select(*(FrameTable.__table__.c[name] for name in columns))
     query = query.where(or_(_within(FrameTable.exposed, coil), unknown))
@@ -228,3 +232,20 @@ def _warn_of_gaps(report: CoilReport) -> None:
             report.warnings.append(f"There is no frame of camera {camera}: nothing before it was inspected.")
     if not any(report.frames.values()):
         report.warnings.append("There is no frame of this coil: nothing of it was inspected.")
+
+
+def _warn_of_silence(report: CoilReport, frames: list[Any]) -> None:
+    """A gap is known once its camera is back: one that lasts until the coil's end shows as silence alone."""
+    if report.coil.ended is None:
+        return
+    ended = seconds_of(report.coil.ended)
+    for camera in report.frames:
+        moments = [seconds_of(frame.exposed) for frame in frames if frame.camera == camera and frame.exposed]
+        if not moments:
+            continue
+        silent = ended - max(moments)
+        if silent > max(_SILENT_SECONDS, _SILENT_FRAMES * (max(moments) - min(moments)) / len(moments)):
+            report.warnings.append(
+                f"The camera {camera} gave no frame in the last {silent:.0f} s of this coil: what passed then was not "
+                "inspected."
+            )

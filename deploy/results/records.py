@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ..detector import Verdict
-from ..frames import Cause, Gap, Notice
+from ..frames import Cause, FileState, Gap, Notice
 from ..stages import StageTimes
 from ..strip.defect import StripDefect
 
@@ -40,6 +41,7 @@ class FrameResult:
         picture: the picture with the defects drawn, relative to the folder of results; None if there is none.
         full_picture: the picture as the camera gave it, likewise.
         picture_bytes: length of both files.
+        files: of a watched folder, that have their verdict with it.
     """
 
     number: int
@@ -59,6 +61,7 @@ class FrameResult:
     picture: str | None = None
     full_picture: str | None = None
     picture_bytes: int | None = None
+    files: tuple[FileState, ...] = ()
 
     def as_written(self, lengths: Mapping[str, int]) -> FrameResult:
         """The same with those of its pictures that are there, by what :meth:`~.pictures.PictureWriter.flush` says."""
@@ -120,6 +123,14 @@ def frame_row(run_id: str, result: FrameResult) -> Row:
     }
 
 
+def inspected_rows(camera: str, files: Sequence[FileState]) -> list[Row]:
+    """The rows of files that have their verdict; a name may be any bytes, which no text of a database takes."""
+    return [
+        {"camera": camera, "name": os.fsencode(file.name), "size": file.size, "modified_ns": file.modified_ns}
+        for file in files
+    ]
+
+
 def detection_rows(run_id: str, result: FrameResult, labels: Sequence[str]) -> list[Row]:
     """The rows of what was found in a frame, the highest score first as the detector gives them."""
     defects = result.verdict.defects
@@ -142,8 +153,8 @@ def detection_rows(run_id: str, result: FrameResult, labels: Sequence[str]) -> l
 
 
 def gap_row(run_id: str, number: int, gap: Gap) -> Row:
-    """The row of a gap."""
-    until = None if gap.until is None else moment(gap.until)
+    """The row of a gap; none ends before it begins, whatever set a clock back, or the time of a file."""
+    until = None if gap.until is None else moment(max(gap.since, gap.until))
     return {"run_id": run_id, "number": number, **vars(gap), "since": moment(gap.since), "until": until}
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Double, ForeignKey, ForeignKeyConstraint, Index, Integer, text
+from sqlalchemy import BigInteger, Double, ForeignKey, ForeignKeyConstraint, Index, Integer, LargeBinary, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 #: The file's name in the folder of results.
 STORE_NAME = "results.sqlite"
 #: Marks the file as ours (PRAGMA application_id, "TMPR") and its tables' version (PRAGMA user_version).
 APPLICATION_ID = 0x544D5052
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 #: Whole numbers that may outgrow 32 bits; SQLite counts up only a column that is called INTEGER.
 Long = BigInteger().with_variant(Integer, "sqlite")
@@ -198,6 +198,22 @@ class EventTable(Base):
     number: Mapped[int] = mapped_column(Long)
     time: Mapped[str]
     body: Mapped[str | None]
+
+
+class InspectedTable(Base):
+    """A file of a watched folder that has its verdict, by what tells it from another one of its name.
+
+    It is stored together with the verdict, and forgotten once the file is gone. ``name`` is that in the folder, as the
+    bytes that the file system has; ``modified_ns`` is its time of change, nanoseconds since 1970.
+    """
+
+    __tablename__ = "inspected"
+    __table_args__ = (_KEYED,)
+
+    camera: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    size: Mapped[int] = mapped_column(Long)
+    modified_ns: Mapped[int] = mapped_column(Long)
 
 
 class CursorTable(Base):

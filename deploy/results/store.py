@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from sqlalchemy import Table, func, insert, select, update
+from sqlalchemy import Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from ...core.database import Database, DatabaseKind
 from ..detector import BundleDetector
-from ..frames import Gap, LastSeen
+from ..frames import FileState, Gap, LastSeen
 from ..strip.defect import StripDefect
 from .message import MessageKind
 from .migrate import upgrade_file
@@ -29,6 +29,7 @@ from .records import (
     detection_rows,
     frame_row,
     gap_row,
+    inspected_rows,
     notice_body,
     now,
     seconds_of,
@@ -42,6 +43,7 @@ from .schema import (
     EventTable,
     FrameTable,
     GapTable,
+    InspectedTable,
     RunTable,
 )
 
@@ -50,6 +52,8 @@ KIND = DatabaseKind(
     Base.metadata, APPLICATION_ID, SCHEMA_VERSION, "results", "another folder with --out", upgrade=upgrade_file
 )
 
+#: Of so many frames a camera's last one is looked for: more than are stored while one of some cameras is away for long.
+MOST_LOOKED_AT = 1_000_000
 #: Of so many of a camera's last frames the interval is told.
 _FRAMES_OF_INTERVAL = 20
 
@@ -171,16 +175,52 @@ class Store:
             connection.execute(statement.values(finished=now(), ended_by=ended_by))
 
     def last_seen(self, camera: str) -> LastSeen | None:
-        """The last frame of a camera that was stored, of whichever run; None if there is none."""
+        """The last frame of a camera that was stored, of whichever run that had this camera.
+
+        Returns:
+            It; None if there is none among the last :data:`MOST_LOOKED_AT` frames, as a line must start in time.
+        """
         columns = (FrameTable.frame_id, FrameTable.exposed, FrameTable.position_m)
+        left = MOST_LOOKED_AT
         with self._database.reading() as connection:
-            for run_id in connection.execute(select(RunTable.id).order_by(RunTable.number.desc())).scalars().all():
-                query = select(*columns).where(FrameTable.run_id == run_id, FrameTable.camera == camera)
+            runs = connection.execute(select(RunTable.id, RunTable.cameras).order_by(RunTable.number.desc())).all()
+            for run_id, cameras in runs:
+                if cameras and camera not in cameras.split(","):
+                    continue
+                of_run = FrameTable.run_id == run_id
+                newest = connection.execute(select(func.max(FrameTable.number)).where(of_run)).scalar()
+                if newest is None:
+                    continue
+                query = select(*columns).where(of_run, FrameTable.number > newest - left, FrameTable.camera == camera)
                 rows = connection.execute(query.order_by(FrameTable.number.desc()).limit(_FRAMES_OF_INTERVAL)).all()
                 if rows:
                     moments = [None if row.exposed is None else seconds_of(row.exposed) for row in rows]
                     return LastSeen(rows[0].frame_id, moments[0], rows[0].position_m, _interval(moments))
+                left -= newest + 1
+                if left <= 0:
+                    break
         return None
+
+    def inspected(self, camera: str) -> list[FileState]:
+        """The files of a camera's folder that have a verdict and were not forgotten, of all runs."""
+        columns = (InspectedTable.name, InspectedTable.size, InspectedTable.modified_ns)
+        with self._database.reading() as connection:
+            rows = connection.execute(select(*columns).where(InspectedTable.camera == camera)).all()
+        return [FileState(os.fsdecode(name), size, modified_ns) for name, size, modified_ns in rows]
+
+    def forget_files(self, camera: str, files: Sequence[FileState]) -> None:
+        """Forget files that are gone; one of the same name that has its verdict meanwhile stays. For any thread.
+
+        Raises:
+            TemperError: if the store cannot be written.
+        """
+        table = InspectedTable.__table__
+        assert isinstance(table, Table)
+        rows = [{f"_{name}": value for name, value in row.items()} for row in inspected_rows(camera, files)]
+        if rows:
+            same = [column == bindparam(f"_{column.name}") for column in table.c]
+            with self._database.transaction() as connection:
+                connection.execute(delete(table).where(*same), rows)
 
     def _tell(self) -> None:
         if self._wake is not None:
@@ -209,11 +249,13 @@ class _Batch:
     gaps: list[Row] = field(default_factory=list)
     defects: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
+    inspected: list[Row] = field(default_factory=list)
 
     def add(self, item: Item) -> None:
         if isinstance(item, FrameResult):
             self.frames.append(frame_row(self.run_id, item))
             self.detections += detection_rows(self.run_id, item, self.labels)
+            self.inspected += inspected_rows(item.camera, item.files)
             self._log("frame", item.number)
         elif isinstance(item, Gap):
             number = self._log("gap")
@@ -235,6 +277,8 @@ class _Batch:
             if rows:
                 assert isinstance(table.__table__, Table)
                 connection.execute(table.__table__.insert(), rows)
+        if self.inspected:  # a name may come again, with another picture
+            connection.execute(insert(InspectedTable).prefix_with("OR REPLACE"), self.inspected)
 
     def _log(self, kind: MessageKind, number: int | None = None, body: str | None = None) -> int:
         if number is None:

@@ -22,13 +22,15 @@ from numpy.typing import NDArray
 
 #: The share of the smaller part that both must cover.
 AGREEMENT = 0.5
+#: Pairs that are looked at in one go: this bounds the memory, however many boxes there are.
+_AT_ONCE = 1 << 16
 
 Boxes = NDArray[np.float64]
 
 
 def links(
     boxes: Boxes, windows: Boxes, other_boxes: Boxes, other_windows: Boxes, tolerance: float
-) -> NDArray[np.bool_]:
+) -> NDArray[np.int64]:
     """Which boxes show the same defect as which others, classes aside.
 
     Args:
@@ -39,30 +41,43 @@ def links(
         tolerance: in the boxes' unit, by which a box may miss the edge of its window.
 
     Returns:
-        Bool [N, M].
+        int64 [P, 2]: pairs of a box and another box, in ascending order.
     """
     grow = np.array([-tolerance, -tolerance, tolerance, tolerance])
-    common = _meet((windows + grow)[:, None], (other_windows + grow)[None])
-    one = _meet((boxes + grow)[:, None], common)
-    other = _meet((other_boxes + grow)[None], common)
-    smaller = np.minimum(_area(one), _area(other))
-    both = _area(_meet(one, other))
-    return (smaller > 0) & (both >= AGREEMENT * smaller)
+    grown, other_grown = boxes + grow, other_boxes + grow
+    views, other_views = windows + grow, other_windows + grow
+    found = [np.zeros((0, 2), np.int64)]
+    rows = max(1, _AT_ONCE // max(1, len(other_boxes)))
+    for start in range(0, len(boxes) if len(other_boxes) else 0, rows):
+        # most boxes lie nowhere near one another; only of those that meet the rest is worked out
+        one, other = np.nonzero(_meeting(grown[start : start + rows], other_grown))
+        one += start
+        common = _meet(views[one], other_views[other])
+        part, other_part = _meet(grown[one], common), _meet(other_grown[other], common)
+        smaller = np.minimum(_area(part), _area(other_part))
+        agree = (smaller > 0) & (_area(_meet(part, other_part)) >= AGREEMENT * smaller)
+        found.append(np.column_stack([one[agree], other[agree]]))
+    return np.concatenate(found)
 
 
-def components(linked: NDArray[np.bool_]) -> NDArray[np.int64]:
+def components(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     """What hangs together.
 
     Args:
-        linked: bool [N, N], symmetric.
+        count: how many there are.
+        pairs: int64 [P, 2], which of them are linked.
 
     Returns:
-        int64 [N]: for each the lowest index of those it hangs together with.
+        int64 [count]: for each the lowest index of those it hangs together with.
     """
-    count = len(linked)
     group = np.arange(count)
-    while count:
-        lowest = np.minimum(group, np.where(linked, group[None], count).min(axis=1))
+    while len(pairs):
+        lowest = group.copy()
+        reached = np.minimum(group[pairs[:, 0]], group[pairs[:, 1]])
+        for side in (0, 1):
+            np.minimum.at(lowest, pairs[:, side], reached)
+            # whoever leads a group takes all of it along
+            np.minimum.at(lowest, group[pairs[:, side]], reached)
         # each follows where its lowest one belongs to, so that chains shrink by half each time
         lowest = lowest[lowest]
         if np.array_equal(lowest, group):
@@ -71,9 +86,18 @@ def components(linked: NDArray[np.bool_]) -> NDArray[np.int64]:
     return group
 
 
+def _meeting(boxes: Boxes, others: Boxes) -> NDArray[np.bool_]:
+    """Bool [N, M]: which have a part in common that is more than a line."""
+    meet = boxes[:, None, 0] < others[None, :, 2]
+    meet &= boxes[:, None, 2] > others[None, :, 0]
+    meet &= boxes[:, None, 1] < others[None, :, 3]
+    meet &= boxes[:, None, 3] > others[None, :, 1]
+    return np.asarray(meet)
+
+
 def _meet(one: Boxes, other: Boxes) -> Boxes:
     return np.concatenate([np.maximum(one[..., :2], other[..., :2]), np.minimum(one[..., 2:], other[..., 2:])], axis=-1)
 
 
 def _area(boxes: Boxes) -> NDArray[np.float64]:
-    return np.maximum(boxes[..., 2] - boxes[..., 0], 0) * np.maximum(boxes[..., 3] - boxes[..., 1], 0)
+    return np.asarray(np.maximum(boxes[..., 2] - boxes[..., 0], 0) * np.maximum(boxes[..., 3] - boxes[..., 1], 0))

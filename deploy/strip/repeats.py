@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .defect import StripDefect
+from .defect import Joined
 
 #: How often, at most, defects without any period are taken for periodic.
 CHANCE = 1e-3
@@ -46,25 +46,30 @@ class Repeats:
     tolerance_mm: float = 15.0
     times: int = 4
     lane_mm: float = 30.0
-    _seen: dict[int, deque[tuple[float, float]]] = field(default_factory=dict)
+    _seen: dict[tuple[str, int], deque[tuple[float, float]]] = field(default_factory=dict)
 
-    def add(self, defect: StripDefect) -> float | None:
+    def add(self, defect: Joined) -> float | None:
         """Take the next defect, in the order of the strip or nearly so.
 
         Returns:
             The distance in metres at which it comes again and again; None if it does not.
         """
         lane = defect.across_mm + defect.width_mm / 2
-        seen = self._seen.setdefault(defect.label, deque(maxlen=MOST_KEPT))
+        seen = self._seen.setdefault((defect.side, defect.label), deque(maxlen=MOST_KEPT))
         # one place more than needed, as one may be missing
         horizon = defect.position_m - self.to_m * self.times
         while seen and seen[0][0] < horizon:
             seen.popleft()
         places = np.array([place for place, across in seen if abs(across - lane) <= self.lane_mm])
         seen.append((defect.position_m, lane))
-        if len(places) < self.times - 1:
+        if len(places) < self.times - 1 or self._is_full(len(places)):
             return None
         return self._period(defect.position_m, np.sort(places))
+
+    def _is_full(self, places: int) -> bool:
+        """Whether a lane has so many defects that chance alone would take all places of whatever distance."""
+        at_one_place = min(1.0, 2 * self.tolerance_mm / 1000 * places / (self.to_m * self.times))
+        return at_one_place ** (self.times - 1) > CHANCE
 
     def _period(self, here: float, places: NDArray[np.float64]) -> float | None:
         """The best believed distance among those that the places propose."""

@@ -33,10 +33,10 @@ def merge(found: Detections, tile_of: NDArray[np.int64], tiles: Tiles) -> Detect
     group = np.arange(len(found))
     if len(shared) > 1:
         windows = tiles.boxes[tile_of[shared]]
-        linked = links(boxes[shared], windows, boxes[shared], windows, TOLERANCE_PX)
-        linked &= found.labels[shared][:, None] == found.labels[shared][None]
-        linked &= tile_of[shared][:, None] != tile_of[shared][None]
-        group[shared] = shared[components(linked)]
+        pairs = links(boxes[shared], windows, boxes[shared], windows, TOLERANCE_PX)
+        labels, tile = found.labels[shared][pairs], tile_of[shared][pairs]
+        pairs = pairs[(labels[:, 0] == labels[:, 1]) & (tile[:, 0] != tile[:, 1])]
+        group[shared] = shared[components(len(shared), pairs)]
     return _joined(found, boxes, group)
 
 

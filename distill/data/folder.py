@@ -83,13 +83,20 @@ def place_picture(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source.resolve(), target)
+        return
+    except FileExistsError:
+        if os.path.samefile(source, target):
+            return
+        raise TemperError(f"Two pictures would be called {target.name}: {source} is the second. Rename it.") from None
     except OSError:
-        try:
-            original = source.open("rb")
-        except OSError as error:
-            raise TemperError(f"The picture {source} cannot be read: {error.strerror}.") from error
-        with original, target.open("wb") as copy:
-            shutil.copyfileobj(original, copy)
+        pass  # a file system without links, or another disk
+    try:
+        original = source.open("rb")
+    except OSError as error:
+        raise TemperError(f"The picture {source} cannot be read: {error.strerror}.") from error
+    # "x": what stands there may be a link to somebody's own picture
+    with original, target.open("xb") as copy:
+        shutil.copyfileobj(original, copy)
 
 
 def split_folder(

@@ -134,4 +134,6 @@ def assign_tensors(detector: Detector, values: Mapping[str, NDArray[np.generic]]
     """Give some of a detector's tensors new values; the others stay (Paddle's own loading warns of each)."""
     own = detector.state_dict()
     for name, value in values.items():
-        own[name].set_value(value)
+        # as the tensor has it: files hold half precision, doubles, or another byte order as well
+        kind = np.dtype(str(own[name].dtype).rpartition(".")[2])
+        own[name].set_value(np.ascontiguousarray(value, kind))

@@ -56,7 +56,7 @@ def test_what_was_measured_on_a_device_puts_its_estimates_right(
     assert main(["estimate", "tiny.temper", *device, "--measured", "out=l4"]) == 0
     after = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert before[0]["latency_ms"] < after[0]["latency_ms"] < 2 * before[0]["latency_ms"]
-    assert after[0]["recalibrated_by"] == ["l4: tiny fp32, batch 1"]
+    assert after[0]["recalibrated_by"] == ["l4@72W: tiny fp32, batch 1"]
     widths = [math.log(one["interval_ms"][1] / one["interval_ms"][0]) for one in (before[0], after[0])]
     assert widths[1] < widths[0]
     assert after[1] == before[1], "another device's stay as they are"

@@ -42,7 +42,8 @@ def run(place: Path, *words: object) -> int:
 
 
 def everything(place: Path) -> list[object]:
-    return ["--measured", place / "hall", "--measured", place / "slow", "--estimated", place / "estimates.jsonl"]
+    estimated = ["--estimated", place / "estimates.jsonl", "--host-ms", 0]
+    return ["--measured", place / "hall", "--measured", place / "slow", *estimated]
 
 
 def test_a_plan_is_shown_and_written(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,5 +190,5 @@ def test_a_missing_library_is_told_with_its_command(place: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
-    assert "pip install 'temper[plan]'" in done.stderr
+    assert "pip install '.[plan]'" in done.stderr
     assert done.stderr.count("\n") == 1

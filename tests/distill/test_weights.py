@@ -145,3 +145,10 @@ def test_other_endings_and_missing_files(tmp_path):
     (tmp_path / "w.safetensors").write_bytes(b"x" * 40)
     with pytest.raises(TemperError, match="damaged or not safetensors"):
         load_weights(tmp_path / "w.safetensors")
+
+
+def test_a_file_cannot_change_its_reader(tmp_path: Path) -> None:
+    for module, name in (("_codecs", "encode"), ("numpy", "dtype"), ("numpy.core.multiarray", "_reconstruct")):
+        (tmp_path / "w.pdparams").write_bytes(b"\x80\x04" + _named(module, name) + b"}X\x01\x00\x00\x00aK\x01sb.")
+        with pytest.raises(TemperError, match="a change of its reader"):
+            load_weights(tmp_path / "w.pdparams")

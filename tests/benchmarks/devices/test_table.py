@@ -52,7 +52,9 @@ def test_own_devices_join_the_table_and_take_the_place_of_others(tmp_path: Path)
     ("change", "message"),
     [
         ({"tops": {"int8": -3, "fp16": 1, "fp32": 1}}, "line .*tops.int8 is -3"),
-        ({"bandwith_gb_s": 3}, "bandwith_gb_s"),
+        ({"bandwith_gb_s": 3}, "no field 'bandwith_gb_s' in 'devices.l4'. Did you mean 'bandwidth_gb_s'"),
+        ({"bandwidth_gb_s": 0}, "devices.l4.bandwidth_gb_s is 0; it takes a number above 0 and at most 1000000"),
+        ({"architecture": "foo"}, "architecture is 'foo'; it takes volta, turing, ampere, ada, hopper or blackwell"),
         ({"sources": {"tops": "a page"}}, "sources lacks bandwidth_gb_s, memory_gb"),
         ({"power_modes": [{"name": "a"}, {"name": "a"}]}, "two modes have one name"),
     ],
@@ -62,6 +64,13 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, change: dict[str, obje
     path = tmp_path / "my.yml"
     path.write_text(yaml.safe_dump({"devices": {"l4": {**table["devices"]["l4"], **change}}}))
     with pytest.raises(UsageError, match=message):
+        load_devices(path)
+
+
+def test_a_name_that_no_device_can_have(tmp_path: Path) -> None:
+    path = tmp_path / "my.yml"
+    path.write_text(json.dumps({"devices": {"Kiste 7": yaml.safe_load(table_text())["devices"]["l4"]}}))
+    with pytest.raises(UsageError, match="'Kiste 7' cannot be a name in 'devices'; it takes small letters, digits"):
         load_devices(path)
 
 

@@ -51,7 +51,7 @@ def test_estimates(bundles: dict[str, Path], tmp_path: Path) -> None:
     row = estimate_row(bundles["student"], unknown_operators=("Mystery",), recalibrated_by=("mine: small int8",))
     (read,) = read_estimates(write_estimates(tmp_path / "e.jsonl", [row]))
     assert read == row
-    (one,) = estimated_capabilities([read], open_bundle(bundles["student"]), "e.jsonl")
+    (one,) = estimated_capabilities([read], open_bundle(bundles["student"]), "e.jsonl", host_ms=0)
     assert (one.kind, one.place.device, one.place.watts, one.bound) == (
         "estimated", "jetson-orin-nano-8gb", 15.0, "bandwidth",
     )  # fmt: skip

@@ -134,7 +134,7 @@ def test_rounds_that_overlap_tell_nothing(benchmark_of: BenchmarkRow) -> None:
     noisy = [replace(one, latency=replace(one.latency, round_p50_ms=(5.0, 11.0, 30.0))) for one in found]
     assert "1.2 times as fast as at fp32" in summary_sentences(found, benchmark_of)[2]
     assert (
-        "too near on so restless a machine (the rounds overlap) to be told from at fp32 (12.0 ms)"
+        "on so restless a machine (the rounds overlap) neither faster nor slower than at fp32 (12.0 ms)"
         in (summary_sentences(noisy, benchmark_of)[2])
     )
 
@@ -159,3 +159,16 @@ def test_only_pictures_that_could_be_read_are_counted(benchmark_of: BenchmarkRow
     benchmark = replace(benchmark_of, unread=[UnreadPicture("a.png", "it is empty")])
     found = results(benchmark, ("distilled", "fp32", 52.0, 10.0, 60.2))
     assert summary_sentences(found, benchmark)[0].startswith("On the 5 pictures of ")
+
+
+@pytest.mark.parametrize(
+    ("alone", "distilled", "words", "helped"),
+    [(50.24, 50.26, "0.1 points more than", True), (50.16, 50.24, "level with", False)],
+)
+def test_figures_and_verdict_are_of_the_same_rounding(
+    benchmark_of: BenchmarkRow, alone: float, distilled: float, words: str, helped: bool
+) -> None:
+    found = results(benchmark_of, ("student", "fp32", alone, 20.0, 6.2), ("distilled", "fp32", distilled, 20.0, 6.2))
+    first = summary_sentences(found, benchmark_of)[0]
+    assert words in first
+    assert ("distillation did not help" not in first) is helped

@@ -15,6 +15,7 @@ from gige import Camera, counting_camera
 from gige_connections import SMALL, grabbed, opened, written_in
 from temper.deploy.cameras.aravis import AravisCamera
 from temper.deploy.cameras.base import CameraMisconfigured, CameraUnavailable
+from temper.deploy.cameras.introspection import aravis
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,50 @@ def test_ids_go_on_where_sixteen_bits_end(camera: Camera) -> None:
     assert all(
         frame.image is None or written_in(frame) == (ids[0] + n - 1) % 65_535 + 1 for n, frame in enumerate(frames)
     )
+
+
+class Counting:
+    """The device of a camera with an encoder of 1000 counts a second."""
+
+    def __init__(self, device: Any) -> None:
+        self._real = device
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def get_integer_feature_value(self, _name: str) -> int:
+        return int(1000 * time.monotonic())
+
+
+def test_frames_that_waited_have_the_encoders_count_of_their_exposure(camera: Camera) -> None:
+    with opened(camera, encoder_feature="Width", frame_rate=25.0) as connection:
+        connection._device = Counting(connection._device)
+        assert connection._count is not None
+        grabbed(connection, 5)
+        time.sleep(0.4)  # whoever takes the frames is busy, and ten of them wait
+        frames = grabbed(connection, 12)
+    counts = [frame.encoder for frame in frames if frame.encoder is not None]
+    assert len(counts) == 12
+    moments = [1000 * (frame.arrived - frame.travel_ms / 1000) for frame in frames]
+    off = [count - moment for count, moment in zip(counts, moments, strict=True)]
+    assert max(abs(one - off[0]) for one in off) < 5
+
+
+def test_a_count_that_comes_with_the_frames(camera: Camera) -> None:
+    Aravis, _ = aravis()
+
+    class Parser:  # Aravis's camera has no chunk data
+        assert hasattr(Aravis.ChunkParser, "get_integer_value")
+
+        def get_integer_value(self, buffer: Any, chunk: str) -> int:
+            assert chunk == "ChunkEncoderValue"
+            return int(buffer.get_frame_id()) * 10
+
+    with opened(camera, frame_rate=25.0) as connection:
+        connection._settings = replace(connection._settings, encoder_chunk="ChunkEncoderValue")
+        connection._chunks = Parser()
+        frames = grabbed(connection, 5)
+    assert all(frame.image is not None and frame.encoder == written_in(frame) * 10 for frame in frames)
 
 
 def test_facts_and_settings(camera: Camera) -> None:
@@ -148,6 +193,7 @@ def test_a_free_running_camera_after_a_triggered_one(camera: Camera) -> None:
         ({"trigger": "hardware"}, "has trigger hardware, and no trigger_source"),
         ({"features": {"ExposureTimAbs": 10}}, "has no feature ExposureTimAbs. Did you mean 'ExposureTimeAbs'?"),
         ({"features": {"Zzz": 10}}, r"has no feature Zzz. It has \d+ others"),
+        ({"encoder_chunk": "ChunkEncoderValue"}, "sends no chunk data, so it has no encoder_chunk ChunkEncoderValue"),
         ({"features": {"TestBoolean": "yes"}}, "takes true or false for TestBoolean; it was given 'yes'"),
         ({"features": {"Width": "wide"}}, "takes a whole number for Width; it was given 'wide'"),
         ({"features": {"PixelFormat": "Mono99"}}, "refuses PixelFormat Mono99"),

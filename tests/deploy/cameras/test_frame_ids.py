@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from temper.core.errors import TemperError
-from temper.deploy.cameras.frame_ids import GIGE_VISION_WRAP, MOST_MISSING, FrameIds
+from temper.deploy.cameras.frame_ids import GIGE_VISION_WRAP, MOST_MISSING, FrameIds, steps_counted
 
 
 @given(first=st.integers(1, GIGE_VISION_WRAP), steps=st.lists(st.integers(1, MOST_MISSING + 1), max_size=60))
@@ -51,3 +51,31 @@ def test_a_count_that_goes_back_or_jumps_is_refused(wrap: int | None, before: in
     ids.next(before)
     with pytest.raises(TemperError, match=f"count of frames went from {before} to {after}"):
         ids.next(after)
+
+
+@given(st.integers(1, 1 << 40), st.integers(1, 2_000_000), st.floats(-0.009, 0.009))
+def test_a_gap_of_any_length_is_counted_by_count_and_time(before: int, step: int, drift: float) -> None:
+    counted = (before + step - 1) % GIGE_VISION_WRAP + 1
+    expected = step * (1 + drift)
+    # of more frames the rate is not known well enough
+    known = steps_counted(before, counted, expected, GIGE_VISION_WRAP)
+    assert known == step if step < 800_000 else known in (step, None)
+    assert steps_counted(before, before + step, expected, None) == step
+
+
+@given(st.integers(1, 1 << 40), st.floats(0, 1e7))
+def test_no_count_is_far_from_what_the_time_allows(before: int, expected: float) -> None:
+    for wrap in (GIGE_VISION_WRAP, None):
+        for counted in (1, 2, 30_000):
+            step = steps_counted(before, counted, expected, wrap)
+            assert step is None or 1 <= step <= 1.5 * expected + 5
+
+
+def test_a_camera_that_counts_from_1_again_was_not_counting() -> None:
+    # an hour at 100 a second, and 2 s
+    assert steps_counted(100, 1, 360_000, GIGE_VISION_WRAP) is None
+    assert steps_counted(40_000, 1, 200, GIGE_VISION_WRAP) is None
+    assert steps_counted(100, 1, None, GIGE_VISION_WRAP) is None
+    # and here it went on
+    assert steps_counted(65_530, 1, 5.9, GIGE_VISION_WRAP) == 6
+    assert steps_counted(100, (100 + 360_000 - 1) % 65_535 + 1, 359_950, GIGE_VISION_WRAP) == 360_000

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from temper.core.errors import MissingDependencyError
-from temper.deploy.cameras.base import CameraMisconfigured, CameraUnavailable
+from temper.deploy.cameras.base import CameraLost, CameraMisconfigured, CameraUnavailable
 from temper.deploy.cameras.discovery import find_cameras
 from temper.deploy.cameras.genicam import GenicamSettings
 from temper.deploy.cameras.gentl import GentlCamera
@@ -68,6 +69,40 @@ def test_two_cameras_of_one_producer(camera: GentlCamera) -> None:
     assert grabbed(camera, 1)[0].image is not None
 
 
+def test_an_encoder_is_asked_with_each_frame() -> None:
+    camera = GentlCamera("top", PRODUCER, None, GenicamSettings(encoder_feature="Width"), "grey")
+    try:
+        grabbed(camera, 2)
+        assert [frame.encoder for frame in grabbed(camera, 3)] == [400] * 3
+        # this producer stamps nothing, so of frames that lay ready nobody knows when they were exposed
+        time.sleep(0.3)
+        assert camera.grab(1).encoder is None  # type: ignore[union-attr]
+    finally:
+        camera.close()
+
+
+def test_a_count_that_comes_with_the_frames() -> None:
+    settings = GenicamSettings(encoder_chunk="ChunkNrBounces")
+    camera = GentlCamera("top", PRODUCER, None, settings, "grey")
+    try:
+        counts = [frame.encoder for frame in grabbed(camera, 5)]
+    finally:
+        camera.close()
+    known = [count for count in counts if count is not None]
+    assert len(known) == 5
+    assert known == sorted(known)
+
+
+def test_frames_that_bring_no_count_end_the_connection() -> None:
+    settings = GenicamSettings(encoder_chunk="ChunkNrBounces", features={"ChunkModeActive": False})
+    camera = GentlCamera("top", PRODUCER, None, settings, "grey")
+    try:
+        with pytest.raises(CameraLost, match="The camera top sent no encoder count with a frame"):
+            camera.grab(5)
+    finally:
+        camera.close()
+
+
 def test_it_is_free_after_closing(camera: GentlCamera) -> None:
     camera.close()
     camera.close()
@@ -89,6 +124,7 @@ def test_no_such_camera() -> None:
         (GenicamSettings(features={"Widht": 10}), "has no feature Widht. Did you mean 'Width'?"),
         (GenicamSettings(features={"Width": "wide"}), "refuses Width wide: .*cannot convert string"),
         (GenicamSettings(region=(8, 0, 100, 100)), "has no feature OffsetX"),
+        (GenicamSettings(encoder_chunk="ChunkEncoderValue"), "refuses ChunkSelector EncoderValue"),
         (GenicamSettings(pixel_format="Mono99"), "refuses PixelFormat Mono99"),
     ],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from temper.core.errors import TemperError
 from temper.deploy.cameras.base import Camera, CameraEnded, CameraLost, CameraMisconfigured, CameraUnavailable
 from temper.deploy.cameras.checks import CheckSettings, PictureChecks
 from temper.deploy.cameras.kept import Backoff, Item, KeptCamera
-from temper.deploy.cameras.track import ByEncoder, ByFrame, BySpeed
+from temper.deploy.cameras.track import ByFrame
 from temper.deploy.frames import Cause, Frame, Gap, LastSeen, Notice
 
 QUICK = Backoff(0.01, 0.02)
@@ -24,15 +23,16 @@ BEGIN = 1_700_000_000.0
 class Roll:
     """A connection with a given end."""
 
-    def __init__(self, *steps: Frame | TemperError | None, wrap: int | None = None) -> None:
+    def __init__(self, *steps: Frame | TemperError | OSError | None, wrap: int | None = None) -> None:
         self.facts = {"model": "roll"}
-        self.steps, self.wrap, self.closed = list(steps), wrap, False
+        self.steps: list[Frame | TemperError | OSError | None] = list(steps)
+        self.wrap, self.closed = wrap, False
 
     def grab(self, timeout: float) -> Frame | None:
         if not self.steps:
             raise CameraEnded("That was all.")
         step = self.steps.pop(0)
-        if isinstance(step, TemperError):
+        if isinstance(step, TemperError | OSError):
             raise step
         if step is None:
             time.sleep(min(timeout, 0.05))
@@ -48,12 +48,12 @@ def frame(number: int, moment: float | None = None, image: np.ndarray | None = N
     return Frame("top", f"top {number}", picture, frame_id=number, exposed=exposed, arrived=exposed - BEGIN)
 
 
-def run(*connections: Roll | TemperError, **options: object) -> list[Item]:
+def run(*connections: Roll | TemperError | OSError, **options: object) -> list[Item]:
     rest = list(connections)
 
     def open_camera() -> Camera:
         one = rest.pop(0)
-        if isinstance(one, TemperError):
+        if isinstance(one, TemperError | OSError):
             raise one
         return one
 
@@ -108,6 +108,45 @@ def test_a_restart_of_our_own_is_a_gap_too() -> None:
     assert gap.since == BEGIN + 10.0
 
 
+@pytest.mark.parametrize(("counted", "frames"), [((100 + 360_000 - 1) % 65_535 + 1, 359_999), (1, None)])
+def test_an_hour_without_a_camera_of_sixteen_bits(counted: int, frames: int | None) -> None:
+    last = LastSeen(100, BEGIN, 10.0, interval=0.01)
+    items = run(Roll(frame(counted, 3600.0), wrap=65_535), last_seen=last, track=ByFrame(0.1))
+    (gap,) = gaps(items)
+    assert gap.frames == frames
+    (came,) = (item for item in items if isinstance(item, Frame))
+    if frames is None:
+        assert (gap.length_m, came.frame_id) == (None, 1)
+    else:
+        assert gap.length_m == pytest.approx(36_000)
+        assert (came.frame_id, came.position_m) == (360_100, pytest.approx(36_010))
+
+
+def test_a_count_that_begins_anew_lets_the_strip_go_on_where_it_was() -> None:
+    items = run(
+        Roll(frame(500), frame(501), CameraLost("Off.")),
+        Roll(frame(1, 51.0), frame(2, 51.1), CameraLost("Off.")),
+        Roll(frame(4, 51.3)),
+        track=ByFrame(0.1),
+        ahead_m=5.0,
+    )
+    places = [item.position_m for item in items if isinstance(item, Frame)]
+    assert places == pytest.approx([55.0, 55.1, 55.1, 55.2, 55.4])
+    # how much passed in the first gap nobody counted
+    assert [gap.length_m for gap in gaps(items)] == [None, pytest.approx(0.2)]
+
+
+def test_a_camera_that_is_away_from_the_beginning_is_a_gap() -> None:
+    begun = time.time()
+    came = time.time() - BEGIN + 5.0
+    items = run(CameraUnavailable("Nobody answers."), Roll(frame(1, came), frame(2, came + 0.1)))
+    (gap,) = gaps(items)
+    assert begun <= gap.since < gap.until == BEGIN + came  # type: ignore[operator]
+    assert (gap.frames, gap.length_m, gap.cause) == (None, None, "Nobody answers.")
+    # and one that answers at once has none
+    assert gaps(run(Roll(frame(1), frame(2)))) == []
+
+
 def test_a_camera_that_falls_silent_counts_as_lost() -> None:
     items = run(Roll(frame(1), *[None] * 20), Roll(frame(2)), silence_seconds=0.2)
     assert "sent nothing for 0.2 s" in gaps(items)[0].cause
@@ -122,6 +161,44 @@ def test_what_cannot_be_mended_by_waiting_is_told_once(monkeypatch: pytest.Monke
     wrong = CameraMisconfigured("There is no pixel format Mono9.")
     items = run(wrong, CameraMisconfigured("There is no pixel format Mono9."), Roll(frame(1)))
     assert states(items) == ["misconfigured", "connected"]
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "sentence"),
+    [
+        (CameraMisconfigured("The folder may not be read."), "misconfigured", "The folder may not be read."),
+        (TemperError("The clip is torn."), "waiting", "The clip is torn."),
+        (OSError(5, "Input/output error", "/mnt/a.png"), "waiting", "Input/output error of /mnt/a.png."),
+    ],
+)
+def test_whatever_goes_wrong_with_a_camera_it_is_opened_anew(
+    error: TemperError | OSError, state: str, sentence: str
+) -> None:
+    class Stuck(Roll):
+        def close(self) -> None:
+            super().close()
+            raise OSError(19, "No such device")
+
+    first = Stuck(frame(1), error)
+    items = run(first, OSError(13, "Permission denied"), Roll(frame(9)))
+    assert first.closed
+    assert states(items) == ["connected", state, "waiting", "connected"]
+    (gap,) = gaps(items)
+    assert gap.cause.endswith(sentence)
+    assert [item.frame_id for item in items if isinstance(item, Frame)] == [1, 9]
+
+
+def test_a_camera_that_opens_and_gives_nothing_is_asked_ever_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[int] = []
+
+    def seconds(self: Backoff, so_many: int, chance: float) -> float:
+        tries.append(so_many)
+        return 0.0
+
+    monkeypatch.setattr(Backoff, "seconds", seconds)
+    lost = CameraLost("It is gone.")
+    run(Roll(lost), Roll(lost), Roll(frame(1), lost), Roll(lost), Roll(frame(2)))
+    assert tries == [1, 2, 1, 2]
 
 
 def test_stop_ends_it_while_it_waits() -> None:
@@ -158,19 +235,3 @@ def test_waits_double_and_stay_within_bounds(tries: int, chance: float) -> None:
     seconds = Backoff(0.5, 10).seconds(tries, chance)
     step = min(10, 0.5 * 2 ** (tries - 1))
     assert 0.75 * step <= seconds <= step
-
-
-def test_the_strip_does_not_jump_when_the_clock_is_set() -> None:
-    track = BySpeed(2.0)
-    places = [
-        track.position(Frame("top", "x", None, Cause.LOST, "y", exposed=exposed, arrived=arrived))
-        for exposed, arrived in ((BEGIN, 10.0), (BEGIN + 1, 11.0), (BEGIN - 3600, 12.0), (BEGIN + 86400, 13.0))
-    ]
-    assert np.diff(places).tolist() == pytest.approx([2.0, 2.0, 2.0])  # type: ignore[arg-type]
-
-
-def test_an_encoder_that_begins_anew_goes_on() -> None:
-    track = ByEncoder(0.001, wrap=1000)
-    count: Callable[[int], Frame] = lambda value: Frame("a", "b", None, Cause.LOST, "c", encoder=value)  # noqa: E731
-    places = [track.position(count(value)) for value in (100, 900, 50, 40, 950)]
-    assert places == pytest.approx([0.1, 0.9, 1.05, 1.04, 1.95])

@@ -72,6 +72,11 @@ def test_what_init_writes_can_be_read(kind: str, tmp_path: Path) -> None:
         ),
         ("judging.smallest_mm=5", "judging has sizes in mm, so each camera needs mm_per_pixel"),
         ("judging.severity={crazing: big}", "judging.severity.crazing is 'big'; it takes minor, major or critical"),
+        (
+            "judging.severity={crazing: {minor: 20, major: 50}}",
+            "it takes minor, major or critical, or a section with major and critical, ascending",
+        ),
+        ("judging.severity={crazing: {major: 50, critical: 20}}", "a section with major and critical, ascending"),
         ("judging.ignore=[{camera: top}]", "a zone has either camera and points, or across_mm"),
         ("metrics.port=99999", "metrics.port is 99999; it takes a whole number from 1 to 65535"),
         ("supervision.hang_seconds=0", "supervision.hang_seconds is 0; it takes a number from 1 to 3600"),
@@ -87,12 +92,28 @@ def test_what_init_writes_can_be_read(kind: str, tmp_path: Path) -> None:
             "mqtt={host: 10.0.0.9, password_file: p}",
             "mqtt: the broker is beyond this machine, and its",
         ),
+        (
+            "cameras=[{name: a, type: v4l2, line_scan: {height: 64, overlap: 64}}]",
+            "overlap (64) must be at most half of height (64)",
+        ),
+        (
+            "cameras=[{name: a, type: v4l2, line_scan: {height: 64}}]",
+            "overlap (64) must be at most half of height (64)",
+        ),
+        (
+            "cameras=[{name: a, type: aravis, mm_per_pixel: 1, line_scan: {}}]\nstrip={by: frame, metres_per_frame: 1}",
+            "so 'by: frame' does not place them: set 'by: encoder' and metres_per_count, the strip's way in a line",
+        ),
+        (
+            "strip={by: encoder, metres_per_count: 1, encoder_feature: A, encoder_chunk: ChunkB}",
+            "encoder_feature and encoder_chunk are two ways to one count; give one of them",
+        ),
         ("bundle=${NOWHERE}", "the environment variable NOWHERE is not set"),
     ],
 )
 def test_a_mistake_is_told_with_what_would_be_right(file: Path, change: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=re.escape(sentence)) as raised:
-        read_line(file, [change], environment={})
+        read_line(file, change.splitlines(), environment={})
     assert "\n" not in str(raised.value)
 
 

@@ -198,3 +198,26 @@ def test_defects_on_the_strip_have_a_place_in_metres(detector: BundleDetector, t
     defects = [result for result in keeper.results if isinstance(result, StripDefect)]
     assert defects
     assert all(0.128 - 0.006 <= defect.position_m <= 0.192 for defect in defects)
+
+
+def test_defects_do_not_wait_for_a_camera_to_come_back(detector: BundleDetector) -> None:
+    """What a camera showed last is stored while it is away, not only after."""
+    keeper, stop = Kept(), threading.Event()
+    rolls = [Roll([frame(0), frame(1, True), CameraLost("The cable is out.")])]
+
+    def open_camera() -> Roll:
+        if not rolls:
+            raise CameraLost("There is nothing at this address.")
+        return rolls.pop(0)
+
+    loop = loop_of(detector, [], keeper, scale=Scale(1.0, 1.0), open_camera=open_camera)
+    running = threading.Thread(target=loop.run, args=(stop,))
+    running.start()
+    try:
+        until = time.monotonic() + 20
+        while not any(isinstance(result, StripDefect) for result in keeper.results) and time.monotonic() < until:
+            stop.wait(0.01)
+        assert any(isinstance(result, StripDefect) for result in keeper.results)
+    finally:
+        stop.set()
+        running.join()

@@ -71,6 +71,37 @@ def test_metres_inspected_and_not_are_told_first(store: Store, tmp_path: Path) -
     )  # fmt: skip
 
 
+def test_a_coil_begins_where_the_strip_is_whatever_the_clock_said(store: Store, tmp_path: Path) -> None:
+    ahead = [
+        frame_result(n, exposed=BEGIN + 3600 + 0.5 * n, position_m=100 + 0.5 * n, length_m=0.5, camera="top")
+        for n in range(10)
+    ]
+    store.add([*ahead, *strip(10, 20), frame_result(20, exposed=BEGIN + 10, camera="top", cause=Cause.LOST)])
+    with Coils(tmp_path) as coils:
+        assert coils.start("C-1", BEGIN + 10)[0].position_m == 109.5
+
+
+def test_a_coil_begins_by_the_newest_run_that_saw_the_strip(
+    store: Store, tmp_path: Path, detector: BundleDetector
+) -> None:
+    store.add(strip(0, 4))
+    store.begin_run(detector, "cameras", "mill-2", ["top"])
+    store.add([frame_result(0, exposed=BEGIN - 60, position_m=3.0, length_m=0.5, camera="top")])
+    store.begin_run(detector, "cameras", "mill-2", ["top"])
+    with Coils(tmp_path) as coils:
+        assert coils.start("C-1", BEGIN)[0].position_m == 3.0
+
+
+def test_a_camera_that_is_still_away_at_the_end_is_told(store: Store, tmp_path: Path) -> None:
+    with Coils(tmp_path) as coils:
+        coils.start("C-1", BEGIN)
+        store.add(strip(0, 20))
+        coils.end(BEGIN + 60)
+        report = make_report(coils.database, coils.find("C-1"))
+    (warning,) = report.warnings
+    assert warning.startswith("The camera top gave no frame in the last 50 s of this coil")
+
+
 class Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()

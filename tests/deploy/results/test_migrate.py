@@ -10,7 +10,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from postgres import Postgres, postgres  # noqa: F401 (a fixture)
 from sqlalchemy import Engine, create_engine, text
+from stored_frames import frame_result
 from temper.core.errors import TemperError
+from temper.deploy.detector import BundleDetector
 from temper.deploy.results import migrate
 from temper.deploy.results.events import EventLog
 from temper.deploy.results.migrate import VERSION_TABLE, upgrade_database
@@ -88,7 +90,7 @@ def test_a_file_of_version_2_is_brought_up_to_date_in_its_place(old: Path) -> No
         "JOIN run ON run.id = run_id ORDER BY 1, 2, 3"
     )
     assert rows(old, query) == [(1, 0, 0, "dark", 0.9, 4), (1, 0, 1, "rough", 0.8, 8), (2, 0, 0, "dark", 0.7, 4)]
-    assert rows(old, "PRAGMA user_version") == [(3,)]
+    assert rows(old, "PRAGMA user_version") == [(4,)]
     assert rows(old, "PRAGMA foreign_key_check") == []
     assert rows(old, "PRAGMA integrity_check") == [("ok",)]
     assert [path.name for path in old.parent.iterdir()] == ["results.sqlite"]  # no copy is left
@@ -117,6 +119,20 @@ def test_where_the_upgrade_fails_the_file_is_as_it_was_and_its_copy_too(
     for path in (old, old.with_name("results.sqlite.version-2")):
         assert rows(path, "SELECT count(*), max(frame_index) FROM frame") == [(3, 1)]
         assert rows(path, "PRAGMA user_version") == [(2,)]
+
+
+def test_a_file_of_version_3_keeps_its_rows(tmp_path: Path, detector: BundleDetector) -> None:
+    path = tmp_path / "results.sqlite"
+    with Store(path) as store:
+        store.begin_run(detector, "cameras", "mill-2")
+        store.add([frame_result(0, found=2)])
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("DROP TABLE inspected; PRAGMA user_version = 3;")
+    with Store(path) as store:
+        assert store.inspected("top") == []
+    assert rows(path, "PRAGMA user_version") == [(4,)]
+    assert rows(path, "SELECT count(*) FROM frame") == [(1,)]
+    assert rows(path, "SELECT count(*) FROM detection") == [(2,)]
 
 
 def test_a_file_of_version_1_is_too_old(old: Path) -> None:
@@ -154,6 +170,6 @@ def test_the_same_tables_on_postgresql(postgres: Postgres) -> None:  # noqa: F81
     assert differences(engine) == []
     with engine.begin() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '99'"))
-    with pytest.raises(TemperError, match=r"are of version 99, from a newer Temper; this one knows 3\."):
+    with pytest.raises(TemperError, match=r"are of version 99, from a newer Temper; this one knows 4\."):
         upgrade()
     engine.dispose()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from pathlib import Path
 
@@ -8,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import event
 from temper.core import database
 from temper.core.errors import TemperError
 from temper.core.files import sha256_file
 from temper.deploy.detector import BundleDetector, Outcome, Verdict
-from temper.deploy.frames import Cause, Gap, LastSeen, Notice
+from temper.deploy.frames import Cause, FileState, Gap, LastSeen, Notice
 from temper.deploy.results.records import FrameResult, moment, seconds_of
 from temper.deploy.results.store import Store
 from temper.deploy.strip.defect import StripDefect
@@ -126,7 +128,7 @@ def test_a_store_of_a_newer_temper_is_left_alone(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 7")
     connection.close()
-    with pytest.raises(TemperError, match="holds results of version 7; this Temper writes 3"):
+    with pytest.raises(TemperError, match="holds results of version 7; this Temper writes 4"):
         Store(path)
 
 
@@ -214,6 +216,15 @@ def test_gaps_defects_and_notices_are_numbered_by_their_kind(tmp_path: Path, det
     assert rows(path, query) == [("rough", "major", 10.5, 7, 9, 1, 1.5)]
 
 
+def test_no_gap_ends_before_it_begins(tmp_path: Path, detector: BundleDetector) -> None:
+    path = tmp_path / "results.sqlite"
+    with Store(path) as store:
+        store.begin_run(detector, "cameras")
+        store.add([Gap("top", 1_764_000_000.0, 1_000.0, None, None, None, "The clock was set back.")])
+    moment_of_both = "2025-11-24T16:00:00.000000Z"
+    assert rows(path, "SELECT since, until FROM gap") == [(moment_of_both, moment_of_both)]
+
+
 def test_what_could_not_be_stored_may_be_given_again(tmp_path: Path, detector: BundleDetector) -> None:
     path = tmp_path / "results.sqlite"
     gap = Gap("top", 1_764_000_000.0, None, None, None, None, "The camera was unplugged.")
@@ -239,6 +250,50 @@ def test_the_last_frame_of_a_camera_is_known_after_a_restart(tmp_path: Path, det
         assert store.last_seen("bottom") == LastSeen(None, None, None)
         assert store.last_seen("top") == LastSeen(65_401, 1_764_000_001.25, 0.5, interval=1.0)
         assert store.last_seen("side") is None
+
+
+def test_files_are_remembered_with_their_verdict_until_they_are_gone(tmp_path: Path, detector: BundleDetector) -> None:
+    path = tmp_path / "results.sqlite"
+    first, again = FileState("live.png", 900, 1_764_000_000_123_456_789), FileState("live.png", 900, 7)
+    odd = FileState(os.fsdecode(b"\xff.png"), 1 << 40, -1)
+    with Store(path) as store:
+        store.begin_run(detector, "cameras", "mill-2")
+        store.add([late(0, files=(first, odd))])
+        with pytest.raises(TemperError, match="UNIQUE constraint failed"):
+            store.add([late(1, files=(again,)), late(0)])
+        assert sorted(store.inspected("top"), key=str) == sorted([first, odd], key=str)
+        store.add([late(1, files=(again,))])
+    with Store(path) as store:
+        assert set(store.inspected("top")) == {again, odd}
+        assert store.inspected("bottom") == []
+        store.forget_files("top", [first, odd])
+        store.forget_files("top", [])
+        assert store.inspected("top") == [again]
+
+
+def test_a_camera_that_no_run_had_is_not_looked_for(tmp_path: Path, detector: BundleDetector) -> None:
+    with Store(tmp_path / "results.sqlite") as store:
+        store.begin_run(detector, "cameras", "mill-2", ["top", "bottom"])
+        store.add([late(0), late(1)])
+        asked: list[str] = []
+        event.listen(store.database.engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
+        assert store.last_seen("side") is None
+        assert not any("FROM frame" in statement for statement in asked)
+        assert store.last_seen("top") is not None
+
+
+def test_a_camera_that_never_gave_a_frame_is_not_looked_for_for_ever(
+    tmp_path: Path, detector: BundleDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("temper.deploy.results.store.MOST_LOOKED_AT", 4)
+    with Store(tmp_path / "results.sqlite") as store:
+        store.begin_run(detector, "cameras")
+        store.add([late(0), *(late(number, "bottom") for number in range(1, 4))])
+        store.begin_run(detector, "cameras")
+        assert store.last_seen("top") is not None
+        store.add([late(0, "bottom")])
+        assert store.last_seen("top") is None
+        assert store.last_seen("bottom") is not None
 
 
 @given(st.floats(0, 4e9))

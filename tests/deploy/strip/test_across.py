@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from temper.deploy.strip.across import MOST_PARTS, AcrossFrames, FramePart
-from temper.deploy.strip.defect import StripDefect
+from temper.deploy.strip.defect import Joined
 
 Box = tuple[float, float, float, float]
 WIDTH = 1000.0
@@ -24,7 +26,7 @@ def frame(number: int, window: Box, true: list[Box], camera: str = "top", labels
     count = len(boxes)
     scores = [0.5 + 0.01 * number] * count
     shown = np.array(boxes, np.float64).reshape(-1, 4)
-    return FramePart(camera, number, np.array(window, np.float64), shown, classes, scores, ["major"] * count)
+    return FramePart(camera, number, np.array(window, np.float64), shown, classes, scores)
 
 
 def frames(edges: list[float], true: list[Box], overlap: float = 0.0) -> list[FramePart]:
@@ -32,11 +34,11 @@ def frames(edges: list[float], true: list[Box], overlap: float = 0.0) -> list[Fr
     return [frame(i, (0, start - (overlap if i else 0), WIDTH, end), true) for i, (start, end) in enumerate(pairs)]
 
 
-def run(across: AcrossFrames, parts: list[FramePart]) -> list[StripDefect]:
+def run(across: AcrossFrames, parts: list[FramePart]) -> list[Joined]:
     return [defect for part in parts for defect in across.add(part)] + across.flush()
 
 
-def box_of(defect: StripDefect) -> list[float]:
+def box_of(defect: Joined) -> list[float]:
     y = 1000 * defect.position_m
     return [defect.across_mm, y, defect.across_mm + defect.width_mm, y + defect.length_mm]
 
@@ -63,10 +65,37 @@ def test_a_scratch_of_thirty_metres_is_one_and_given_out_soon_after_its_end() ->
 def test_what_is_longer_than_the_longest_comes_in_cut_pieces() -> None:
     across = AcrossFrames(longest_mm=2000)
     found = run(across, frames([300.0 * i for i in range(40)], [(100, 500, 104, 9000)]))
-    assert len(found) > 3
-    assert all(piece.cut and piece.length_mm < 2700 for piece in found)
-    assert min(piece.position_m for piece in found) == pytest.approx(0.5)
-    assert max(piece.position_m + piece.length_mm / 1000 for piece in found) == pytest.approx(9.0)
+    assert [piece.position_m for piece in found] == pytest.approx([0.5, 2.5, 4.5, 6.5, 8.5])
+    assert [piece.length_mm for piece in found] == pytest.approx([2000, 2000, 2000, 2000, 500])
+    assert all(piece.cut for piece in found)
+    assert found[-1].longest_mm == pytest.approx(8500)
+    assert [piece.frames[0] for piece in found] == [1, 8, 15, 21, 28]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(60, 3000), st.floats(0, 0.9), st.floats(150, 4000), st.floats(10, 9000))
+def test_pieces_lie_end_to_end(height: float, overlap: float, longest: float, length: float) -> None:
+    step = height * (1 - overlap)
+    true: list[Box] = [(40, 500, 50, 500 + length)]
+    parts = [frame(i, (0, i * step, WIDTH, i * step + height), true) for i in range(int((500 + length) / step) + 3)]
+    across = AcrossFrames(longest_mm=longest)
+    found = [piece for part in parts for piece in across.add(part)] + across.flush()
+    ends = [500.0, *(1000 * piece.position_m + piece.length_mm for piece in found)]
+    assert [1000 * piece.position_m for piece in found] == pytest.approx(ends[:-1], abs=1e-6 + (len(found) < 2))
+    assert ends[-1] == pytest.approx(500 + length, abs=1.1)
+    assert all(piece.length_mm <= longest + 1e-6 for piece in found)
+    assert all(piece.cut == (length > longest) for piece in found if abs(length - longest) > 2)
+
+
+def test_the_pieces_of_a_scratch_across_the_strip_are_as_wide_as_it_is_there() -> None:
+    across, found = AcrossFrames(longest_mm=1000), []
+    for i in range(40):
+        y = 100.0 * i
+        box = np.array([[10 + y / 10, y, 22 + y / 10, y + 100]])
+        found += across.add(FramePart("top", i, np.array([0, y, WIDTH, y + 100]), box, [0], [0.9]))
+    found += across.flush()
+    assert len(found) == 4
+    assert all(piece.width_mm < 150 for piece in found)
 
 
 def test_a_frame_that_was_not_inspected_cuts() -> None:
@@ -113,8 +142,34 @@ def test_memory_is_bounded() -> None:
         corners = np.column_stack([rng.uniform(0, 990, 500), np.full(500, y + 290)])
         boxes = np.concatenate([corners, corners + 5], axis=1)
         window = np.array([0, y, 1000, y + 300])
-        across.add(FramePart("top", number, window, boxes, [number] * 500, [0.5] * 500, ["minor"] * 500))
+        across.add(FramePart("top", number, window, boxes, [number] * 500, [0.5] * 500))
         assert len(across._parts) <= MOST_PARTS + 500
+
+
+def test_many_defects_on_a_frame_take_little_time_and_memory() -> None:
+    across, rng, seconds = AcrossFrames(), np.random.default_rng(0), []
+    for number in range(4):
+        y = 1000.0 * number
+        corners = np.column_stack([rng.uniform(0, 4000, 2000), rng.uniform(y, y + 990, 2000)])
+        boxes = np.concatenate([corners, corners + 8], axis=1)
+        started = time.process_time()
+        across.add(FramePart("top", number, np.array([0, y, 4096, y + 1000]), boxes, [0] * 2000, [0.5] * 2000))
+        seconds.append(time.process_time() - started)
+    assert min(seconds[2:]) < 0.3
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(0.1, 40), st.floats(0, 25), st.floats(0, 25))
+def test_parts_of_one_defect_are_at_most_twice_the_tolerance_apart(
+    tolerance: float, before: float, after: float
+) -> None:
+    across, windows = AcrossFrames(tolerance), [(0.0, 0.0, WIDTH, 300.0), (0.0, 300.0, WIDTH, 600.0)]
+    boxes = [(40.0, 200.0, 50.0, 300 - before), (40.0, 300 + after, 50.0, 400.0)]
+    found = run(across, [frame(i, window, [box]) for i, (window, box) in enumerate(zip(windows, boxes, strict=True))])
+    if before + after >= 2 * tolerance:
+        assert len(found) == 2
+    elif before + after < tolerance:
+        assert len(found) == 1
 
 
 LANES = st.lists(
@@ -139,3 +194,14 @@ def test_any_cut_of_the_strip_gives_the_same_defects(
     assert len(got) == len(true)
     # a sliver that a frame shows of a defect's end, thinner than what is detected, does not count
     np.testing.assert_allclose(np.array(got).reshape(-1, 4), np.array(sorted(true)).reshape(-1, 4), atol=1.1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0.01, 0.95), st.floats(100, 1400), st.floats(12, 500))
+def test_frames_that_overlap_however_much_show_one_defect(overlap: float, start: float, length: float) -> None:
+    step = 100.0 * (1 - overlap)
+    true: list[Box] = [(40, start, 50, start + length)]
+    parts = [frame(i, (0, i * step, WIDTH, i * step + 100), true) for i in range(int((start + length + 300) / step))]
+    (defect,) = run(AcrossFrames(), parts)
+    assert box_of(defect) == pytest.approx(true[0], abs=1.1)
+    assert not defect.cut

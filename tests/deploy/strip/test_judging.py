@@ -31,15 +31,15 @@ def rules(
 
 
 def test_the_threshold_of_the_class_decides() -> None:
-    kept = rules().defects(found((0, 0, 9, 9, 0.5, 0), (0, 0, 9, 9, 0.49, 0), (0, 0, 9, 9, 0.31, 1)), "top", None)
+    kept = rules().parts(found((0, 0, 9, 9, 0.5, 0), (0, 0, 9, 9, 0.49, 0), (0, 0, 9, 9, 0.31, 1)), "top", None).counted
     assert kept.scores.tolist() == pytest.approx([0.5, 0.31])
 
 
 def test_small_ones_do_not_count_by_their_longest_side_in_mm() -> None:
     judging = rules(np.array([10.0, 0.0]))
-    boxes = found((0, 0, 19, 2, 0.9, 0), (0, 0, 21, 2, 0.9, 0), (0, 0, 2, 6, 0.9, 0), (0, 0, 1, 1, 0.9, 1))
-    assert judging.defects(boxes, "top", SCALE).boxes[:, 2].tolist() == [21, 2, 1]
-    assert len(judging.defects(boxes, "top", None)) == 4
+    boxes = found((9, 9, 28, 11, 0.9, 0), (9, 9, 30, 11, 0.9, 0), (9, 9, 11, 15, 0.9, 0), (9, 9, 10, 10, 0.9, 1))
+    assert judging.parts(boxes, "top", SCALE).counted.boxes[:, 2].tolist() == [30, 11, 10]
+    assert len(judging.parts(boxes, "top", None).counted) == 4
 
 
 def test_zones_of_a_camera_are_its_pixels() -> None:
@@ -49,21 +49,34 @@ def test_zones_of_a_camera_are_its_pixels() -> None:
         (60, 60, 80, 80, 0.9, 0), (95, 95, 115, 115, 0.9, 0), (10, 310, 20, 320, 0.9, 0), (180, 380, 190, 390, 0.9, 0)
     )
     judging = rules(zones=[box, triangle])
-    assert judging.defects(boxes, "top", None).boxes[:, 0].tolist() == [95, 180]
-    assert len(judging.defects(boxes, "bottom", None)) == 4
+    assert judging.parts(boxes, "top", None).counted.boxes[:, 0].tolist() == [95, 180]
+    assert len(judging.parts(boxes, "bottom", None).counted) == 4
 
 
 def test_zones_across_the_strip_are_millimetres() -> None:
     edge = Zone(None, ((0.0, -np.inf), (150.0, np.inf)))
-    boxes = found((0, 0, 20, 20, 0.9, 0), (99, 0, 101, 20, 0.9, 0), (110, 300, 130, 320, 0.9, 0))
-    assert rules(zones=[edge]).defects(boxes, "top", SCALE).boxes[:, 0].tolist() == [110]
+    boxes = found((0, 0, 20, 20, 0.9, 0), (99, 10, 101, 30, 0.9, 0), (110, 300, 130, 320, 0.9, 0))
+    assert rules(zones=[edge]).parts(boxes, "top", SCALE).counted.boxes[:, 0].tolist() == [110]
+
+
+def test_what_lies_at_the_edge_counts_for_the_frame_whatever_its_size_there() -> None:
+    judging = rules(np.array([50.0, 50.0]))
+    boxes = found(
+        (0, 50, 9, 53, 0.9, 0), (50, 1, 55, 4, 0.9, 0), (990, 50, 999, 53, 0.9, 0), (50, 396, 53, 399, 0.9, 0),
+        (50, 50, 53, 53, 0.9, 0), (50, 5, 53, 8, 0.9, 0),
+    )  # fmt: skip
+    assert judging.parts(boxes, "top", SCALE).counts.tolist() == [True] * 4
+    wide = Judging(judging.thresholds, judging.smallest_mm, edge_mm=10.0)
+    parts = wide.parts(boxes, "top", SCALE)
+    assert parts.counts.tolist() == [True] * 5, "10 mm are 5 rows"
+    near = found((50, 8, 53, 11, 0.9, 0), (50, 11, 53, 14, 0.9, 0))
+    assert wide.parts(near, "top", SCALE).counts.tolist() == [False], "it can be joined with one that counts"
 
 
 def test_severity_is_the_classes_or_by_size() -> None:
     judging = rules(severity={0: "critical", 1: SeverityRule(major=20, critical=50)})
     assert judging.severity_of(0, 1.0) == "critical"
     assert [judging.severity_of(1, mm) for mm in (5.0, 20.0, 50.0)] == ["minor", "major", "critical"]
-    assert judging.severity_of(1, None) == "minor"
     assert judging.severity_of(7, 3.0) == "major"
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from temper.deploy.strip.defect import StripDefect
+from temper.deploy.strip.defect import Joined
 from temper.deploy.strip.repeats import Repeats
 
 
-def defect(position_m: float, across_mm: float = 200.0, label: int = 0) -> StripDefect:
-    return StripDefect(label, 0.9, "major", position_m, across_mm, 10.0, 10.0, (0, 0))
+def defect(position_m: float, across_mm: float = 200.0, label: int = 0) -> Joined:
+    return Joined(label, 0.9, position_m, across_mm, 10.0, 10.0, (0, 0), False, 10.0)
 
 
 def periods(places: list[tuple[float, float]]) -> list[float | None]:
@@ -57,4 +61,20 @@ def test_memory_is_bounded_by_the_largest_roll() -> None:
     repeats = Repeats()
     for turn in range(5000):
         repeats.add(defect(turn * 1.0))
-    assert len(repeats._seen[0]) <= 8 * 4 + 2
+    assert len(repeats._seen["", 0]) <= 8 * 4 + 2
+
+
+def test_the_sides_of_the_strip_have_rolls_of_their_own() -> None:
+    repeats = Repeats()
+    found = [repeats.add(replace(defect(5 + 0.7 * n), side=("top", "bottom")[n % 2])) for n in range(12)]
+    assert {round(period, 3) for period in found if period is not None} == {1.4}
+
+
+def test_a_lane_full_of_defects_takes_little_time() -> None:
+    repeats, rng = Repeats(), np.random.default_rng(0)
+    places = np.cumsum(rng.exponential(1 / 60, 2300)).tolist()
+    for place in places[:2000]:
+        repeats._seen.setdefault(("", 0), deque(maxlen=2000)).append((place, 205.0))
+    started = time.process_time()
+    assert [repeats.add(defect(place)) for place in places[2000:]] == [None] * 300
+    assert time.process_time() - started < 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -125,12 +126,27 @@ def test_any_tiling_gives_the_boxes_back_in_any_order(scene: tuple[Tiles, list[B
 
 @given(st.integers(1, 30), st.sets(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=60))
 def test_components_are_those_of_the_graph(count: int, pairs: set[tuple[int, int]]) -> None:
-    linked = np.zeros((count, count), bool)
+    kept = [pair for pair in pairs if max(pair) < count]
     expected = list(range(count))
-    for one, other in pairs:
-        if one < count and other < count:
-            linked[one, other] = linked[other, one] = True
-            low, high = sorted((expected[one], expected[other]))
-            expected = [low if group == high else group for group in expected]
+    for one, other in kept:
+        low, high = sorted((expected[one], expected[other]))
+        expected = [low if group == high else group for group in expected]
     lowest = [min(i for i in range(count) if expected[i] == group) for group in expected]
-    assert components(linked).tolist() == lowest
+    assert components(count, np.array(kept, np.int64).reshape(-1, 2)).tolist() == lowest
+
+
+def test_many_detections_take_little_memory() -> None:
+    tiles = plan((4096, 1024), (512, 512), 64)
+    rng = np.random.default_rng(0)
+    owner = np.repeat(np.arange(len(tiles)), 100)
+    corners = rng.uniform(0, 500, (len(owner), 2)) + tiles.offsets[owner]
+    boxes = np.concatenate([corners, corners + 8], axis=1).astype(np.float32)
+    scores = np.linspace(0.9, 0.5, len(owner)).astype(np.float32)
+    found = Detections(boxes, scores, np.zeros(len(owner), np.int32), tiles.size)
+    tracemalloc.start()
+    try:
+        merge(found, owner, tiles)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20e6, f"{peak / 1e6:.0f} MB for {len(owner)} detections"

@@ -206,3 +206,15 @@ def test_too_few_pictures_leave_the_folder_as_it_was(data: Path) -> None:
     with pytest.raises(TemperError, match="20 pictures are too few to split 99:1"):
         split_folder(data, (99, 1), 0)
     assert annotations(data) == before
+
+
+def test_a_picture_that_two_entries_spell_differently_is_placed_once(tmp_path: Path) -> None:
+    """What stands at the target may be a hard link to the source: to write there would empty the user's picture."""
+    (tmp_path / "3.png").write_bytes(b"a picture")
+    for _ in range(2):
+        place_picture(tmp_path / "3.png", tmp_path / "out" / "3.png")
+    assert (tmp_path / "3.png").read_bytes() == b"a picture"
+    (tmp_path / "other.png").write_bytes(b"another")
+    with pytest.raises(TemperError, match="Two pictures would be called 3.png"):
+        place_picture(tmp_path / "other.png", tmp_path / "out" / "3.png")
+    assert (tmp_path / "3.png").read_bytes() == b"a picture"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -197,3 +198,13 @@ def test_trained_weights_are_taken_as_they_are(make_job, tmp_path):
     taken = replace(taken, detector=section.model_copy(update={"weights": str(other)}))
     with pytest.raises(TemperError, match=r"tell 3 classes apart.*Or train them .*: set teacher\.training\.epochs"):
         train_model(taken, tmp_path / "refused", silent)
+
+
+@pytest.mark.parametrize("kind", ["<f2", ">f4", "<f8"])
+def test_weights_of_another_float_type_are_taken(tmp_path: Path, kind: str) -> None:
+    """Half precision, doubles and another byte order are in files; what the tensors have is what counts."""
+    detector = build_detector(THIN, ("a", "b"), 0)
+    name, tensor = next(iter(detector.state_dict().items()))
+    (tmp_path / "w.pdparams").write_bytes(pickle.dumps({name: np.full(tensor.shape, 0.5, kind)}))
+    load_into(detector, tmp_path / "w.pdparams", whole=False, labels=("a", "b"))
+    assert float(detector.state_dict()[name].mean()) == 0.5
