@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.errors import MissingDependencyError, TemperError
+from ...core.errors import MissingDependencyError, TemperError, install_hint
 from ...detection.images import Channels
 from ..frames import Cause, Frame
 from .base import CameraLost, CameraMisconfigured, CameraUnavailable
@@ -334,5 +334,6 @@ def _harvesters() -> Any:
     try:
         import harvesters.core
     except ImportError as error:
-        raise MissingDependencyError("GenTL cameras need harvesters: pip install 'temper[cameras]'.") from error
+        told = "GenTL cameras need harvesters, which is not installed. "
+        raise MissingDependencyError(told + install_hint("cameras")) from error
     return harvesters

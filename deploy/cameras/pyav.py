@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.errors import MissingDependencyError
+from ...core.errors import MissingDependencyError, install_hint
 from ...core.passwords import without_passwords
 from ...detection.images import Channels
 from ..frames import Cause, Frame
@@ -145,7 +145,7 @@ def pyav() -> Any:
         import av
     except ImportError as error:
         raise MissingDependencyError(
-            "Streams and Video4Linux cameras need PyAV: pip install 'temper[cameras]'."
+            "Streams and Video4Linux cameras need PyAV, which is not installed. " + install_hint("cameras")
         ) from error
     # FFmpeg says by its log alone that packets were lost; and it names addresses there, passwords included
     logger = logging.getLogger("libav")

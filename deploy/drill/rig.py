@@ -21,7 +21,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import MissingDependencyError, TemperError
+from ...core.errors import MissingDependencyError, TemperError, install_hint
 from ..results.schema import STORE_NAME
 from .gige_camera import LOOPBACK_LOCK, SentFrame, read_sent
 
@@ -109,7 +109,8 @@ class Subscriber:
             import paho.mqtt.client as mqtt
             from paho.mqtt.enums import CallbackAPIVersion
         except ImportError as error:
-            raise MissingDependencyError("The drill needs paho-mqtt: pip install 'temper[plant]'.") from error
+            told = "The drill needs paho-mqtt, which is not installed. "
+            raise MissingDependencyError(told + install_hint("plant")) from error
         self.keys: OrderedDict[str, float] = OrderedDict()
         self.heard = 0
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="drill", clean_session=False)

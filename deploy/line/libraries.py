@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 
-from ...core.errors import MissingDependencyError
+from ...core.errors import MissingDependencyError, install_hint
 from .config import LineConfig
 
 #: Section of ``line.yml`` -> module, and the extra that brings it.
@@ -28,8 +28,8 @@ def require_libraries(config: LineConfig) -> None:
     for asks, module, extra in _needs(config):
         if importlib.util.find_spec(module) is None:
             raise MissingDependencyError(
-                f"{asks} of the line needs {module}, which is not installed. Install it: pip install "
-                f"'temper[{extra}]'; or leave that out of the configuration."
+                f"{asks} of the line needs {module}, which is not installed. {install_hint(extra)} Or leave that out "
+                "of the configuration."
             )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from ...core.errors import MissingDependencyError, TemperError
+from ...core.errors import MissingDependencyError, TemperError, install_hint
 from ..results.message import Message, last_of
 from .settings import MetricsSettings
 from .sink import Progress
@@ -88,7 +88,7 @@ class MetricsSink:
             from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
         except ImportError as error:
             raise MissingDependencyError(
-                "Metrics need prometheus-client, which is not installed. Install it: pip install 'temper[plant]'."
+                "Metrics need prometheus-client, which is not installed. " + install_hint("plant")
             ) from error
         self.registry: CollectorRegistry = CollectorRegistry()
         self.vitals = vitals or Vitals()

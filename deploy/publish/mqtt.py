@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...core.errors import MissingDependencyError, TemperError, UsageError
+from ...core.errors import MissingDependencyError, TemperError, UsageError, install_hint
 from ..results.message import Message
 from . import messages as outward
 from .settings import MqttSettings, is_loopback
@@ -62,7 +62,7 @@ class MqttSink:
             import paho.mqtt.client  # noqa: F401
         except ImportError as error:
             raise MissingDependencyError(
-                "MQTT needs paho-mqtt, which is not installed. Install it: pip install 'temper[plant]'."
+                "MQTT needs paho-mqtt, which is not installed. " + install_hint("plant")
             ) from error
         secret = settings.password.file is not None or settings.password.variable is not None
         if secret and not (settings.tls or settings.allow_plain or is_loopback(settings.host)):

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from ...core.database import Database
-from ...core.errors import MissingDependencyError, TemperError, UsageError
+from ...core.errors import MissingDependencyError, TemperError, UsageError, install_hint
 from ...core.passwords import ENCODED
 from ..results.message import Message, MessageKind, last_of
 from ..results.migrate import upgrade_database
@@ -68,7 +68,7 @@ class PlantSink:
             import psycopg  # noqa: F401
         except ImportError as error:
             raise MissingDependencyError(
-                "The plant's database needs psycopg, which is not installed. Install it: pip install 'temper[plant]'."
+                "The plant's database needs psycopg, which is not installed. " + install_hint("plant")
             ) from error
         self._settings, self._line, self._path = settings, line, store
         self._url = _postgres_url(settings.url)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ...core.errors import MissingDependencyError, UsageError
+from ...core.errors import MissingDependencyError, UsageError, install_hint
 from ...core.passwords import ENCODED, address_shown
 from ..results.message import Message
 from .messages import SCHEMA, describe, encode
@@ -47,7 +47,7 @@ class WebhookSink:
             import httpx  # noqa: F401
         except ImportError as error:
             raise MissingDependencyError(
-                "A webhook needs httpx, which is not installed. Install it: pip install 'temper[plant]'."
+                "A webhook needs httpx, which is not installed. " + install_hint("plant")
             ) from error
         self._settings, self._line = settings, line
         self.target = f"The webhook {_checked(settings)}"

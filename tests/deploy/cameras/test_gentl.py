@@ -14,7 +14,7 @@ from temper.deploy.cameras.genicam import GenicamSettings
 from temper.deploy.cameras.gentl import GentlCamera
 from temper.deploy.frames import Frame
 
-genicam = pytest.importorskip("genicam", reason="harvesters is not installed (pip install 'temper[cameras]')")
+genicam = pytest.importorskip("genicam", reason="harvesters is not installed (pip install '.[cameras]')")
 pytest.importorskip("harvesters")
 PRODUCER = Path(genicam.__file__).parent / "viky.cti"
 pytestmark = pytest.mark.skipif(not PRODUCER.is_file(), reason="the genicam package ships no viky.cti here")
@@ -144,7 +144,7 @@ def test_no_such_producer(tmp_path: Path) -> None:
 
 def test_without_harvesters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "harvesters.core", None)
-    with pytest.raises(MissingDependencyError, match=r"GenTL cameras need harvesters: pip install 'temper\[cameras\]'"):
+    with pytest.raises(MissingDependencyError, match=r"GenTL cameras need harvesters, .* pip install '\.\[cameras\]'"):
         GentlCamera("top", PRODUCER, None, ANY, "grey")
 
 

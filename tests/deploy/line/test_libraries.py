@@ -19,11 +19,11 @@ def line(cameras: list[dict[str, Any]], **sections: Any) -> LineConfig:
 @pytest.mark.parametrize(
     ("config", "missing", "message"),
     [
-        (line([FOLDER]), "prometheus_client", r"The section 'metrics' of the line .*'temper\[plant\]'"),
+        (line([FOLDER]), "prometheus_client", r"The section 'metrics' of the line .*'\.\[plant\]'"),
         (
             line([{"name": "side", "type": "v4l2", "device": "/dev/video0"}], metrics=None),
             "av",
-            r"The camera 'side' of the line needs av.*'temper\[cameras\]'",
+            r"The camera 'side' of the line needs av.*'\.\[cameras\]'",
         ),
     ],
 )
