@@ -80,12 +80,11 @@ def finish_bundle(
     return manifest
 
 
-def given_pictures(folder: Path) -> dict[str, bytes]:
-    """The files of a folder of golden pictures, under names that a bundle can hold, in their order.
+def golden_paths(folder: Path) -> list[Path]:
+    """The files of a folder of golden pictures, in their order.
 
     Raises:
         UsageError: if it has none, or more than a bundle takes.
-        TemperError: if it cannot be read.
     """
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder} of golden pictures.")
@@ -95,10 +94,19 @@ def given_pictures(folder: Path) -> dict[str, bytes]:
             f"The folder {folder} has {len(paths)} pictures ({', '.join(sorted(PICTURE_ENDINGS))}); a bundle takes 1 "
             f"to {MAX_GOLDEN_IMAGES} golden ones."
         )
+    return paths
+
+
+def given_pictures(folder: Path) -> dict[str, bytes]:
+    """The content of golden pictures, under names that a bundle can hold; see :func:`golden_paths`.
+
+    Raises:
+        TemperError: if one cannot be read.
+    """
     try:
         return {
             f"{number:03d}{path.suffix.lower()}": read_bytes(path, MAX_PICTURE_BYTES)
-            for number, path in enumerate(paths)
+            for number, path in enumerate(golden_paths(folder))
         }
     except OSError as error:
         raise TemperError(f"A golden picture in {folder} cannot be read: {error.strerror}.") from error

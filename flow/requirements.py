@@ -67,11 +67,11 @@ def require_golden(folder: str | None, channels: Literal["grey", "rgb"]) -> None
     """
     if folder is None:
         return
-    from ..detection.images import decode_image
-    from ..export.finish import given_pictures
+    from ..detection.images import read_image
+    from ..export.finish import golden_paths
 
-    for name, content in given_pictures(Path(folder)).items():
-        decode_image(content, channels, f"The golden picture {name} of {folder}")
+    for path in golden_paths(Path(folder)):
+        read_image(path, channels)
 
 
 def is_installed(name: str) -> bool:

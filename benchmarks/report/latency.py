@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -63,11 +64,12 @@ def invalid_reasons(results: Sequence[Result], names: Iterable[str] = PERCENTILE
         results: of a benchmark.
         names: fields of the percentiles that are shown.
     """
-    reasons = {
-        # how many there were instead differs from row to row
-        f"p{PERCENTILES[name]:g} {reason.split(', ')[0]}": None
-        for name in names
-        for result in results
-        if (reason := result.latency.stages["end_to_end"].invalid.get(name)) is not None
-    }
-    return list(reasons)
+    reasons: dict[str, str] = {}
+    for name in names:
+        for result in results:
+            reason = result.latency.stages["end_to_end"].invalid.get(name)
+            if reason is not None:
+                # how many there were differs from row to row, and says nothing new
+                said = f"p{PERCENTILES[name]:g} {reason.split(', ')[0]}"
+                reasons.setdefault(f"{name} {re.sub('[0-9]+', '', reason)}", said)
+    return list(reasons.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from .listing import PICTURE_ENDINGS
 #: Side in pixels of the small grey copy that pictures are compared by.
 THUMBNAIL_SIDE = 64
 
+#: Of a JPEG: the mark of the picture's end; and any mark that is neither a stuffed byte nor a restart.
+_END_OF_IMAGE = 0xD9
+_NEXT_MARK = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")
 _FORMATS: tuple[tuple[bytes, str, frozenset[str]], ...] = (
     (b"\xff\xd8\xff", "JPEG", frozenset({".jpg", ".jpeg"})),
     (b"\x89PNG\r\n\x1a\n", "PNG", frozenset({".png"})),
@@ -101,10 +105,22 @@ def _format_of(content: bytes) -> tuple[str, frozenset[str]]:
 def _what_is_cut(content: bytes, name: str) -> str:
     """OpenCV may fill what is missing from a cut picture with grey and say nothing; end marks and lengths tell."""
     if name == "JPEG":
-        # the last scan has to be followed by the end mark; an embedded preview has marks of its own before it
-        cut = content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda") or b"\xff\xda" not in content
+        cut = not _jpeg_has_its_end(content)
     elif name == "BMP":
         cut = len(content) < int.from_bytes(content[2:6], "little")
     else:
         cut = name == "PNG" and b"IEND" not in content[-4096:]
     return f"is a {name} that is cut short ({len(content):,} bytes)" if cut else ""
+
+
+def _jpeg_has_its_end(content: bytes) -> bool:
+    """Whether the end mark stands behind the last scan (ITU-T T.81, B.1): found segment by segment, for an embedded
+    preview has marks of its own, and so may whatever a camera writes behind the picture."""
+    at = 2
+    while (found := _NEXT_MARK.search(content, at)) is not None:
+        at, mark = found.end(), content[found.end() - 1]
+        if mark == _END_OF_IMAGE:
+            return True
+        # a segment says how long it is; the data of a scan, which follows one, has no marks but those of restarts
+        at += int.from_bytes(content[at : at + 2], "big")
+    return False

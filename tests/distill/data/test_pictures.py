@@ -55,6 +55,21 @@ def test_a_picture_cut_short_is_none(tmp_path: Path, ending: str) -> None:
         assert "is cut short" in facts.problem or "is no picture that can be read" in facts.problem
 
 
+@pytest.mark.parametrize("progressive", [0, 1])
+@pytest.mark.parametrize("restarts", [0, 2])
+def test_what_a_camera_writes_behind_a_picture_is_no_part_of_it(
+    tmp_path: Path, progressive: int, restarts: int
+) -> None:
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive, cv2.IMWRITE_JPEG_RST_INTERVAL, restarts]
+    content = bytes(cv2.imencode(".jpg", drawing(0), options)[1])
+    noise = np.random.default_rng(0).integers(0, 256, 100_000, np.uint8).tobytes()
+    for trailing in (b"\xff\xda", b"\xff\xda" + noise, noise):
+        (tmp_path / "a.jpg").write_bytes(content + trailing)
+        assert look_at(tmp_path / "a.jpg").problem == ""
+    (tmp_path / "a.jpg").write_bytes(content[:-2])
+    assert "cut short" in look_at(tmp_path / "a.jpg").problem
+
+
 def test_a_cut_picture_behind_a_whole_preview_is_none(tmp_path: Path) -> None:
     """A camera writes a small JPEG into the header of the large one, with an end mark of its own."""
     preview, content = encoded(".jpg", 1), encoded(".jpg", 0)
