@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,12 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     done = run_temper("run", recipe.name, "--json", cwd=folder, environment={"TEMPER_HISTORY": ""})
     assert done.returncode == 0, done.stderr
     return FinishedRun(recipe, folder / "runs" / "tiny", done.stdout)
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """A service that is started in a test's own process sends what it logs elsewhere; not the next test's."""
+    log = logging.getLogger("temper")
+    before = (log.handlers[:], log.level, log.propagate)
+    yield
+    log.handlers[:], log.level, log.propagate = before
