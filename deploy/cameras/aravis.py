@@ -101,6 +101,9 @@ class AravisCamera:
             wait = max(0.0, min(until - time.monotonic(), self._until_trigger()))
             asked = time.monotonic()
             buffer = self._stream.timeout_pop_buffer(int(1e6 * wait))
+            if buffer is not None and self._came_too_late(buffer):
+                self._stream.push_buffer(buffer)
+                continue
             if buffer is not None:
                 return self._received(buffer, time.monotonic() - asked > CAME_SECONDS)
             # only now: what came before the connection went is handed out
@@ -207,6 +210,10 @@ class AravisCamera:
             self._camera.software_trigger()
         except GLib.Error as error:
             raise CameraLost(f"The camera {self._name} does not answer ({error.message}).") from error
+
+    def _came_too_late(self, buffer: Any) -> bool:
+        """Whether it is what is left of a frame that was given up for later ones; a whole frame never is."""
+        return buffer.get_status() != self._success and self._ids.is_late(int(buffer.get_frame_id()))
 
     def _received(self, buffer: Any, waited_for: bool) -> Frame:
         """The frame of a buffer, which goes back to the driver; those missing before it come first."""

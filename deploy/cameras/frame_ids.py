@@ -10,6 +10,9 @@ GIGE_VISION_WRAP = 65_535
 #: So many frames missing at once are no loss on the wire: the camera was restarted, or the count is broken.
 MOST_MISSING = 10_000
 
+#: So far behind the last frame one may come that the driver was still waiting for parts of.
+MOST_LATE = 64
+
 #: By how much a camera's rate may seem to have changed while nobody looked, where its count alone cannot tell.
 _DRIFT = 0.01
 #: So many frames more or less are no sign of anything.
@@ -57,6 +60,15 @@ class FrameIds:
         missing = list(range(self._last + 1, self._last + step))
         self._last += step
         return self._last, missing
+
+    def is_late(self, counted: int) -> bool:
+        """Whether a frame of this count lies a little behind the last one, so that it was told as missing already."""
+        if self._counted is None:
+            return False
+        behind = self._counted - counted
+        if self._wrap is not None:
+            behind %= self._wrap + self._with_zero
+        return 0 <= behind <= MOST_LATE
 
 
 def steps_counted(before: int, counted: int, expected: float | None, wrap: int | None) -> int | None:

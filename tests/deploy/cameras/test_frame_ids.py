@@ -79,3 +79,12 @@ def test_a_camera_that_counts_from_1_again_was_not_counting() -> None:
     # and here it went on
     assert steps_counted(65_530, 1, 5.9, GIGE_VISION_WRAP) == 6
     assert steps_counted(100, (100 + 360_000 - 1) % 65_535 + 1, 359_950, GIGE_VISION_WRAP) == 360_000
+
+
+def test_what_is_left_of_a_frame_that_was_given_up_is_known() -> None:
+    ids = FrameIds(GIGE_VISION_WRAP)
+    assert not ids.is_late(7)
+    ids.next(65_530)
+    ids.next(3)  # over the wrap
+    assert all(ids.is_late(late) for late in (3, 1, 65_535, 65_520))
+    assert not any(ids.is_late(other) for other in (4, 100, 65_000))
