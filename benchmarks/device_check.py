@@ -353,13 +353,6 @@ def _identity(variant: Variant) -> dict[str, Any]:
     return {"variant": variant.name, "precision": variant.precision, "graph_sha256": variant.sha256}
 
 
-def limited(data: DataSet, limit: int | None) -> DataSet:
-    """At most ``limit`` pictures of a data set, evenly spread over it."""
-    if limit is None or limit >= len(data):
-        return data
-    return data.subset(index * len(data) // limit for index in range(limit))
-
-
 def runtimes_to_check(named: Sequence[str], there: Sequence[str]) -> list[str]:
     """The runtimes asked for; without any, those of this machine that build nothing first."""
     return list(dict.fromkeys(named)) or [name for name in there if not runtime_kind(name).builds]

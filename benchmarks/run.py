@@ -268,9 +268,7 @@ def _judge(
 
 
 def _pictures(data: DataSet, limit: int) -> list[Path]:
-    """At most ``limit`` picture files, evenly spread over the data set, which is often sorted by class."""
-    count = min(limit, len(data))
-    return [data.image_path(data.samples[i * len(data) // count]).resolve() for i in range(count)]
+    return [data.image_path(sample).resolve() for sample in data.spread(limit).samples]
 
 
 def _bundle_entries(entrants: Sequence[Entrant]) -> list[BundleEntry]:

@@ -129,9 +129,7 @@ def compare(
     asked = _settings(settings)
     _require_compared(conditions, asked, data is not None)
     defaults = Defaults(settings["precision"], settings["runtime"], settings["batch"], settings["threads"], public_key)
-    loaded = None if data is None else load_split(data, split)
-    if loaded is not None and settings["limit"] is not None and settings["limit"] < len(loaded):
-        loaded = loaded.subset(i * len(loaded) // settings["limit"] for i in range(settings["limit"]))
+    loaded = None if data is None else load_split(data, split).spread(settings["limit"])
     sides = [open_side(parse_side(text), defaults) for text in (a, b)]
     with progress(choose_style(as_json)) as reporter:
         comparison = run_comparison(sides[0], sides[1], loaded, asked, reporter)

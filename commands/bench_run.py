@@ -75,9 +75,7 @@ def run(
     from ..flow.progress import choose_style, progress
     from .bench_overview import overview
 
-    loaded = load_split(data, split)
-    if limit is not None and limit < len(loaded):
-        loaded = loaded.subset(i * len(loaded) // limit for i in range(limit))
+    loaded = load_split(data, split).spread(limit)
     candidates = list_candidates(
         bundles,
         precisions=precisions,

@@ -142,13 +142,13 @@ def _check_on_device(
     as_json: bool,
 ) -> tuple[list[str], list[str]]:
     """Check parity and accuracy runtime by runtime; gives which graphs passed and which failed."""
-    from ..benchmarks.device_check import check_on_device, limited, runtimes_to_check, summary_line
+    from ..benchmarks.device_check import check_on_device, runtimes_to_check, summary_line
     from ..core.errors import UsageError
     from ..deploy.check import runtimes_here
     from ..detection.dataset import load_split
     from ..flow.progress import choose_style, progress
 
-    loaded = None if data is None else limited(load_split(data, split), limit)
+    loaded = None if data is None else load_split(data, split).spread(limit)
     passed: list[str] = []
     failed: list[str] = []
     for runtime in runtimes_to_check(named, runtimes_here()):

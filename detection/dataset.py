@@ -70,6 +70,11 @@ class DataSet:
         """The samples at ``indices``, in that order."""
         return replace(self, samples=tuple(self.samples[i] for i in indices))
 
+    def spread(self, limit: int | None) -> DataSet:
+        """At most ``limit`` samples, evenly spread, as data is often sorted by class; None takes all."""
+        count = len(self)
+        return self if limit is None or limit >= count else self.subset(i * count // limit for i in range(limit))
+
     def relabelled(self, labels: Sequence[str]) -> DataSet:
         """The same samples with other labels: every one of this data set's is among them, by its name."""
         if tuple(labels) == self.labels:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ...core.files import write_json, write_text
+from ..report.pages import drawn, page_environment, page_style
 from ..report.pictures import Example, draw_misses
-from ..report.plot import INK, LINE, MUTED, SERIES, SURFACE, WIDE, Chart, render, style_axes
+from ..report.plot import INK, LINE, MUTED, SERIES, SURFACE, WIDE, render, style_axes
 from .run import Comparison, titles
 from .words import disagreement_line, figure_rows, titles_of, verdict_sentences
 
@@ -45,14 +45,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> Path:
 
 def render_page(comparison: Comparison) -> str:
     """The page's HTML."""
-    environment = Environment(
-        loader=PackageLoader(_REPORT, "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style = environment.loader.get_source(environment, "style.css")[0] if environment.loader else ""
+    environment = page_environment()
     lines = {one.file: disagreement_line(one).removeprefix(f"{one.file}: ") for one in comparison.disagreements}
     return environment.get_template("comparison.html.j2").render(
         comparison=comparison,
@@ -65,7 +58,7 @@ def render_page(comparison: Comparison) -> str:
         drawn=_draw(comparison),
         lines=lines,
         most=DRAWN,
-        style=Markup(style),
+        style=page_style(environment),
     )
 
 
@@ -110,11 +103,4 @@ def _ratio_chart(comparison: Comparison) -> Markup | None:
         f"Latency of B by A: {change.value:.3f}, interval {change.low:.3f} to {change.high:.3f}; starts: "
         + ", ".join(f"{ratio:.3f}" for ratio in ratios)
     )
-    return _drawn(render("ratio", draw, 90 + 14 * len(ratios), said))
-
-
-def _drawn(chart: Chart) -> Markup:
-    # the SVG is Matplotlib's, which escapes the texts it was given
-    return Markup(
-        f'<div class="chart"><div class="wide">{chart.wide}</div><div class="narrow">{chart.narrow}</div></div>'
-    )
+    return drawn(render("ratio", draw, 90 + 14 * len(ratios), said))

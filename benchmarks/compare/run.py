@@ -280,9 +280,7 @@ def _look(
 
 
 def _pictures(data: DataSet) -> list[Path]:
-    """At most :data:`PICTURES` files, evenly spread over the data set, which is often sorted by class."""
-    count = min(PICTURES, len(data))
-    return [data.image_path(data.samples[i * len(data) // count]).resolve() for i in range(count)]
+    return [data.image_path(sample).resolve() for sample in data.spread(PICTURES).samples]
 
 
 def _golden_pictures(side: Entrant) -> list[Path]:

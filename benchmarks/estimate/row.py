@@ -73,7 +73,7 @@ def read_estimates(path: Path) -> list[EstimateRow]:
         TemperError: naming file and line if it is damaged.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
         raise UsageError(f"There are no estimates at {path}. Make them with 'temper estimate --out DIR'.") from None
     except (OSError, UnicodeDecodeError) as error:

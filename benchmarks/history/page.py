@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from ...core.files import write_text
+from ..report.pages import drawn, page_environment, page_style
 from ..report.plot import INK, SERIES, SURFACE, Chart, render, style_axes
 from .figures import FIGURES
 from .regression import Series
@@ -26,24 +24,19 @@ def write_history(series: Sequence[Series], source: Path, target: Path) -> None:
         TemperError: if it cannot be written.
         MissingDependencyError: if Matplotlib is not installed.
     """
-    environment = Environment(
-        loader=PackageLoader("temper.benchmarks.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style = environment.loader.get_source(environment, "style.css")[0] if environment.loader else ""
+    environment = page_environment()
     parts = [
         {
             "title": series_title(one),
-            "chart": _drawn(_chart(one, number)),
+            "chart": drawn(_chart(one, number)),
             "rows": point_cells(one),
             "regressions": [regression.sentence() for regression in one.regressions],
         }
         for number, one in enumerate(series)
     ]
-    page = environment.get_template("history.html.j2").render(parts=parts, source=str(source), style=Markup(style))
+    page = environment.get_template("history.html.j2").render(
+        parts=parts, source=str(source), style=page_style(environment)
+    )
     write_text(target, page)
 
 
@@ -69,10 +62,3 @@ def _chart(series: Series, number: int) -> Chart:
 
     said = "; ".join(f"{point.started[:10]}: {point.value:{kind.form}}" for point in points)
     return render(f"history-{number}", draw, 240, f"{series_title(series)}. {said}.")
-
-
-def _drawn(chart: Chart) -> Markup:
-    # the SVG is Matplotlib's, which escapes the texts it was given
-    return Markup(
-        f'<div class="chart"><div class="wide">{chart.wide}</div><div class="narrow">{chart.narrow}</div></div>'
-    )

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from ...core.files import write_json, write_text
+from ..report.pages import drawn, page_environment, page_style
 from ..report.plot import INK, MUTED, SERIES, SERIES_COLOURS, SURFACE, Chart, draw_legend, render, style_axes
 from .capability import MARK
 from .optics import LINKS
@@ -48,14 +46,7 @@ def write_plan(plan: Plan, folder: Path) -> Path:
 
 def render_page(plan: Plan) -> str:
     """The page's HTML."""
-    environment = Environment(
-        loader=PackageLoader("temper.benchmarks.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style = environment.loader.get_source(environment, "style.css")[0] if environment.loader else ""
+    environment = page_environment()
     first = plan.ranked[0] if plan.ranked else None
     rejected = [row_words(row, plan.currency) for row in plan.rejected]
     kinds = {one.supply.capability.kind for one in plan.rows}
@@ -71,13 +62,13 @@ def render_page(plan: Plan) -> str:
         rejected=rejected,
         kinds=kinds,
         margin=f"{100 * plan.terms.margin:g}",
-        chart=_drawn(_what_if_chart(plan.what_if[:PLOTTED], plan)) if plan.what_if else None,
+        chart=drawn(_what_if_chart(plan.what_if[:PLOTTED], plan)) if plan.what_if else None,
         left_out=len(plan.what_if) - PLOTTED,
         links=LINKS,
         tail=plan.recipe.tail,
         recipe=recipe_text(plan.recipe, "plan.yml"),
         mark=MARK,
-        style=Markup(style),
+        style=page_style(environment),
     )
 
 
@@ -152,11 +143,4 @@ def _said(one: WhatIf) -> str:
     return (
         ", ".join(f"{count} from {speed:.2f} m/s" for speed, count in steps)
         + f", and none beyond {known[-1][0]:.2f} m/s"
-    )
-
-
-def _drawn(chart: Chart) -> Markup:
-    # the SVG is Matplotlib's, which escapes the texts it was given
-    return Markup(
-        f'<div class="chart"><div class="wide">{chart.wide}</div><div class="narrow">{chart.narrow}</div></div>'
     )

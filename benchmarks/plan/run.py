@@ -156,20 +156,21 @@ def _capabilities(recipe: PlanRecipe, bundle: Bundle, hardware: Hardware, warnin
             bundle.variant(name)
     found: list[Capability] = []
     own: list[tuple[Place, Measurements]] = []
-    for text in dict.fromkeys(recipe.measured):
-        named, device = _folder_and_device(text)
-        for folder in _measured_folders(named):
-            told = device or _device_of(folder)
-            place = hardware.place(told) if told else None
-            measurements = read_rows(folder / MEASUREMENTS_NAME)
-            if len(recipe.measured) + len(_measured_folders(named)) > 2 and not has_single_stream(measurements):
-                warnings.append(f"{folder} has no single stream, from which plans are made, and is left out.")
-                continue
-            if place is not None and (doubt := doubt_of_place(measurements, place)):
-                warnings.append(f"{folder}: {doubt}")
-            own += [] if place is None else [(place, measurements)]
-            warnings += [f"{folder}: {warning}" for warning in measurements.benchmark.warnings]
-            found += measured_capabilities(measurements, place, bundle, folder)
+    named = [_folder_and_device(text) for text in dict.fromkeys(recipe.measured)]
+    folders = [(folder, device) for whole, device in named for folder in _measured_folders(whole)]
+    for folder, device in folders:
+        told = device or _device_of(folder)
+        place = hardware.place(told) if told else None
+        measurements = read_rows(folder / MEASUREMENTS_NAME)
+        # by itself it is refused
+        if len(folders) > 1 and not has_single_stream(measurements):
+            warnings.append(f"{folder} has no single stream, from which plans are made, and is left out.")
+            continue
+        if place is not None and (doubt := doubt_of_place(measurements, place)):
+            warnings.append(f"{folder}: {doubt}")
+        own += [] if place is None else [(place, measurements)]
+        warnings += [f"{folder}: {warning}" for warning in measurements.benchmark.warnings]
+        found += measured_capabilities(measurements, place, bundle, folder)
     for file in dict.fromkeys(recipe.estimated):
         path = _estimates_file(file)
         found += estimated_capabilities(read_estimates(path), bundle, str(path), recipe.tail, recipe.host_ms)

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from ...core.errors import TemperError
@@ -26,8 +24,9 @@ from .charts import accuracy_latency_chart, stage_chart
 from .glance import glance
 from .latency import latency_part
 from .line_charts import froc_chart, precision_recall_chart
+from .pages import drawn, page_environment, page_style
 from .pictures import Example, make_examples, make_misses
-from .plot import Chart, SmallChart, series_colour
+from .plot import series_colour
 from .results import Result, collect_results, role_titles, write_results_csv, write_results_json
 from .summary import summary_sentences
 from .training import TrainingFiles, training_part
@@ -110,13 +109,7 @@ def _render(
     recipe: Mapping[str, Any],
     words: Words,
 ) -> str:
-    environment = Environment(
-        loader=PackageLoader(__package__ or "", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters.update(
         points=_points,
         percent=_percent,
@@ -125,7 +118,7 @@ def _render(
         count=_count,
         size=_size,
         duration=_duration,
-        chart=_drawn,
+        chart=drawn,
     )
     benchmark = measurements.benchmark
     entries = benchmark.bundles
@@ -139,7 +132,7 @@ def _render(
         many_batches=len({r.batch for r in results}) > 1,
         many_runtimes=len({r.subject.runtime for r in results}) > 1,
         colour=series_colour,
-        style=Markup((Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")),
+        style=page_style(environment),
         accuracy_chart=accuracy_latency_chart(results),
         stage_chart=stage_chart(results),
         training=training,
@@ -155,15 +148,6 @@ def _render(
         bundles=_bundle_rows(entries, results),
         recipe=yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True) if recipe else "",
         seed=recipe.get("seed"),
-    )
-
-
-def _drawn(chart: Chart | SmallChart) -> Markup:
-    """A chart as a part of the page; its SVG is Matplotlib's, which escapes the texts it was given."""
-    if isinstance(chart, SmallChart):
-        return Markup(f'<div class="chart">{chart.svg}</div>')
-    return Markup(
-        f'<div class="chart"><div class="wide">{chart.wide}</div><div class="narrow">{chart.narrow}</div></div>'
     )
 
 

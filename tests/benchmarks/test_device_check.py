@@ -15,7 +15,6 @@ from standin import use_tensorrt
 from temper.benchmarks import device_check
 from temper.benchmarks.device_check import (
     check_on_device,
-    limited,
     made_up_pictures,
     result_path,
     runtimes_to_check,
@@ -267,8 +266,8 @@ def test_which_runtimes_are_checked() -> None:
 
 
 def test_a_limit_is_spread_over_the_data(data: DataSet) -> None:
-    assert [sample.file_name for sample in limited(data, 3).samples] == ["0000.png", "0002.png", "0004.png"]
-    assert limited(data, None) is data and limited(data, 10) is data
+    assert [sample.file_name for sample in data.spread(3).samples] == ["0000.png", "0002.png", "0004.png"]
+    assert data.spread(None) is data and data.spread(10) is data
 
 
 def test_where_nothing_can_be_written_the_verdict_stands(bundle: Bundle, tmp_path: Path) -> None:
