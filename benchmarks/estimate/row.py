@@ -37,6 +37,7 @@ class EstimateRow:
         bound: where most of the time goes.
         unknown_operators: that the estimator counts as bandwidth.
         recalibrated_by: own measurements that the estimate was scaled by.
+        watts_of: what ``watts`` are of: a module without its carrier, or a board without the PC around it.
     """
 
     __pydantic_config__ = STRICT
@@ -56,6 +57,7 @@ class EstimateRow:
     bound: Literal["compute", "bandwidth", "launch"]
     unknown_operators: tuple[str, ...] = ()
     recalibrated_by: tuple[str, ...] = ()
+    watts_of: Literal["module", "board"] = "board"
     row: Literal["estimate"] = "estimate"
     kind: Literal["estimated"] = "estimated"
 
