@@ -103,22 +103,22 @@ def _section(source: SettingsSource, name: str) -> dict[Any, Any]:
 def _one_currency(source: SettingsSource, mistakes: list[str]) -> str:
     """Take the currency out of prices such as ``480 EUR``; a second one is a mistake."""
     prices = _section(source, "prices")
-    stated = source.values.get("currency")
-    currency, first = (stated, source.place(("currency",))) if isinstance(stated, str) and stated else ("", "")
+    currency = source.values.get("currency") or ""
+    first = source.place(("currency",))
     for name, value in prices.items():
         matched = _AMOUNT.fullmatch(value) if isinstance(value, str) else None
         if matched is None:
             continue
         place = source.place(("prices", str(name)))
-        if currency and matched[2] != currency:
+        if not currency:
+            currency, first = matched[2], place
+        elif matched[2] != currency:
             mistakes.append(
                 f"{place}: the price of {name} is in {matched[2]}, and {first} says {currency}; a plan reckons in one "
                 "currency, so give all prices in it."
             )
-        elif not currency:
-            currency, first = matched[2], place
         prices[name] = float(matched[1])
-    return currency
+    return str(currency)
 
 
 def _read_watts(source: SettingsSource, mistakes: list[str]) -> None:
