@@ -26,7 +26,7 @@ def with_remedy(one: Supply, terms: Terms) -> Supply:
         other = supply(one.capability, narrower, replace(terms, max_power_w=None))
         if other.devices is not None:
             told = f"{one.rejected}; of {cameras} narrower cameras it would carry {one.capability.mark}{other.streams}"
-            return replace(one, rejected=told, enough_cameras=cameras)
+            return replace(one, rejected=told, enough_cameras=cameras, enough_devices=other.devices)
     return one
 
 
@@ -43,7 +43,7 @@ def what_would_help(rows: Sequence[PlanRow], terms: Terms) -> str:
     supplies = [row.supply for row in rows]
     usable = [one for one in supplies if one.capability.not_usable is None]
     if not usable:
-        return f"usable figures, as of {supplies[0].capability.title} {supplies[0].rejected}"
+        return f"usable figures: of {supplies[0].capability.title}, {supplies[0].rejected}"
     powered = [one for one in usable if one.devices is not None and one.rejected is not None]
     known = [one for one in powered if one.whole_watts is not None]
     if known:
@@ -57,8 +57,9 @@ def what_would_help(rows: Sequence[PlanRow], terms: Terms) -> str:
     helps = []
     cameras = [one for one in usable if one.enough_cameras is not None]
     if cameras:
-        fewest = min(cameras, key=lambda one: one.enough_cameras or 0)
-        helps.append(f"--cameras {fewest.enough_cameras}, each seeing less, with which {_device(fewest)} would do")
+        fewest = min(cameras, key=lambda one: (one.enough_cameras or 0, one.enough_devices or 0))
+        count = f"{fewest.capability.mark}{fewest.enough_devices} x {_device(fewest)}"
+        helps.append(f"--cameras {fewest.enough_cameras}, each seeing less, with which {count} would do")
     asked = usable[0].demand.geometry.speed_m_s
     speeds = [(fastest(one.capability, one.demand, terms, MOST_DEVICES), one) for one in usable]
     speed, slower = max(speeds, key=lambda pair: pair[0])
@@ -68,4 +69,5 @@ def what_would_help(rows: Sequence[PlanRow], terms: Terms) -> str:
 
 
 def _device(one: Supply) -> str:
-    return f"{one.capability.mark}{one.capability.place.label}"
+    mode = f" {one.capability.place.power_mode}" if one.capability.place.power_mode else ""
+    return f"{one.capability.place.label}{mode}"

@@ -59,6 +59,7 @@ class Supply:
         cost: of all devices; None without a price.
         rejected: why it is no plan; None if it is one.
         enough_cameras: of what is rejected, so many narrower cameras that it would carry one; None if none are enough.
+        enough_devices: that those cameras would need.
     """
 
     capability: Capability
@@ -75,6 +76,7 @@ class Supply:
     cost: float | None
     rejected: str | None
     enough_cameras: int | None = None
+    enough_devices: int | None = None
 
     @property
     def whole_watts(self) -> float | None:

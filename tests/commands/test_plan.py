@@ -126,7 +126,7 @@ def test_nothing_keeps_up_and_the_page_says_so(place: Path, tmp_path: Path, caps
     assert run(place, "--measured", place / "slow", "--out", tmp_path) == 0
     told = capsys.readouterr().out
     first = "Nothing that was measured or estimated keeps up with 3 m/s; what would help most: "
-    assert told.startswith(f"{first}--cameras 6, each seeing less, with which slow would do, or a strip of ")
+    assert told.startswith(f"{first}--cameras 6, each seeing less, with which 6 x slow would do, or a strip of ")
     # a plan was made, and that is its answer; a script may ask to be told
     assert run(place, "--measured", place / "slow", "--fail-if-none") == 1
     assert run(place, "--measured", place / "hall", "--fail-if-none") == 0

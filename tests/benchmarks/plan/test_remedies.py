@@ -32,7 +32,7 @@ def test_watts_that_nobody_gave() -> None:
 
 def test_more_cameras_or_a_slower_strip() -> None:
     told = helped(capability(9.0), capability(30.0, place=Place("slower", "Slower")))
-    assert told.startswith("--cameras ") and "with which box would do, or a strip of " in told
+    assert told.startswith("--cameras ") and " x box would do, or a strip of " in told
     assert told.endswith(" m/s, which box keeps up with")
     speed = float(told.split("a strip of ")[1].split(" ")[0])
     assert 0 < speed < demand().geometry.speed_m_s
@@ -43,4 +43,4 @@ def test_more_cameras_or_a_slower_strip() -> None:
 @pytest.mark.parametrize("why", ["its p99 needs 662 samples, 99 were taken; measure with --samples 700"])
 def test_figures_that_cannot_be_used(why: str) -> None:
     told = helped(replace(capability(), not_usable=why))
-    assert told == f"usable figures, as of box fp32 onnxruntime, batch 1 {why}"
+    assert told == f"usable figures: of box fp32 onnxruntime, batch 1, {why}"
