@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from ...core.errors import UsageError, nearest
+from ...core.errors import UsageError
 from ...core.settings.file import SettingsSource
 from ...core.settings.section import Section
 from .capability import Capability
@@ -41,11 +42,13 @@ class Prices:
         currency: of all prices; empty if the file names none.
         by_device: price by the device's key.
         watts: that a whole device takes, by ``DEVICE`` or ``DEVICE@MODE``.
+        unused: a sentence for each device that is in no table and not measured.
     """
 
     currency: str = ""
     by_device: Mapping[str, float] = field(default_factory=dict)
     watts: Mapping[str, float] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
 
     def with_watts(self, capabilities: Iterable[Capability]) -> list[Capability]:
         """The capabilities with the watts that were given here in place of those of the device table."""
@@ -73,26 +76,36 @@ def read_prices(path: Path, known: Collection[str]) -> Prices:
         known: keys of devices.
 
     Raises:
-        UsageError: naming every mistake with its line: a device that is not known, a second currency, a wrong unit.
+        UsageError: naming every mistake with its line: a misspelt device, a second currency, a wrong unit.
     """
     source = SettingsSource.read(
         path, "file of prices", " It has 'currency: EUR' and 'prices:' with a price by device."
     )
-    mistakes: list[str] = []
-    for section in ("prices", "watts"):
-        names = [str(name) for name in _section(source, section)]
-        devices = {name: name.partition("@")[0] if section == "watts" else name for name in names}
-        mistakes += [
-            f"{source.place((section, name))}: there is no device '{device}'.{nearest(device, known)}"
-            for name, device in devices.items()
-            if device not in known
-        ]
+    mistakes, unused = _names(source, known)
     currency = _one_currency(source, mistakes)
     _read_watts(source, mistakes)
     if mistakes:
         raise UsageError("\n".join(mistakes))
     checked = source.checked(_PricesFile, [])
-    return Prices(checked.currency or currency, checked.prices, checked.watts)
+    return Prices(checked.currency or currency, checked.prices, checked.watts, tuple(unused))
+
+
+def _names(source: SettingsSource, known: Collection[str]) -> tuple[list[str], list[str]]:
+    """Devices that are misspelt, and those that are only of other plans: one file of prices may serve several."""
+    mistakes, unused = [], []
+    for section in ("prices", "watts"):
+        for name in map(str, _section(source, section)):
+            device = name.partition("@")[0] if section == "watts" else name
+            if device in known:
+                continue
+            place, near = source.place((section, name)), get_close_matches(device, known, n=1, cutoff=0.6)
+            if near:
+                mistakes.append(f"{place}: there is no device '{device}'. Did you mean '{near[0]}'?")
+            else:
+                unused.append(
+                    f"{place}: '{device}' is neither in the device table nor measured here, and is passed over."
+                )
+    return mistakes, unused
 
 
 def _section(source: SettingsSource, name: str) -> dict[Any, Any]:

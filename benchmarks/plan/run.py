@@ -124,6 +124,7 @@ def make_plan(recipe: PlanRecipe, public_key: Path | None = None) -> Plan:
     if recipe.prices is not None:
         known = {*hardware.devices, *(one.place.device for one in capabilities)}
         prices = read_prices(Path(recipe.prices), known)
+        warnings += prices.unused
         if prices.by_device and not prices.currency:
             warnings.append(f"{recipe.prices} names no currency for its prices; add a line such as 'currency: EUR'.")
         capabilities = prices.with_watts(capabilities)

@@ -93,8 +93,8 @@ def sentences(plan: Plan) -> list[str]:
     told = [] if plan.ranked else [_nothing(plan)]
     told.append(
         f"A strip {seen.strip_mm / 1000:g} m wide at {seen.speed_m_s:g} m/s, with defects from {seen.defect_mm:g} mm, "
-        f"needs {cameras} with {optics.pixels} pixels across at {rate}: {optics.data_mb_s:,.0f} MB/s each, {carried}, "
-        f"and {demand.total_tiles_per_second:,.0f} tiles a second."
+        f"needs {cameras} with {optics.pixels} pixels across at {rate}: {_rate(optics.data_mb_s)} MB/s each, "
+        f"{carried}, and {demand.total_tiles_per_second:,.0f} tiles a second."
     )
     ranked = plan.ranked
     if not ranked:
@@ -118,6 +118,10 @@ def capability_title(one: Capability) -> str:
     mode = f" {one.place.power_mode}" if one.place.power_mode else ""
     mark = f"{one.mark} " if one.mark else ""
     return f"{mark}{one.place.label}{mode}, {one.graph}"
+
+
+def _rate(mb_s: float) -> str:
+    return f"{mb_s:,.0f}" if mb_s >= 10 else f"{mb_s:.2g}"
 
 
 def _nothing(plan: Plan) -> str:

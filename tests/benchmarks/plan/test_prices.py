@@ -36,6 +36,13 @@ def test_prices_and_watts_may_each_stand_alone(tmp_path: Path) -> None:
     assert found.watts == {"pc": 100.0, "orin": 19.0, "orin@7W": 9.0}
 
 
+def test_devices_of_other_plans_are_passed_over_and_told(tmp_path: Path) -> None:
+    found = read(tmp_path, "prices:\n  pc: 900\n  cellar: 500\n")
+    assert found.unused[0].endswith(
+        "line 3: 'cellar' is neither in the device table nor measured here, and is passed over."
+    )
+
+
 def test_given_watts_are_of_the_whole_device_and_the_mode_counts_first() -> None:
     given = Prices(watts={"orin": 19.0, "orin@7W": 9.0})
     places = [Place("orin", "An Orin", mode, 5.0, "module") for mode in ("7w", "15W")] + [Place("pc", "A PC")]
@@ -55,8 +62,8 @@ def test_given_watts_are_of_the_whole_device_and_the_mode_counts_first() -> None
             r"prices\.yml, line 3: the price of orin is in USD, and .*line 2 says EUR; a plan reckons in one currency",
         ),
         ("currency: EUR\nprices:\n  pc: 900 USD\n", r"line 3: the price of pc is in USD, and .*line 1 says EUR"),
-        ("prices:\n  pd: 900\n", r"line 2: there is no device 'pd'\. Known here: orin, pc\."),
-        ("watts:\n  pd@15W: 9\n", r"line 2: there is no device 'pd'\. Known here: orin, pc\."),
+        ("prices:\n  oron: 900\n", r"line 2: there is no device 'oron'\. Did you mean 'orin'\?"),
+        ("watts:\n  oron@15W: 9\n", r"line 2: there is no device 'oron'\. Did you mean 'orin'\?"),
         ("watts:\n  pc: 95 m\n", r"line 2: watts of pc is '95 m'; 'm' is no unit of a power"),
         ("watts:\n  pc: 0\n", r"line 2: watts\.pc is 0; it takes a number above 0"),
         ("prices:\n  pc: cheap\n", r"line 2: prices\.pc is 'cheap'; it takes a number above 0"),
