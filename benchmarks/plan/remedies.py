@@ -55,7 +55,9 @@ def what_would_help(rows: Sequence[PlanRow], terms: Terms) -> str:
     if powered:
         return f"its watts: {_device(powered[0])} keeps up, and nobody said what it takes"
     helps = []
-    cameras = [one for one in usable if one.enough_cameras is not None]
+    # nothing is helped by a device that takes more power than is there, or nobody knows how much
+    usable = [one for one in usable if _within(terms, one, 1)] or usable
+    cameras = [one for one in usable if one.enough_cameras is not None and _within(terms, one, one.enough_devices)]
     if cameras:
         fewest = min(cameras, key=lambda one: (one.enough_cameras or 0, one.enough_devices or 0))
         count = f"{fewest.capability.mark}{fewest.enough_devices} x {_device(fewest)}"
@@ -66,6 +68,11 @@ def what_would_help(rows: Sequence[PlanRow], terms: Terms) -> str:
     if 0 < speed < asked:
         helps.append(f"a strip of {slower.capability.mark}{speed:,.3g} m/s, which {_device(slower)} keeps up with")
     return ", or ".join(helps) or "another device, or less asked of these"
+
+
+def _within(terms: Terms, one: Supply, devices: int | None) -> bool:
+    watts = one.capability.place.whole_watts
+    return terms.max_power_w is None or (watts is not None and (devices or 1) * watts <= terms.max_power_w)
 
 
 def _device(one: Supply) -> str:

@@ -40,6 +40,15 @@ def test_more_cameras_or_a_slower_strip() -> None:
     assert supply(capability(9.0), slow, Terms()).devices is not None
 
 
+def test_what_takes_too_much_power_is_no_help() -> None:
+    fast = capability(9.0, place=Place("board", "Board", watts=5.0, watts_of="board"))
+    slow = capability(12.0, place=Place("small", "Small", watts=5.0))
+    told = helped(fast, slow, max_power_w=20)
+    assert "board" not in told and told.endswith(" m/s, which small keeps up with")
+    assert "--cameras" not in told, "so many would take more than 20 W"
+    assert " x board would do" in helped(fast, slow)
+
+
 @pytest.mark.parametrize("why", ["its p99 needs 662 samples, 99 were taken; measure with --samples 700"])
 def test_figures_that_cannot_be_used(why: str) -> None:
     told = helped(replace(capability(), not_usable=why))
