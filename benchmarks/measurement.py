@@ -13,15 +13,16 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from ..bundle.manifest import Manifest
-from ..core.errors import TemperError, UsageError
+from ..core.errors import TemperError
 from ..core.files import write_text
 from ..detection.inspection import FOUND_IOU
 from ..detection.metrics import AccuracyFigures
 from .inspection_rows import CurveRow, EscapeRow, FalseAlarmRow, InspectionRow, PrecisionRow, SortingRow
 from .latency_rows import Driver, LatencyRow, Scenario, Summary
+from .row_lines import read_row_lines
 from .subject import STRICT, Kind, Subject
 
 SCHEMA_VERSION = 3
@@ -245,13 +246,8 @@ def read_rows(path: Path) -> Measurements:
     Raises:
         TemperError: naming the file and line if it is missing, damaged, or of another schema.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # names may hold other ends of lines
-    except FileNotFoundError as error:
-        raise UsageError(f"There are no measurements at {path}. Make them with 'temper bench run'.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise TemperError(f"{path} cannot be read: {error}.") from error
-    rows = [_read_row(line, path, number) for number, line in enumerate(lines, start=1) if line.strip()]
+    missing = f"There are no measurements at {path}. Make them with 'temper bench run'."
+    rows = read_row_lines(path, lambda plain: _checked(plain, path), missing=missing, again="Measure again.")
     if not rows or not isinstance(rows[0], BenchmarkRow):
         raise TemperError(f"{path} does not begin with a benchmark row. Measure again with 'temper bench run'.")
     return Measurements(
@@ -267,22 +263,14 @@ def read_rows(path: Path) -> Measurements:
     )
 
 
-def _read_row(line: str, path: Path, number: int) -> Row:
-    try:
-        plain = json.loads(line)
-        version = plain.get("schema_version", SCHEMA_VERSION) if isinstance(plain, dict) else None
-        if version != SCHEMA_VERSION:
-            raise TemperError(
-                f"{path} has measurements of schema {version}; this Temper reads {SCHEMA_VERSION}. "
-                "Measure again with 'temper bench run'."
-            )
-        return _row_adapter().validate_python(plain)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise TemperError(f"{path}, line {number}: {where}: {first['msg']}. Measure again.") from error
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise TemperError(f"{path}, line {number} is not JSON: {error}. Measure again.") from error
+def _checked(plain: Any, path: Path) -> Row:
+    version = plain.get("schema_version", SCHEMA_VERSION) if isinstance(plain, dict) else None
+    if version != SCHEMA_VERSION:
+        raise TemperError(
+            f"{path} has measurements of schema {version}; this Temper reads {SCHEMA_VERSION}. "
+            "Measure again with 'temper bench run'."
+        )
+    return _row_adapter().validate_python(plain)
 
 
 @cache
