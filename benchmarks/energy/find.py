@@ -12,7 +12,6 @@ from .nvml import open_gpus
 from .processor import ProcessorSensor
 from .sensor import Sensor
 
-
 #: Runtimes that compute on the processor alone; all others keep a GPU busy, too.
 PROCESSOR_RUNTIMES = ("onnxruntime", "openvino")
 

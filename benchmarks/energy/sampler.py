@@ -1,4 +1,4 @@
-"""Reads a sensor at its own rate, on a thread of the process that waits for the candidate's, never in the candidate's."""
+"""Reads a sensor at its own rate, on a thread of the process that waits while the candidate's process works."""
 
 from __future__ import annotations
 

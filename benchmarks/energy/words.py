@@ -44,8 +44,8 @@ def _of_energy(rows: Sequence[EnergyRow]) -> Iterator[str]:
             )
         if row.other_cpu_share > OTHER_LOAD_LIMIT and row.sensor.part != "gpu" and row.sensor.method is not None:
             yield (
-                f"{who}: other programs used {row.other_cpu_share:.0%} of the processors while its energy was measured, "
-                "and theirs is in it; stop them and measure again."
+                f"{who}: other programs used {row.other_cpu_share:.0%} of the processors while its energy was "
+                "measured, and theirs is in it; stop them and measure again."
             )
 
 
@@ -62,6 +62,6 @@ def _of_soak(row: SoakRow) -> Iterator[str]:
     busiest = max((one.other_cpu_share for one in ends), default=0.0)
     if busiest > OTHER_LOAD_LIMIT:
         yield (
-            f"{who}: other programs used up to {busiest:.0%} of the processors in the first or last minute of its soak, "
-            "so a change between them need not be its own; stop them and measure again."
+            f"{who}: other programs used up to {busiest:.0%} of the processors in the first or last minute of its "
+            "soak, so a change between them need not be its own; stop them and measure again."
         )
