@@ -60,6 +60,7 @@ class JetsonSensor:
     Args:
         client: jtop, started.
         trouble: the exception that it raises.
+        sys: where sysfs is mounted; of throttling jtop says nothing, the kernel does.
 
     Raises:
         TemperError: if the service gives nothing.
@@ -67,8 +68,12 @@ class JetsonSensor:
 
     interval_seconds = INTERVAL_SECONDS
 
-    def __init__(self, client: Any, trouble: type[Exception]) -> None:
+    def __init__(self, client: Any, trouble: type[Exception], sys: Path = Path("/sys")) -> None:
         self._client, self._trouble = client, trouble
+        self._currents = sorted(sys.glob("class/hwmon/hwmon*/oc*_event_cnt"))
+        self._current_count = sum(map(_number, self._currents))
+        types = sorted(sys.glob("class/thermal/cooling_device*/type"))
+        self._alerts = [file.parent / "cur_state" for file in types if _text(file).endswith("-throttle-alert")]
         self._wait()
         total = self._total()
         rail = total.get("name")
@@ -101,6 +106,7 @@ class JetsonSensor:
             watts=None if power is None else power / 1000,  # mW
             temperature_c=max(temperatures, default=None),
             clock_mhz=max(told) / 1000 if told else None,  # kHz
+            throttle=self._throttle(),
         )
 
     def close(self) -> None:
@@ -116,6 +122,27 @@ class JetsonSensor:
         if not alive:
             raise TemperError("jtop's service does not answer any more.")
 
+    def _throttle(self) -> frozenset[str] | None:
+        """By the alerts of the thermal framework, and the events of the over-current throttling."""
+        if not self._alerts and not self._currents:
+            return None
+        count, before = sum(map(_number, self._currents)), self._current_count
+        self._current_count = count
+        hot = any(map(_number, self._alerts))
+        return frozenset(({"temperature"} if hot else set()) | ({"current"} if count > before else set()))
+
     def _total(self) -> Mapping[str, Any]:
         total: Mapping[str, Any] = self._client.power.get("tot", {})
         return total
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _number(file: Path) -> int:
+    text = _text(file)
+    return int(text) if text.isdigit() else 0

@@ -38,7 +38,7 @@ class ProcessorSensor:
     """Energy of the processor's packages, its hottest temperature, mean clock and thermal throttling.
 
     Args:
-        sys: where sysfs is mounted.
+        sys: where sysfs is mounted; None is :data:`SYS`.
 
     Raises:
         TemperError: if it tells nothing of all that, or RAPL is there and may not be read.
@@ -46,8 +46,8 @@ class ProcessorSensor:
 
     interval_seconds = INTERVAL_SECONDS
 
-    def __init__(self, sys: Path = SYS) -> None:
-        self._sys = sys
+    def __init__(self, sys: Path | None = None) -> None:
+        sys = SYS if sys is None else sys
         self._zones = _zones(sys)
         self._throttle_files = sorted(sys.glob("devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count"))
         self._throttle_count = _total(self._throttle_files)
