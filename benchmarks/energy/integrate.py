@@ -87,13 +87,13 @@ def heat_between(sensor: str, readings: Sequence[Reading], start: float, end: fl
     energy = energy_between(readings, start, end)
     within = [one for one in readings if start <= one.at <= end]
     before = [one for one in readings if one.at < start]
+    after = [one for one in readings if one.at > end][:1]
     # a stretch shorter than the sensor's interval has the reading after it
-    after = [] if within else [one for one in readings if one.at > end][:1]
-    shown = [*before[-1:], *within, *after]
+    shown = [*before[-1:], *within, *([] if within else after)]
     temperatures = [one.temperature_c for one in shown if one.temperature_c is not None]
     clocks = [one.clock_mhz for one in shown if one.clock_mhz is not None]
-    # what a reading says of throttling holds since the one before it
-    told = [one.throttle for one in (within + after or shown) if one.throttle is not None]
+    # a reading tells of the throttling since the one before it, so the one after the end tells of the end
+    told = [one.throttle for one in [*within, *after] if one.throttle is not None]
     reasons = sorted(frozenset[str]().union(*told))
     return Heat(
         sensor=sensor,

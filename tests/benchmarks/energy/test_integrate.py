@@ -79,6 +79,7 @@ def test_heat_is_of_the_stretch_alone() -> None:
         Reading(1, watts=10, temperature_c=40, clock_mhz=1000, throttle=hot),
         Reading(2, watts=10, temperature_c=70, clock_mhz=900, throttle=none),
         Reading(3, watts=10, temperature_c=60, clock_mhz=800, throttle=none),
+        Reading(4, watts=10, temperature_c=95, clock_mhz=100, throttle=none),
         Reading(5, watts=10, temperature_c=95, clock_mhz=100, throttle=hot),
     ]
     heat = heat_between("x", readings, 1.5, 3.5)
@@ -86,7 +87,8 @@ def test_heat_is_of_the_stretch_alone() -> None:
     assert (heat.clock_start_mhz, heat.clock_end_mhz) == (1000, 800)
     assert (heat.throttled, heat.throttle_reasons) == (False, ())
     assert heat.watts_mean == pytest.approx(10)
-    told = heat_between("x", readings, 1.5, 6)
+    # the reading after the end tells of the time since the one before it
+    told = heat_between("x", readings, 1.5, 4.5)
     assert (told.throttled, told.throttle_reasons) == (True, ("temperature",))
 
 

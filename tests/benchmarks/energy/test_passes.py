@@ -9,14 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from bench_rows import write_benchmark
 from sys_tree import Moving, SysTree
 from temper.benchmarks.candidate import Candidate
 from temper.benchmarks.history.figures import entries_of
-from temper.benchmarks.measurement import MEASUREMENTS_NAME, BenchmarkSettings, read_rows
+from temper.benchmarks.measurement import MEASUREMENTS_NAME, BenchmarkSettings, Measurements, read_rows
 from temper.benchmarks.report.build import ReportInput, build_report
 from temper.benchmarks.run import run_benchmark
 from temper.benchmarks.worker_process import WorkerProcess
-from temper.core.events import Event, silent
+from temper.commands.bench_overview import overview
+from temper.core.events import Event
 from temper.detection.dataset import DataSet
 
 QUICK = BenchmarkSettings(
@@ -25,14 +27,22 @@ QUICK = BenchmarkSettings(
 WATTS = 40.0
 
 
-@pytest.fixture
-def processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SysTree]:
-    """A processor of 40 W at 55 °C."""
-    tree = SysTree(tmp_path / "sys")
+@pytest.fixture(scope="module")
+def measured(
+    bundles: dict[str, Path], data: DataSet, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, Measurements, list[Event]]]:
+    """Energy and soak of two candidates on a processor of 40 W at 55 °C."""
+    folder = tmp_path_factory.mktemp("energy")
+    tree = SysTree(folder / "sys")
     tree.with_heat(55, 2500)
-    monkeypatch.setattr("temper.benchmarks.energy.processor.SYS", tree.folder)
-    with Moving(tree, WATTS):
-        yield tree
+    candidates = [Candidate(bundles["student"], "fp32", batch=batch, threads=1) for batch in (1, 2)]
+    events: list[Event] = []
+    with pytest.MonkeyPatch.context() as patch, Moving(tree, WATTS):
+        patch.setattr("temper.benchmarks.energy.processor.SYS", tree.folder)
+        settings = replace(QUICK, energy_seconds=0.8, soak_minutes=3)
+        rows = run_benchmark(candidates, data, settings, folder / "out", events.append)
+    build_report(ReportInput("energy", folder / "out" / MEASUREMENTS_NAME, data), folder / "out")
+    yield folder / "out", rows, events
 
 
 @pytest.fixture
@@ -45,12 +55,8 @@ def cells(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_energy_and_heat_of_every_candidate(
-    bundles: dict[str, Path], data: DataSet, tmp_path: Path, processor: SysTree
-) -> None:
-    out, events = tmp_path / "out", []
-    candidates = [Candidate(bundles["student"], "fp32", batch=batch, threads=1) for batch in (1, 2)]
-    rows = run_benchmark(candidates, data, replace(QUICK, energy_seconds=0.8), out, events.append)
+def test_energy_and_heat_of_every_candidate(measured: tuple[Path, Measurements, list[Event]]) -> None:
+    out, rows, events = measured
     assert rows.benchmark.no_energy is None
     assert [(row.batch, row.sensor.name) for row in rows.energy] == [(1, "rapl"), (2, "rapl")]
     for row in rows.energy:
@@ -65,7 +71,6 @@ def test_energy_and_heat_of_every_candidate(
     steps = [event.data for event in events if event.data.get("unit") == "runs for energy"]
     assert [step["done"] for step in steps] == [1, 2]
     # the same names everywhere
-    build_report(ReportInput("energy", out / MEASUREMENTS_NAME, data), out)
     told = json.loads((out / "results.json").read_text(encoding="utf-8"))["results"]
     assert told[0]["energy"][0]["joules_per_frame"] == rows.energy[0].joules_per_frame
     assert told[0]["energy"][0]["heat"]["watts_mean"] == rows.energy[0].heat.watts_mean
@@ -100,44 +105,36 @@ def test_without_a_sensor_cells_are_empty_and_one_sentence_says_why(
     assert "no sensor tells it here" in page.split('<h2 id="energy">')[1].split("</section>")[0]
 
 
-def test_energy_that_was_not_asked_for_is_nowhere(
-    bundles: dict[str, Path], data: DataSet, tmp_path: Path, no_sensor: None
-) -> None:
-    out = tmp_path / "out"
-    rows = run_benchmark([Candidate(bundles["student"], "fp32", threads=1)], data, QUICK, out, silent)
-    assert (rows.energy, rows.soak, rows.benchmark.no_energy) == ((), (), None)
-    build_report(ReportInput("plain", out / MEASUREMENTS_NAME, data), out)
-    page = (out / "report.html").read_text(encoding="utf-8")
+def test_energy_that_was_not_asked_for_is_nowhere(data: DataSet, tmp_path: Path) -> None:
+    build_report(ReportInput("plain", write_benchmark(tmp_path, data), data), tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert 'id="energy"' not in page
     assert 'id="soak"' not in page
+    assert {row["joules_per_frame"] for row in cells(tmp_path)} == {""}
 
 
-def test_a_soak_has_a_line_a_minute(
-    bundles: dict[str, Path], data: DataSet, tmp_path: Path, processor: SysTree
-) -> None:
-    out = tmp_path / "out"
-    candidates = [Candidate(bundles["student"], "fp32", threads=1)]
-    rows = run_benchmark(candidates, data, replace(QUICK, soak_minutes=4), out, silent)
-    (soaked,) = rows.soak
-    assert (soaked.complete, len(soaked.minutes), soaked.asked_minutes) == (True, 4, 4)
-    assert [sensor.name for sensor in soaked.sensors] == ["rapl"]
-    for minute in soaked.minutes:
-        assert minute.seconds >= 0.4
-        assert minute.frames == minute.latency.n
-        assert minute.frames_per_second == pytest.approx(minute.frames / minute.seconds)
-        assert minute.resident_mib is not None and minute.resident_mib > 20
-        assert minute.heat[0].watts_mean == pytest.approx(WATTS, rel=0.2)
-    assert soaked.slowdown is not None and soaked.slowdown.low is not None
-    assert soaked.slowdown.low <= soaked.slowdown.value <= soaked.slowdown.high  # type: ignore[operator]
-    assert soaked.verdict in ("slowed", "faster", "no change shown")
-    build_report(ReportInput("soak", out / MEASUREMENTS_NAME, data), out)
+def test_a_soak_has_a_line_a_minute(measured: tuple[Path, Measurements, list[Event]]) -> None:
+    out, rows, _ = measured
+    assert [(row.batch, row.complete, len(row.minutes)) for row in rows.soak] == [(1, True, 3), (2, True, 3)]
+    for soaked in rows.soak:
+        assert [sensor.name for sensor in soaked.sensors] == ["rapl"]
+        for minute in soaked.minutes:
+            assert minute.seconds >= 0.4
+            assert minute.frames == soaked.batch * minute.latency.n
+            assert minute.frames_per_second == pytest.approx(minute.frames / minute.seconds)
+            assert minute.resident_mib is not None and minute.resident_mib > 20
+            assert minute.heat[0].watts_mean == pytest.approx(WATTS, rel=0.2)
+        assert soaked.slowdown is not None and soaked.slowdown.low is not None
+        assert soaked.slowdown.low <= soaked.slowdown.value <= soaked.slowdown.high  # type: ignore[operator]
+        assert soaked.verdict in ("slowed", "faster", "no change shown")
     page = (out / "report.html").read_text(encoding="utf-8")
     section = page.split('<h2 id="soak">')[1].split("</section>")[0]
-    assert [f'<th scope="row">{number}</th>' in section for number in range(1, 6)] == [True] * 4 + [False]
-    (flat,) = cells(out)
-    assert flat["soak_verdict"] == soaked.verdict
-    assert float(flat["soak_last_p50_ms"]) == soaked.minutes[-1].latency.p50_ms
-    assert float(flat["soak_first_resident_mib"]) == soaked.minutes[0].resident_mib
+    assert [section.count(f'<th scope="row">{number}</th>') for number in range(1, 5)] == [2, 2, 2, 0]
+    flat = cells(out)[0]
+    assert flat["soak_verdict"] == rows.soak[0].verdict
+    assert float(flat["soak_last_p50_ms"]) == rows.soak[0].minutes[-1].latency.p50_ms
+    assert float(flat["soak_first_resident_mib"]) == rows.soak[0].minutes[0].resident_mib
+    assert overview(rows)[-2].startswith("  small fp32 on onnxruntime, batch 1: ")
 
 
 def test_a_soak_that_is_cut_off_keeps_its_minutes_and_says_so(
