@@ -349,5 +349,5 @@ def _energy(machine: Machine) -> list[Finding]:
         if own:
             findings.append(Finding(name, any(one["power"] for one in own), "; ".join(one["text"] for one in own)))
         else:
-            findings.append(Finding(name, False, f"{text}not installed" if advice else text, advice))
+            findings.append(Finding(name, False, f"{text}not installed" if advice else text or "not there", advice))
     return findings
