@@ -345,9 +345,9 @@ def _energy(machine: Machine) -> list[Finding]:
         own = [one for one in said["sensors"] if one["part"] == part]
         name, reason = f"Energy ({kind})", said["absences"].get(kind, "")
         # its sentence ends with what adds it
-        text, _, advice = reason.rstrip(".").partition("not installed. ")
+        text, _, advice = reason.partition("not installed. ")
         if own:
             findings.append(Finding(name, any(one["power"] for one in own), "; ".join(one["text"] for one in own)))
         else:
-            findings.append(Finding(name, False, f"{text}not installed" if advice else text or "not there", advice))
+            findings.append(Finding(name, False, f"{text}not installed" if advice else text.rstrip("."), advice))
     return findings

@@ -22,7 +22,22 @@ def test_without_any_sensor_the_benchmark_ends_well_and_says_why(
     monkeypatch.setattr("temper.benchmarks.energy.processor.SYS", tmp_path / "nothing")
     save_split(replace(toy_data(tmp_path / "data" / "images", 3), labels=LABELS), tmp_path / "data", "val")
     bundle, out = make_tiny_bundle(tmp_path, name="small"), tmp_path / "out"
-    quick = "--seconds 0.1 --samples 11 --time-box 1 --threads 1 --driver temper --history none --json".split()
+    quick = ["--seconds", "0.1", "--samples", "11", "--time-box", "1", "--threads", "1", "--driver", "temper"]
+    quick += ["--history", "none", "--json"]
+        "--seconds",
+        "0.1",
+        "--samples",
+        "11",
+        "--time-box",
+        "1",
+        "--threads",
+        "1",
+        "--driver",
+        "temper",
+        "--history",
+        "none",
+        "--json",
+    ]
     words = ["bench", "run", bundle, "--data", tmp_path / "data", "--out", out, "--energy", 600, *quick]
     assert main([str(word) for word in words]) == 0
     told = capsys.readouterr().out
