@@ -26,12 +26,14 @@ class SysTree:
             file.parent.mkdir(parents=True)
             (file.parent / "name").write_text(f"{name}\n")
             (file.parent / "max_energy_range_uj").write_text(f"{full}\n")
-            file.write_text("0\n")
+            file.write_text(f"{0:020d}\n")
 
     def set_energy(self, microjoules: int) -> None:
         """Set the counter of every zone."""
+        text = f"{microjoules % (self.full + 1):020d}\n".encode()
         for file in self.energy:
-            write_text(file, f"{microjoules % (self.full + 1)}\n")
+            with file.open("r+b", buffering=0) as there:  # in place, so that a reader finds the old or the new
+                there.write(text)
 
     def with_heat(self, celsius: float = 50.0, mhz: float = 3000.0, throttled: int | None = 0) -> None:
         """Add or change a thermometer, clocks of two cores and, unless None, a counter of throttling."""

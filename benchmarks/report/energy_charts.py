@@ -103,7 +103,7 @@ def _small(
         style_axes(axes)
         axes.plot(minutes, values, color=colour, linewidth=1.8, marker="o", markersize=4)
         # from nothing on, so that a small change looks small
-        axes.set_ylim(0, 1.15 * max(values))
+        axes.set_ylim(min(0.0, 1.15 * min(values)), max(1.0, 1.15 * max(values)))
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.set_xlabel("minute")
         axes.set_ylabel(label)

@@ -24,20 +24,6 @@ def test_without_any_sensor_the_benchmark_ends_well_and_says_why(
     bundle, out = make_tiny_bundle(tmp_path, name="small"), tmp_path / "out"
     quick = ["--seconds", "0.1", "--samples", "11", "--time-box", "1", "--threads", "1", "--driver", "temper"]
     quick += ["--history", "none", "--json"]
-        "--seconds",
-        "0.1",
-        "--samples",
-        "11",
-        "--time-box",
-        "1",
-        "--threads",
-        "1",
-        "--driver",
-        "temper",
-        "--history",
-        "none",
-        "--json",
-    ]
     words = ["bench", "run", bundle, "--data", tmp_path / "data", "--out", out, "--energy", 600, *quick]
     assert main([str(word) for word in words]) == 0
     told = capsys.readouterr().out

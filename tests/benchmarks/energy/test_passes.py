@@ -59,8 +59,8 @@ def test_energy_and_heat_of_every_candidate(measured: tuple[Path, Measurements, 
     assert rows.benchmark.no_energy is None
     assert [(row.batch, row.sensor.name) for row in rows.energy] == [(2, "rapl")]
     for row in rows.energy:
-        assert row.heat.watts_mean == pytest.approx(WATTS, rel=0.15)
-        assert row.watts_idle == pytest.approx(WATTS, rel=0.15)
+        assert row.heat.watts_mean == pytest.approx(WATTS, rel=0.2)
+        assert row.watts_idle == pytest.approx(WATTS, rel=0.2)
         assert row.joules_per_frame == pytest.approx(row.heat.watts_mean * row.seconds / row.frames)
         # the counter goes on at the same power whatever the candidate does
         assert abs(row.joules_per_frame_above_idle) < 0.3 * row.joules_per_frame
