@@ -20,6 +20,7 @@ from ..core.errors import TemperError
 from ..core.files import write_text
 from ..detection.inspection import FOUND_IOU
 from ..detection.metrics import AccuracyFigures
+from .energy.rows import EnergyRow, SoakRow
 from .inspection_rows import CurveRow, EscapeRow, FalseAlarmRow, InspectionRow, PrecisionRow, SortingRow
 from .latency_rows import Driver, LatencyRow, Scenario, Summary
 from .row_lines import read_row_lines
@@ -138,6 +139,9 @@ class BenchmarkSettings:
         driver: who issues the queries; "auto" is LoadGen where it is installed and knows the scenario.
         query_pictures: pictures in a query of multi stream.
         line: the line; needed where ``scenarios`` has it.
+        energy_seconds: how long each candidate is run for its energy after the latencies; None leaves that out.
+        soak_minutes: how long each is run on after that; None leaves that out.
+        minute_seconds: how long a minute of a soak is.
     """
 
     __pydantic_config__ = STRICT
@@ -154,6 +158,9 @@ class BenchmarkSettings:
     driver: Driver | Literal["auto"] = "auto"
     query_pictures: int = 8
     line: LineSettings | None = None
+    energy_seconds: float | None = None
+    soak_minutes: int | None = None
+    minute_seconds: float = 60.0
 
     @property
     def time_box_seconds(self) -> float:
@@ -187,7 +194,8 @@ class BenchmarkRow:
     """The first row of a file: what the others have in common.
 
     ``images`` counts the pictures of the data set; ``unread`` are those of them that no figure rests on. ``incomplete``
-    says what cut the benchmark off, if anything did: then rows are missing, or rest on fewer rounds.
+    says what cut the benchmark off, if anything did: then rows are missing, or rest on fewer rounds. ``no_energy`` says
+    why energy was asked for and is not there for some candidates.
     """
 
     __pydantic_config__ = STRICT
@@ -207,10 +215,11 @@ class BenchmarkRow:
     warnings: list[str]
     unread: list[UnreadPicture] = field(default_factory=list)
     incomplete: str | None = None
+    no_energy: str | None = None
     row: Literal["benchmark"] = "benchmark"
 
 
-Row = BenchmarkRow | LatencyRow | AccuracyRow | FootprintRow | InspectionRow
+Row = BenchmarkRow | LatencyRow | AccuracyRow | FootprintRow | InspectionRow | EnergyRow | SoakRow
 
 
 @dataclass(frozen=True)
@@ -226,6 +235,8 @@ class Measurements:
     false_alarms: tuple[FalseAlarmRow, ...] = ()
     sorting: tuple[SortingRow, ...] = ()
     curves: tuple[CurveRow, ...] = ()
+    energy: tuple[EnergyRow, ...] = ()
+    soak: tuple[SoakRow, ...] = ()
 
 
 def to_plain(row: Row | Summary | MachineState | BenchmarkSettings) -> dict[str, Any]:
@@ -260,6 +271,8 @@ def read_rows(path: Path) -> Measurements:
         false_alarms=tuple(row for row in rows if isinstance(row, FalseAlarmRow)),
         sorting=tuple(row for row in rows if isinstance(row, SortingRow)),
         curves=tuple(row for row in rows if isinstance(row, CurveRow)),
+        energy=tuple(row for row in rows if isinstance(row, EnergyRow)),
+        soak=tuple(row for row in rows if isinstance(row, SoakRow)),
     )
 
 
