@@ -177,7 +177,7 @@ def _out_of_order(keys: list[str]) -> list[str]:
     """Whether frames of a run came in order, after each key is counted once."""
     last: dict[str, int] = {}
     for key in keys:
-        run, kind, number = key.split(":")
+        run, kind, number = key.split(":")[:3]
         if kind == "frame":
             if int(number) < last.get(run, -1):
                 return [f"Frame {number} of run {run} came after frame {last[run]}."]

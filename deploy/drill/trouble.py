@@ -117,8 +117,9 @@ def clock(drill: Drill) -> DrillResult:
         log = (rig.folder / "service.log").read_text(encoding="utf-8", errors="replace")
         restarts = log.count("is started anew")
         result.figures["restarts"] = restarts
-        if restarts or result.audit.gaps:
-            result.problems.append(f"The clock cost {restarts} restarts and {result.audit.gaps} gaps.")
+        gaps = result.audit.gaps - 1  # the one before the first frame
+        if restarts or gaps:
+            result.problems.append(f"The clock cost {restarts} restarts and {gaps} gaps.")
     return result
 
 
@@ -180,8 +181,8 @@ def soak(drill: Drill) -> DrillResult:
         "p99_last_ms": round(last, 2),
         "p99_drift_percent": round(drift, 1),
     }
-    if result.audit.gaps:
-        result.problems.append(f"There are {result.audit.gaps} gaps, though nothing was broken.")
+    if result.audit.gaps > 1:  # there is one before the first frame
+        result.problems.append(f"There are {result.audit.gaps - 1} gaps, though nothing was broken.")
     if growth > 1:
         result.problems.append(f"Memory grew by {growth:.1f} %.")
     if after["descriptors"] > before["descriptors"] or after["threads"] > before["threads"]:

@@ -93,6 +93,7 @@ class MetricsSink:
         self.registry: CollectorRegistry = CollectorRegistry()
         self.vitals = vitals or Vitals()
         self._line = line
+        self._open_gaps: set[tuple[str, int]] = set()
 
         def named(kind: Any, name: str, says: str, *labels: str, **more: Any) -> Any:
             return kind(f"temper_{name}", says, ["line", *labels], registry=self.registry, **more)
@@ -136,8 +137,13 @@ class MetricsSink:
             self._latency.labels(self._line, camera, stage).observe(milliseconds / 1000)
 
     def _gap(self, told: dict[str, Any]) -> None:
-        camera = told["camera"]
-        self._gaps.labels(self._line, camera).inc()
+        camera, gap = told["camera"], (told["run"], told["number"])
+        if gap not in self._open_gaps:  # counted when it begins
+            self._gaps.labels(self._line, camera).inc()
+        if told["state"] == "open":
+            self._open_gaps.add(gap)
+        else:
+            self._open_gaps.discard(gap)
         self._gap_frames.labels(self._line, camera).inc(max(0, told["frames"] or 0))
         self._gap_metres.labels(self._line, camera).inc(max(0.0, told["length_m"] or 0.0))
 

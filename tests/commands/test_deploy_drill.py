@@ -1,4 +1,4 @@
-"""A drill hands on the key that a bundle must be signed with, and changes nothing for whatever else this process does."""
+"""A drill hands on the key that a bundle must be signed with, and leaves this process as it was."""
 
 from __future__ import annotations
 
