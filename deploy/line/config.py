@@ -64,7 +64,7 @@ class KeepSection(Section):
 
     gigabytes: Positive = Field(20.0, description="of pictures; the oldest go first")
     days: Positive = Field(30.0, description="of pictures")
-    verdict_days: Positive = Field(365.0, description="of verdicts and defects in the local store")
+    verdict_days: Positive = Field(365.0, description="of verdicts, defects, gaps and coils in the local store")
     free_gigabytes: float = Field(
         1.0, ge=0, le=1e6, description="that stay free on the disk: below it no picture is written, verdicts still are"
     )

@@ -133,9 +133,10 @@ class PlantSink:
             runs = _runs(reading, messages, self._unfinished)
             coils = changed_coils(reading, self._delivered)
             named = [(table, rows) for kind in TABLES for table, rows in _rows_of(reading, kind, messages)]
+        tables: list[tuple[type[Base], list[Row]]] = [(RunTable, runs), (CoilTable, coils), *named]
         try:
             with self._connection.begin():
-                for table, rows in ((RunTable, runs), (CoilTable, coils), *named):
+                for table, rows in tables:
                     _upsert(self._connection, table, rows)
         except SQLAlchemyError as error:
             raise self._explained(error) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,7 +69,7 @@ class Batch:
     """
 
     run_id: str
-    labels: Sequence[str]
+    labels: tuple[str, ...]
     counts: Counter[MessageKind]
     time: str
     open_gaps: dict[str, OpenGap]
