@@ -34,7 +34,7 @@ from typing import Any, TextIO
 
 import click
 
-from .distill_cost_cases import CASES, Case, case_named
+from .distill_cost_cases import CASES, SMALL_RECIPE, Case
 from .distill_cost_figures import SIDES, Measured, print_case, ratios
 
 _MODULE = "temper.benchmarks.distill_cost"
@@ -47,6 +47,32 @@ WARM_STEPS, SETTLING_STEPS = 3, 1
 ANSWER_SECONDS = 1800.0
 #: Of a RetinaNet that does not say.
 STRIDES = (8, 16, 32, 64, 128)
+
+
+def case_named(name: str) -> Case:
+    """The case of that name, one of :data:`CASES`; the small one is read from the recipe that users have."""
+    if name == "small":
+        return _of_recipe(SMALL_RECIPE)
+    return Case(
+        224,
+        "rgb",
+        {"depth": 101},
+        {"depth": 50},
+        {"batch_size": 2, "optimizer": "momentum", "learning_rate": 1e-4, "clip_norm": None},
+        {"alpha": 2e-5, "alpha_form": "sum"},
+    )
+
+
+def _of_recipe(name: str) -> Case:
+    from ..distill.recipe_file import read_recipe, shipped_recipes
+
+    recipe = read_recipe(shipped_recipes()[name], environment={})
+    if recipe.distillation.mgd is None or recipe.input.width != recipe.input.height:
+        raise ValueError(f"{name} is no recipe for MGD on square pictures")
+    teacher, student = (one.model_dump(mode="json") for one in (recipe.teacher, recipe.student))
+    training = recipe.training_of(recipe.student).model_dump(mode="json")
+    mgd = recipe.distillation.mgd.model_dump(mode="json")
+    return Case(recipe.input.width, recipe.input.channels, teacher, student, training, mgd)
 
 
 class _Enough(Exception):

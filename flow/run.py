@@ -76,8 +76,7 @@ def run_recipe(
     if any(stage.startswith("export-") for stage in open_stages):
         require_golden(recipe.export.golden_images, recipe.input.channels)
     require_weights(recipe, open_stages, tell)
-    if processes == 1:  # else every process looks at its own
-        require_device(recipe, open_stages)
+    require_device(recipe, open_stages)  # each of several processes looks at its own once more
     with folder.locked():
         recover(folder)
         remove_partial(folder.path)

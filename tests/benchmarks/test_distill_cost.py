@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from temper.benchmarks.distill_cost import measure_case, side_environment
-from temper.benchmarks.distill_cost_cases import Case, case_named
+from temper.benchmarks.distill_cost import case_named, measure_case, side_environment
+from temper.benchmarks.distill_cost_cases import Case
 from temper.benchmarks.distill_cost_figures import SIDES, TARGETS, Measured, print_case, ratios
 from temper.distill.recipe_detectors import RetinaNetSection
 from temper.distill.recipe_distillation import MgdSection

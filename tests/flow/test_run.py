@@ -232,6 +232,16 @@ def test_batches_that_the_processes_cannot_share_are_refused_before_any_work(
     assert not (tmp_path / "runs").exists() and stages.done == []
 
 
+def test_gpus_that_are_not_there_are_said_before_the_data_is_read(tmp_path: Path) -> None:
+    paddle = pytest.importorskip("paddle", reason="it is Paddle that sees GPUs")
+    if paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count():
+        pytest.skip("this machine has a GPU")
+    stages = FakeStages()
+    with pytest.raises(TemperError, match="asks for a GPU, but this Paddle"):
+        run_recipe(make_recipe(device="gpu"), tmp_path, silent, goals=("teacher",), runner=stages, processes=2)
+    assert stages.done == []
+
+
 def test_only_the_batches_of_models_to_be_trained_count(tmp_path: Path) -> None:
     stages = FakeStages()
     recipe = make_recipe(student__training__batch_size=3)
