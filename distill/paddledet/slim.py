@@ -9,7 +9,8 @@ from ...core.errors import UsageError
 from .component import Component
 from .yaml_file import Values
 
-_LEVEL = re.compile(r"neck_f_([0-9])\Z")
+#: PaddleDetection's files for CWD say ``cls_f``, and yet its RetinaNets are compared by their necks.
+_LEVEL = re.compile(r"(?:neck|cls)_f_([0-9])\Z")
 
 
 def distillation_section(file: str, config: Values) -> Values:
@@ -49,7 +50,11 @@ def require_channels(file: str, config: Values, student: Sequence[int], teacher:
     """
     name = str(config.get("distill_loss"))
     loss = Component(file, name, config.get(name))
-    for field, channels in (("student_channels", student), ("teacher_channels", teacher)):
+    sides = (("student_channels", student), ("teacher_channels", teacher))
+    if config.get("slim_method") == "CWD" and list(student) == list(teacher):
+        # equal numbers, whatever they are, say no more than that nothing has to be aligned
+        sides = () if loss.take("student_channels", 0) == loss.take("teacher_channels", 0) else sides
+    for field, channels in sides:
         value = loss.take(field, channels[0])
         if value not in (channels[0], list(channels), list(reversed(channels))):
             raise UsageError(f"{file}: {name}.{field} is {value}, and that neck has {_channels(channels)} channels.")
@@ -89,5 +94,16 @@ def _fgd(loss: Component) -> Values:
     return {"mgd": None, "fgd": {**section, "form": "sum"}}
 
 
+def _cwd(loss: Component) -> Values:
+    loss.expect("normalize", False, False)
+    weight, temperature = loss.given("weight", 1.0), loss.given("tau", 1.0)
+    if temperature <= 0:
+        raise UsageError(f"{loss.file}: {loss.path}.tau is {temperature:g}, and should be above 0.")
+    loss.ignore(("student_channels", "teacher_channels", "name", "distill_loss_name"))
+    loss.finish()
+    # Temper's alpha stands before the paper's T^2, which PaddleDetection leaves out
+    return {"mgd": None, "cwd": {"alpha": weight / temperature**2, "temperature": temperature, "form": "raw"}}
+
+
 #: The methods of distillation that are translated, under PaddleDetection's names.
-_METHODS: dict[str, Callable[[Component], Values]] = {"MGD": _mgd, "FGD": _fgd}
+_METHODS: dict[str, Callable[[Component], Values]] = {"MGD": _mgd, "FGD": _fgd, "CWD": _cwd}

@@ -253,7 +253,7 @@ def test_another_distillation(configs: Path) -> None:
         ),
         ("slim/mgd.yml", "'neck_f_4', ", "", r"distill_loss_name is .*neck_f_0 to neck_f_4"),
         ("slim/mgd.yml", "lambda_mgd", "lamda_mgd", r"MGDFeatureLoss\.lamda_mgd is 0\.65, which Temper cannot do"),
-        ("slim/mgd.yml", "slim_method: MGD", "slim_method: LD", "slim_method is LD; Temper translates MGD, FGD"),
+        ("slim/mgd.yml", "slim_method: MGD", "slim_method: LD", "slim_method is LD; Temper translates MGD, FGD, CWD"),
         ("slim/mgd.yml", "slim: Distill", "slim: QAT", "does not distil"),
         ("slim/mgd.yml", "distill_loss: MGDFeatureLoss", "distill_loss: Other", "no fields under that name"),
         ("slim/mgd.yml", "slim: Distill", "num_classes: 80\nslim: Distill", "is for 6 classes and .* for 80"),
@@ -300,6 +300,21 @@ def test_whatever_stands_there_the_answer_is_a_recipe_or_a_sentence(
             answers.append(str(error))
     assert not any("\n" in answer for answer in answers)
     assert answers.count("") < 280
+
+
+def test_channel_wise_distillation_as_paddledetections_file_has_it(configs: Path) -> None:
+    path = configs / "slim/cwd.yml"
+    path.write_text("""\
+_BASE_: ['../retinanet/r101.yml']
+slim: Distill
+slim_method: CWD
+distill_loss: CWDFeatureLoss
+distill_loss_name: ['cls_f_4', 'cls_f_3', 'cls_f_2', 'cls_f_1', 'cls_f_0']
+CWDFeatureLoss: {student_channels: 80, teacher_channels: 80, tau: 2.0, weight: 5.0}
+""")
+    found = translate("steel", configs / "retinanet/r50.yml", path, None).recipe.distillation
+    assert found.mgd is None and found.cwd is not None
+    assert (found.cwd.alpha, found.cwd.temperature, found.cwd.form) == (1.25, 2.0, "raw")
 
 
 def test_a_students_file_that_distils(configs: Path) -> None:
