@@ -20,11 +20,14 @@ from ...detection.intervals import Estimate
 from ..accuracy import load_detections
 from ..measurement import BundleEntry, MachineState, Measurements, read_rows
 from .care import sentences_of_care
-from .charts import accuracy_latency_chart, stage_chart
+from .charts import stage_chart
 from .glance import glance
-from .latency import latency_part
+from .histograms import latency_histograms
+from .judged import class_rows, example_results, example_words, judged_graphs
+from .latency import latency_part, span_of
 from .line_charts import froc_chart, precision_recall_chart
 from .pages import drawn, page_environment, page_style
+from .pareto import accuracy_latency_chart, escape_latency_chart, marks_of
 from .pictures import Example, make_examples, make_misses
 from .plot import series_colour
 from .results import Result, collect_results, role_titles, write_results_csv, write_results_json
@@ -122,6 +125,7 @@ def _render(
     )
     benchmark = measurements.benchmark
     entries = benchmark.bundles
+    marks, judged = marks_of(results), judged_graphs(results)
     training = training_part(source.trainings, source.watched or source.data, role_titles(recipe))
     return environment.get_template("report.html.j2").render(
         name=source.name,
@@ -133,16 +137,18 @@ def _render(
         many_runtimes=len({r.subject.runtime for r in results}) > 1,
         colour=series_colour,
         style=page_style(environment),
-        accuracy_chart=accuracy_latency_chart(results),
+        accuracy_chart=accuracy_latency_chart(marks, span_of(results)),
+        escape_chart=escape_latency_chart(marks, span_of(results)),
+        histograms=latency_histograms(results),
         stage_chart=stage_chart(results),
         training=training,
         glance=glance(results, {row.role: row.parameters for row in training.facts} if training else {}),
-        classes=_class_rows(results, source.data.labels),
-        judged=_judged(results),
+        classes=class_rows(judged, source.data.labels),
+        judged=judged,
         line=_line(source, results, entries),
         **latency_part(results),
         examples=_examples(source, results, entries),
-        examples_precision=_examples_precision(results),
+        examples_of=example_words(list(example_results(results).values())),
         parity=_parity_rows(entries, results),
         machine=_machine_rows(benchmark.machine_before, benchmark.machine_after),
         bundles=_bundle_rows(entries, results),
@@ -151,35 +157,8 @@ def _render(
     )
 
 
-def _judged(results: Sequence[Result]) -> list[Result]:
-    """One result per model and graph: neither batch size nor runtime has a column of its own per class."""
-    unique = {(r.subject.model, r.subject.variant): r for r in reversed(results) if r.figures is not None}
-    return list(reversed(unique.values()))
-
-
-def _class_rows(results: Sequence[Result], labels: Sequence[str]) -> list[dict[str, Any]]:
-    judged = _judged(results)
-    return [
-        {"label": label, "values": [r.figures.per_class.get(label) if r.figures else None for r in judged]}
-        for label in labels
-    ]
-
-
-def _example_results(results: Sequence[Result]) -> dict[str, Result]:
-    """For each model its first graph: fp32 where it has one."""
-    chosen: dict[str, Result] = {}
-    for result in results:
-        if result.detections is not None:
-            chosen.setdefault(result.title, result)
-    return chosen
-
-
-def _examples_precision(results: Sequence[Result]) -> str:
-    return " or ".join(dict.fromkeys(r.subject.precision for r in _example_results(results).values()))
-
-
 def _examples(source: ReportInput, results: Sequence[Result], entries: Sequence[BundleEntry]) -> list[Example]:
-    chosen = _example_results(results)
+    chosen = example_results(results)
     return make_examples(source.data, _detections(source, chosen), _thresholds(chosen, entries))
 
 
@@ -190,7 +169,7 @@ def _line(source: ReportInput, results: Sequence[Result], entries: Sequence[Bund
     if not judged:
         return None
     # one graph of each model in what has a column, a curve or a picture for every one
-    chosen = {title: result for title, result in _example_results(results).items() if result.line is not None}
+    chosen = {title: result for title, result in example_results(results).items() if result.line is not None}
     first = list(chosen.values())
     reference = next((r for r in first if r.subject.role == "distilled"), max(first, key=_ap))
     iou = reference.line.escape[None].iou if reference.line else 0.5
@@ -200,6 +179,7 @@ def _line(source: ReportInput, results: Sequence[Result], entries: Sequence[Bund
         "iou": iou,
         "froc": froc_chart(first),
         "precision_recall": precision_recall_chart(first),
+        "first_of": example_words(first),
         "reference_name": in_sentence(reference.title),
         "misses": make_misses(
             source.data, _detections(source, chosen), _thresholds(chosen, entries), reference.title, iou

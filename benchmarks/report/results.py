@@ -71,6 +71,13 @@ def leading(results: Sequence[Result]) -> list[Result]:
     return [result for result in results if result.latency.scenario == first]
 
 
+def smallest_batch(results: Sequence[Result]) -> list[Result]:
+    """Those of the leading results with the fewest pictures per call: what charts show."""
+    same = leading(results)
+    smallest = min((r.batch for r in same), default=1)
+    return [r for r in same if r.batch == smallest]
+
+
 def collect_results(measurements: Measurements) -> list[Result]:
     """Join the rows of a benchmark: by role, model, precision, variant, runtime, scenario, batch."""
     rows = sorted(measurements.latency, key=_sort_key)

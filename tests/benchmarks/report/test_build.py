@@ -156,9 +156,9 @@ def test_everything_asked_for_is_there(whole: tuple[Path, Page], data: DataSet) 
         *data.labels,
     ):
         assert words in page.text
-    # accuracy, stages, mAP by epoch, FROC, precision: each wide and narrow; two losses, MGD's, the learning rate;
-    # three classes
-    assert len(page.all("svg")) == 10 + 4 + 3
+    # accuracy, escapes, stages, mAP by epoch, FROC, precision: each wide and narrow; two losses, MGD's, the learning
+    # rate; three classes; the latencies of three models as two graphs
+    assert len(page.all("svg")) == 12 + 4 + 3 + 6
     # toy pictures have two of the three classes; each with truth and three models, then three models at three epochs;
     # and the one picture with misses
     missed = {text for text in (image["alt"] for image in page.all("img")) if text and "missed" in text}
