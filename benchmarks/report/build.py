@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else, with ``results.json`` and ``results.csv`` beside it."""
+"""The report: one HTML file that needs nothing else, with ``results.json``, ``.csv`` and ``.md`` beside it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from .histograms import latency_histograms
 from .judged import class_rows, example_results, example_words, judged_graphs
 from .latency import latency_part, span_of
 from .line_charts import froc_chart, precision_recall_chart
+from .markdown import MARKDOWN_NAME, write_results_markdown
 from .pages import drawn, page_environment, page_style
 from .pareto import accuracy_latency_chart, escape_latency_chart, marks_of
 from .pictures import Example, make_examples, make_misses
@@ -60,7 +61,7 @@ class ReportInput:
 
 
 def build_report(source: ReportInput, target: Path) -> Path:
-    """Write ``report.html``, ``results.json`` and ``results.csv`` into a folder.
+    """Write ``report.html``, ``results.json``, ``results.csv`` and ``results.md`` into a folder.
 
     Args:
         source: see :class:`ReportInput`.
@@ -88,6 +89,8 @@ def build_report(source: ReportInput, target: Path) -> Path:
     page = _render(source, measurements, results, recipe, Words(summary, care))
     write_results_json(target / "results.json", source.name, summary, care, results, measurements)
     write_results_csv(target / "results.csv", results)
+    machine = _machine_rows(measurements.benchmark.machine_before, measurements.benchmark.machine_after)
+    write_results_markdown(target / MARKDOWN_NAME, source.name, summary, care, results, measurements.benchmark, machine)
     write_text(target / REPORT_NAME, page)
     return target / REPORT_NAME
 

@@ -57,7 +57,7 @@ def _histogram(identity: str, name: str, result: Result) -> SmallChart:
         axes.locator_params(axis="y", nbins=4, integer=True)
         axes.locator_params(axis="x", nbins=6)
 
-    far = f", {beyond} beyond, up to {samples.max():.3g} ms" if beyond else ""
+    far = f" (+{beyond} longer)" if beyond else ""
     description = (
         f"How often each end-to-end latency was seen, {name}: {len(samples)} from {samples.min():.3g} to "
         f"{samples.max():.3g} ms, half of them up to {median:.3g} ms."

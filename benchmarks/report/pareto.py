@@ -172,8 +172,10 @@ def _chart(height: _Height, heights: Mapping[Mark, float], span: str) -> Chart |
 def _draw_mark(axes: Axes, mark: Mark, value: float, fill: str, height: _Height) -> None:
     colour = SERIES[mark.series % SERIES_COLOURS]
     style = (0, (1, 1.5)) if mark.estimated else "solid"
-    axes.hlines(value, *mark.span_ms, color=colour, linewidth=2.2, alpha=0.55, linestyle=style)
-    drawn = axes.plot(mark.latency_ms, value, **_look(mark.precision, colour, "none" if mark.estimated else fill))
+    axes.hlines(value, *mark.span_ms, color=colour, linewidth=2.2, alpha=0.55, linestyle=style, zorder=2)
+    drawn = axes.plot(
+        mark.latency_ms, value, zorder=3, **_look(mark.precision, colour, "none" if mark.estimated else fill)
+    )
     drawn[0].set_gid(f"point|{mark.name}: {_said(mark, value, height)}")
 
 

@@ -100,7 +100,8 @@ def test_the_epoch_beside_map_is_that_of_the_weights_kept(
 
 
 def test_the_files_stand_side_by_side(whole: tuple[Path, Page]) -> None:
-    assert sorted(path.name for path in whole[0].parent.iterdir()) == ["report.html", "results.csv", "results.json"]
+    names = ["report.html", "results.csv", "results.json", "results.md"]
+    assert sorted(path.name for path in whole[0].parent.iterdir()) == names
 
 
 def test_the_page_needs_nothing_else(whole: tuple[Path, Page]) -> None:
