@@ -28,6 +28,10 @@ PRECISION_ORDER = ("fp32", "fp16", "int8")
 #: Figures of durations that have an interval.
 ESTIMATED_FIELDS = ("mean_ms", *PERCENTILES, "jitter_ms")
 INVALID = "INVALID"
+#: What ``results.json`` takes of the first row, of a footprint, and what it leaves out of a row of latency.
+BENCHMARK_FIELDS = ("temper", "started_at", "finished_at", "incomplete", "data", "data_sha256", "images", "unread")
+FOOTPRINT_FIELDS = ("file_bytes", "load_ms", "first_call_ms", "peak_memory_mib", "idle_memory_mib", "runtime_version")
+LEFT_OUT_OF_RESULTS = ("samples_ms", "row")
 
 
 @dataclass(frozen=True)
@@ -150,10 +154,7 @@ def write_results_json(
         "name": name,
         "summary": list(summary),
         "results": [_plain_result(result) for result in results],
-        **{
-            k: benchmark[k]
-            for k in ("temper", "started_at", "finished_at", "incomplete", "data", "data_sha256", "images", "unread")
-        },
+        **{name: benchmark[name] for name in BENCHMARK_FIELDS},
         "settings": benchmark["settings"],
         "warnings": list(care),
         **{k: benchmark[k] for k in ("machine_before", "machine_after")},
@@ -186,18 +187,16 @@ def _sort_key(row: LatencyRow) -> tuple[int, str, int, str, str, int, int]:
 
 def _plain_result(result: Result) -> dict[str, Any]:
     latency = to_plain(result.latency)
-    del latency["samples_ms"], latency["row"]
+    for name in LEFT_OUT_OF_RESULTS:
+        del latency[name]
     footprint = to_plain(result.footprint) if result.footprint else {}
     return {
         "title": result.title,
         **latency,
         "accuracy": result.figures.to_dict() if result.figures else None,
         "inspection": plain_line(result.line) if result.line else None,
-        **{key: footprint.get(key) for key in _FOOTPRINT_FIELDS},
+        **{key: footprint.get(key) for key in FOOTPRINT_FIELDS},
     }
-
-
-_FOOTPRINT_FIELDS = ("file_bytes", "load_ms", "first_call_ms", "peak_memory_mib", "idle_memory_mib", "runtime_version")
 
 
 def _flat(result: Result, classes: Sequence[str]) -> dict[str, Any]:
@@ -219,7 +218,7 @@ def _flat(result: Result, classes: Sequence[str]) -> dict[str, Any]:
         **_flat_punctuality(row.punctuality),
         "warmup_calls": row.warmup_calls,
         "complete": row.complete,
-        **{name: getattr(result.footprint, name) if result.footprint else None for name in _FOOTPRINT_FIELDS},
+        **{name: getattr(result.footprint, name) if result.footprint else None for name in FOOTPRINT_FIELDS},
     }
 
 
