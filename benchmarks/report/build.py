@@ -16,18 +16,18 @@ from ...core.files import write_text
 from ...core.models import in_sentence
 from ...detection.dataset import DataSet
 from ...detection.detections import Detections
-from ...detection.intervals import Estimate
 from ..accuracy import load_detections
 from ..measurement import BundleEntry, MachineState, Measurements, read_rows
 from .care import sentences_of_care
 from .charts import stage_chart
+from .formats import FILTERS
 from .glance import glance
 from .histograms import latency_histograms
 from .judged import class_rows, example_results, example_words, judged_graphs
 from .latency import latency_part, span_of
 from .line_charts import froc_chart, precision_recall_chart
 from .markdown import MARKDOWN_NAME, write_results_markdown
-from .pages import drawn, page_environment, page_style
+from .pages import page_environment, page_style
 from .pareto import accuracy_latency_chart, escape_latency_chart, marks_of
 from .pictures import Example, make_examples, make_misses
 from .plot import series_colour
@@ -89,7 +89,7 @@ def build_report(source: ReportInput, target: Path) -> Path:
     page = _render(source, measurements, results, recipe, Words(summary, care))
     write_results_json(target / "results.json", source.name, summary, care, results, measurements)
     write_results_csv(target / "results.csv", results)
-    machine = _machine_rows(measurements.benchmark.machine_before, measurements.benchmark.machine_after)
+    machine = machine_rows(measurements.benchmark.machine_before, measurements.benchmark.machine_after)
     write_results_markdown(target / MARKDOWN_NAME, source.name, summary, care, results, measurements.benchmark, machine)
     write_text(target / REPORT_NAME, page)
     return target / REPORT_NAME
@@ -116,16 +116,7 @@ def _render(
     words: Words,
 ) -> str:
     environment = page_environment()
-    environment.filters.update(
-        points=_points,
-        percent=_percent,
-        interval=_interval,
-        ms=_milliseconds,
-        count=_count,
-        size=_size,
-        duration=_duration,
-        chart=drawn,
-    )
+    environment.filters.update(FILTERS)
     benchmark = measurements.benchmark
     entries = benchmark.bundles
     marks, judged = marks_of(results), judged_graphs(results)
@@ -153,7 +144,7 @@ def _render(
         examples=_examples(source, results, entries),
         examples_of=example_words(list(example_results(results).values())),
         parity=_parity_rows(entries, results),
-        machine=_machine_rows(benchmark.machine_before, benchmark.machine_after),
+        machine=machine_rows(benchmark.machine_before, benchmark.machine_after),
         bundles=_bundle_rows(entries, results),
         recipe=yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True) if recipe else "",
         seed=recipe.get("seed"),
@@ -236,7 +227,8 @@ def _recipe_of(entries: Sequence[BundleEntry]) -> dict[str, Any]:
     return dict(recipes[0]) if recipes and all(recipe == recipes[0] for recipe in recipes) else {}
 
 
-def _machine_rows(before: MachineState, after: MachineState) -> list[tuple[str, str]]:
+def machine_rows(before: MachineState, after: MachineState) -> list[tuple[str, str]]:
+    """What is known of a machine before and after a benchmark, for people: names and values."""
     physical, logical = before.physical_cores or "an unknown number of", before.logical_cores or "an unknown number of"
     load = ["not told" if state.load_average is None else f"{state.load_average[0]:.2f}" for state in (before, after)]
     quota = "" if before.cpu_quota_cores is None else f", of which the container may use {before.cpu_quota_cores:g}"
@@ -258,45 +250,6 @@ def _machine_rows(before: MachineState, after: MachineState) -> list[tuple[str, 
         ("System", f"{before.system}, kernel {before.kernel}"),
         ("Software", ", ".join([f"Python {before.python}", *(f"{k} {v}" for k, v in before.packages.items())])),
     ]  # fmt: skip
-
-
-def _points(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}"
-
-
-def _interval(estimate: Estimate | None, form: str = "%.1f", factor: float = 1) -> str:
-    """The ends of an interval; empty where there is none."""
-    if estimate is None or estimate.low is None or estimate.high is None:
-        return ""
-    return f"{form % (factor * estimate.low)}–{form % (factor * estimate.high)}"
-
-
-def _milliseconds(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def _count(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
-
-
-def _size(count: int) -> str:
-    """Bytes as megabytes of 10^6."""
-    return f"{count / 1e6:.1f}" if count >= 1e6 else f"{count / 1e6:.2f}"
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    minutes = round(seconds / 60)
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _gib(mib: float) -> str:

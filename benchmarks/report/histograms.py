@@ -21,17 +21,18 @@ FARTHEST_MEDIANS = 3.0
 _MOST_BARS, _FEWEST_BARS = 48, 8
 
 
-def latency_histograms(results: Sequence[Result]) -> list[SmallChart]:
+def latency_histograms(results: Sequence[Result], prefix: str = "") -> list[SmallChart]:
     """How often each duration was seen, with a line at the median; those far beyond it are counted in the heading.
 
     Args:
         results: of one benchmark.
+        prefix: of the charts' names, where the page has histograms of several benchmarks.
     """
     shown = [r for r in results if r.latency.samples_ms.get("end_to_end")]
     names = distinct_names(results)
     named = [n for n, r in zip(names, results, strict=True) if r.latency.samples_ms.get("end_to_end")]
     return [
-        _histogram(f"spread-{number}", name, result)
+        _histogram(f"spread-{prefix}{number}", name, result)
         for number, (name, result) in enumerate(zip(named, shown[:MOST_HISTOGRAMS], strict=False))
     ]
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .naming import distinct_names
-from .plot import INK, MUTED, SERIES, SERIES_COLOURS, SURFACE, WIDE, Chart, draw_legend, render, style_axes
+from .plot import INK, MUTED, NARROW, SERIES, SERIES_COLOURS, SURFACE, WIDE, Chart, draw_legend, render, style_axes
 from .results import Result, smallest_batch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 _MARKERS = {"fp32": "o", "int8": "D", "fp16": "^"}
 #: How a mark is filled, by the place of its runtime; more runtimes than that begin again.
@@ -142,7 +141,9 @@ def _chart(height: _Height, heights: Mapping[Mark, float], span: str) -> Chart |
         return None
     marks = list(heights)
     letters = device_letters([mark.device for mark in marks])
-    fills = {name: _FILLS[i % len(_FILLS)] for i, name in enumerate(dict.fromkeys(m.runtime for m in marks))}
+    runtimes = dict.fromkeys(mark.runtime for mark in marks if not mark.estimated)  # estimates are hollow
+    fills = {name: _FILLS[place % len(_FILLS)] for place, name in enumerate(runtimes)}
+    entries = _legend_entries(marks, fills, letters)
 
     def draw(figure: Figure, width: float) -> None:
         axes = figure.add_subplot()
@@ -152,7 +153,7 @@ def _chart(height: _Height, heights: Mapping[Mark, float], span: str) -> Chart |
         if len(front) > 1:
             axes.plot(*zip(*front, strict=True), color=MUTED, linewidth=1.2, linestyle=(0, (2, 3)), zorder=1)
         for mark, value in heights.items():
-            _draw_mark(axes, mark, value, fills[mark.runtime], height)
+            _draw_mark(axes, mark, value, "none" if mark.estimated else fills[mark.runtime], height)
             if len(letters) > 1:
                 axes.annotate(
                     letters[mark.device], (mark.latency_ms, value), (7, 7), textcoords="offset points", color=INK
@@ -161,12 +162,12 @@ def _chart(height: _Height, heights: Mapping[Mark, float], span: str) -> Chart |
         axes.set_xlabel(f"median latency, {span} [ms]   (further left is better)")
         if width < WIDE:
             axes.set_xlabel("median latency [ms], left is better")
-        axes.set_ylabel(height.label)
-        _legend(figure, marks, fills, letters, width)
+        axes.set_ylabel(height.label if width == WIDE else height.label.split(",")[0])
+        _legend(figure, entries, width)
 
     points = "; ".join(f"{mark.name}: {_said(mark, value, height)}" for mark, value in heights.items())
-    rows = _legend_entries(marks, fills, letters)
-    return render(height.name, draw, 360 + 10 * max(0, rows - 6), f"{height.title}. {points}.")
+    tall = {width: 280 + 19 * -(-len(entries) // _columns(entries, width)) for width in (WIDE, NARROW)}
+    return render(height.name, draw, tall[WIDE], f"{height.title}. {points}.", narrow_height=tall[NARROW])
 
 
 def _draw_mark(axes: Axes, mark: Mark, value: float, fill: str, height: _Height) -> None:
@@ -179,9 +180,9 @@ def _draw_mark(axes: Axes, mark: Mark, value: float, fill: str, height: _Height)
     drawn[0].set_gid(f"point|{mark.name}: {_said(mark, value, height)}")
 
 
-def _look(precision: str, colour: str, fill: str, size: float = 12) -> dict[str, object]:
+def _look(precision: str, colour: str, fill: str, size: float = 12) -> dict[str, Any]:
     """How a mark is drawn; an empty one lets nothing through, so that whiskers end at its edge."""
-    look: dict[str, object] = {"marker": _MARKERS.get(precision, "s"), "markersize": size, "color": colour}
+    look: dict[str, Any] = {"marker": _MARKERS.get(precision, "s"), "markersize": size, "color": colour}
     if fill == "none":
         return {**look, "markerfacecolor": SURFACE, "markeredgecolor": colour, "markeredgewidth": 2.2, "linestyle": ""}
     if fill == "full":
@@ -217,44 +218,49 @@ def _limit_axes(axes: Axes, heights: Mapping[Mark, float]) -> None:
     axes.set_ylim(max(0.0, middle - half), min(100.0, middle + half))
 
 
-def _legend(
-    figure: Figure, marks: Sequence[Mark], fills: Mapping[str, str], letters: Mapping[str, str], width: float
-) -> None:
+@dataclass(frozen=True)
+class _Entry:
+    """One line of the legend: a stroke of a colour, a mark of a shape and a filling, or a letter."""
+
+    text: str
+    colour: str = MUTED
+    precision: str = ""
+    fill: str = "full"
+    letter: str = ""
+
+
+def _legend_entries(marks: Sequence[Mark], fills: Mapping[str, str], letters: Mapping[str, str]) -> list[_Entry]:
+    models = {mark.model: SERIES[mark.series % SERIES_COLOURS] for mark in marks}
+    entries = [_Entry(model, colour) for model, colour in models.items()]
+    entries += [_Entry(precision, precision=precision) for precision in dict.fromkeys(mark.precision for mark in marks)]
+    if len(fills) > 1:
+        entries += [_Entry(f"on {runtime}", precision="fp32", fill=fill) for runtime, fill in fills.items()]
+    if reckoned := list(dict.fromkeys(mark.runtime for mark in marks if mark.estimated)):
+        entries.append(_Entry(f"estimated, on {' or '.join(reckoned)}", precision="fp32", fill="none"))
+    if len(letters) > 1:
+        entries += [_Entry(device, letter=letter) for device, letter in letters.items()]
+    return entries
+
+
+def _legend(figure: Figure, entries: Sequence[_Entry], width: float) -> None:
     from matplotlib.lines import Line2D
 
-    models = {mark.model: SERIES[mark.series % SERIES_COLOURS] for mark in marks}
-    entries: list[tuple[Line2D, str]] = [
-        (Line2D([], [], color=colour, linewidth=7, solid_capstyle="round"), model) for model, colour in models.items()
-    ]
-
-    def add(text: str, precision: str, fill: str) -> None:
-        entries.append((Line2D([], [], **_look(precision, MUTED, fill, 9)), text))  # type: ignore[arg-type]
-
-    for precision in dict.fromkeys(mark.precision for mark in marks):
-        add(precision, precision, "full")
-    if len(fills) > 1:
-        for runtime, fill in fills.items():
-            add(f"on {runtime}", "fp32", fill)
-    if any(mark.estimated for mark in marks):
-        add("estimated", "fp32", "none")
-    if len(letters) > 1:
-        for device, letter in letters.items():
-            handle = Line2D([], [], color=INK, marker=f"${letter}$", linestyle="", markersize=8, markeredgewidth=0)
-            entries.append((handle, device))
-    handles, labels = zip(*entries, strict=True)
-    draw_legend(figure, handles, labels, columns=_columns(labels, width))
+    handles = []
+    for one in entries:
+        if one.letter:
+            look: dict[str, Any] = {"marker": f"${one.letter}$", "markersize": 8, "markeredgewidth": 0, "color": INK}
+            handles.append(Line2D([], [], linestyle="", **look))
+        elif one.precision:
+            handles.append(Line2D([], [], **_look(one.precision, one.colour, one.fill, 9)))
+        else:
+            handles.append(Line2D([], [], color=one.colour, linewidth=7, solid_capstyle="round"))
+    draw_legend(figure, handles, [one.text for one in entries], columns=_columns(entries, width))
 
 
-def _columns(labels: Sequence[str], width: float) -> int:
+def _columns(entries: Sequence[_Entry], width: float) -> int:
     """Columns of a legend that fit into a plot, by the longest text at some 8 pixels a letter."""
-    room = 8 * max(map(len, labels)) + 45
-    return max(1, min(6 if width == WIDE else 2, int((960 if width == WIDE else 340) // room)))
-
-
-def _legend_entries(marks: Sequence[Mark], fills: Mapping[str, str], letters: Mapping[str, str]) -> int:
-    models, precisions = ({getattr(mark, name) for mark in marks} for name in ("model", "precision"))
-    count = len(models) + len(precisions) + any(mark.estimated for mark in marks)
-    return count + sum(len(names) for names in (fills, letters) if len(names) > 1)
+    room = 8 * max(len(one.text) for one in entries) + 45
+    return max(1, min(6 if width == WIDE else 2, (960 if width == WIDE else 340) // room))
 
 
 def _percent(result: Result) -> float | None:

@@ -28,6 +28,8 @@ PRECISION_ORDER = ("fp32", "fp16", "int8")
 #: Figures of durations that have an interval.
 ESTIMATED_FIELDS = ("mean_ms", *PERCENTILES, "jitter_ms")
 INVALID = "INVALID"
+#: One line of a table, by column.
+CsvRow = dict[str, Any]
 #: What ``results.json`` takes of the first row, of a footprint, and what it leaves out of a row of latency.
 BENCHMARK_FIELDS = ("temper", "started_at", "finished_at", "incomplete", "data", "data_sha256", "images", "unread")
 FOOTPRINT_FIELDS = ("file_bytes", "load_ms", "first_call_ms", "peak_memory_mib", "idle_memory_mib", "runtime_version")
@@ -168,13 +170,16 @@ def write_results_json(
 def write_results_csv(path: Path, results: Sequence[Result]) -> None:
     """Write one line per candidate; what was not measured or may not be given is empty."""
     classes = list(dict.fromkeys(label for r in results if r.figures for label in r.figures.per_class))
+    write_csv(path, [flat_result(result, classes) for result in results])
+
+
+def write_csv(path: Path, rows: Sequence[CsvRow]) -> None:
+    """Write rows with the columns of the first one; what a row lacks is empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(_flat(results[0], classes)) if results else ["model"], lineterminator="\n")
+    writer = csv.DictWriter(text, list(rows[0]) if rows else ["model"], lineterminator="\n")
     writer.writeheader()
-    for result in results:
-        writer.writerow(
-            {key: "" if value is None else _harmless(value) for key, value in _flat(result, classes).items()}
-        )
+    for row in rows:
+        writer.writerow({key: "" if value is None else _harmless(value) for key, value in row.items()})
     write_text(path, text.getvalue())
 
 
@@ -199,7 +204,8 @@ def _plain_result(result: Result) -> dict[str, Any]:
     }
 
 
-def _flat(result: Result, classes: Sequence[str]) -> dict[str, Any]:
+def flat_result(result: Result, classes: Sequence[str]) -> CsvRow:
+    """A result as columns of a table, with those of these classes."""
     row, figures = result.latency, result.figures
     per_class = figures.per_class if figures else {}
     return {

@@ -4,12 +4,12 @@ import json
 import re
 from collections import Counter
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from bench_rows import write_benchmark
+from html_page import Page
 from temper.benchmarks.measurement import MEASUREMENTS_NAME
 from temper.benchmarks.report.build import ReportInput, build_report
 from temper.benchmarks.report.training import TrainingFiles, training_part
@@ -17,37 +17,6 @@ from temper.core.errors import TemperError
 from temper.detection.dataset import DataSet
 from temper.detection.detections import Detections
 from temper.detection.examples import examples_entry
-
-VOID = {"meta", "img", "br"}
-
-
-class Page(HTMLParser):
-    """Collects elements and their texts, and checks that they are closed as they were opened."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def training(folder: Path, role: str, data: DataSet) -> TrainingFiles:
