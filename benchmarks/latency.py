@@ -198,7 +198,7 @@ def load_entrant(entrant: Entrant, worker: WorkerProcess, pictures: Sequence[Pat
         TemperError: if the entrant cannot be loaded.
     """
     candidate = entrant.candidate
-    builds = runtime_kind(candidate.runtime).builds
+    builds = candidate.weights is None and runtime_kind(candidate.runtime).builds
     # a zip has been unpacked already; but an engine lies beside the zip
     path = entrant.bundle.path if builds else entrant.bundle.folder
     return worker.ask(
@@ -210,6 +210,7 @@ def load_entrant(entrant: Entrant, worker: WorkerProcess, pictures: Sequence[Pat
         batch=candidate.batch,
         threads=candidate.threads,
         public_key=None if candidate.public_key is None else str(candidate.public_key.resolve()),
+        weights=None if candidate.weights is None else str(candidate.weights.resolve()),
         pictures=[str(path) for path in pictures],
     )
 
@@ -295,7 +296,7 @@ def _footprint_row(runner: _Runner) -> FootprintRow:
     return FootprintRow(
         subject=runner.entrant.subject,
         batch=runner.entrant.candidate.batch,
-        file_bytes=runner.entrant.variant.bytes,
+        file_bytes=runner.entrant.file_bytes,
         load_ms=runner.loaded["load_ms"],
         first_call_ms=runner.loaded["first_call_ms"],
         peak_memory_mib=runner.peak_memory_mib,

@@ -12,7 +12,7 @@ from ..core.errors import TemperError, UsageError
 from ..core.events import Event, Reporter
 from ..core.files import PARTIAL_SUFFIX, atomic_folder, explain_os_errors, read_json, remove_tree, write_json
 from ..core.locks import held_file
-from ..deploy.runtimes.load import load_runtime, prepare_runtime
+from ..deploy.runtimes.load import prepare_runtime
 from ..detection.dataset import DataSet, from_coco, to_coco
 from ..detection.detections import Detections
 from .accuracy import Readable, detect_pictures, leave_out_unread, save_detections, unread_warning
@@ -35,6 +35,7 @@ from .measurement import (
     read_rows,
     write_rows,
 )
+from .paddle_reference import load_candidate
 from .subject import Subject
 
 DETECTIONS_FOLDER = "detections"
@@ -84,7 +85,8 @@ def _run(
     data = in_labels_of(entrants[0].bundle, data)
     for entrant in entrants:
         require_query_size(entrant, settings)
-        prepare_runtime(entrant.subject.runtime, entrant.bundle, entrant.variant, entrant.candidate.batch, report)
+        if entrant.candidate.weights is None:
+            prepare_runtime(entrant.subject.runtime, entrant.bundle, entrant.variant, entrant.candidate.batch, report)
     started_at = now()
     _clear(out)
     # first, as the mark that what else lies here is a benchmark's
@@ -233,7 +235,7 @@ def _measure_accuracies(kept: _Kept, report: Reporter) -> Readable:
                 if done % PROGRESS_STEP == 0 or done == len(data):
                     report(Event("step", STAGE, {"done": already + done, "total": total, "unit": "pictures"}))
 
-            runtime = load_runtime(subject.runtime, entrant.bundle, entrant.variant, threads=entrant.candidate.threads)
+            runtime = load_candidate(entrant.candidate, entrant.bundle, entrant.variant)
             try:
                 found[subject], reasons = detect_pictures(entrant.bundle, entrant.variant, runtime, data, progress)
             finally:

@@ -6,7 +6,7 @@ It reads one JSON command a line from standard input and answers each with one J
 command     fields                                                   answer
 =========== ======================================================== ==========================================
 ``load``    bundle, variant, runtime, batch, threads, pictures,      ``loaded``: durations, memory, versions
-            public_key or null
+            public_key or null, weights of Paddle or null
 ``warm_up`` seconds, sizes (pictures in a call)                      ``warm``: calls made, whether stable, median
 ``measure`` load (see ``scenarios/load.py``), driver                 ``round``: durations of each stage in ms, how many
                                                                      pictures in how long, late and dropped frames
@@ -34,8 +34,9 @@ from typing import Any, TextIO
 from ..bundle.loader import open_bundle
 from ..core.errors import TemperError
 from ..deploy.detector import BundleDetector
-from ..deploy.runtimes.load import load_runtime
 from ..deploy.stages import STAGES, StageTimes
+from .candidate import Candidate
+from .paddle_reference import load_candidate
 from .scenarios.line import drive_line
 from .scenarios.load import Load, Turn
 from .scenarios.loadgen import drive_loadgen
@@ -69,7 +70,16 @@ class Session:
         self._batch = int(command["batch"])
         idle_memory = peak_memory_mib()
         started = time.perf_counter()
-        runtime = load_runtime(command["runtime"], bundle, variant, threads=command["threads"])
+        weights = command.get("weights")
+        candidate = Candidate(
+            bundle.path,
+            variant.name,
+            command["runtime"],
+            self._batch,
+            command["threads"],
+            weights=None if weights is None else Path(weights),
+        )
+        runtime = load_candidate(candidate, bundle, variant)
         self._detector = BundleDetector(bundle, variant, runtime)
         loaded = time.perf_counter()
         first_call = self._next_call()
