@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,6 @@ from ..deploy.runtimes.base import RawOutput, Runtime
 from ..deploy.runtimes.load import load_runtime
 from ..detection.decode import DecodeSettings, decode_detections
 from .candidate import PADDLE, Candidate
-
-if TYPE_CHECKING:
-    from ..distill.detectors.base import Detector
-    from ..distill.detectors.normalise import Normalisation
 
 WEIGHTS_NAME = "weights.safetensors"
 
@@ -123,7 +119,8 @@ class PaddleModel:
         """Nothing is held that the end of the process does not free."""
 
 
-def _detector_of(bundle: Bundle, variant: Variant, weights: Path) -> tuple[Detector, Normalisation]:
+def _detector_of(bundle: Bundle, variant: Variant, weights: Path) -> tuple[Any, Any]:
+    """The detector at the graph's size, and the normalisation of its pictures."""
     from ..distill.detectors.build import build_detector, load_into
     from ..distill.detectors.normalise import normalisation_for
     from ..distill.recipe_file import recipe_from_plain
