@@ -2,11 +2,15 @@
 
 A bundle may come from anywhere, so nothing in it is believed: the manifest is bounded and checked field by
 field, files are regular files below the bundle's folder (no links), and every file's size and SHA-256 are what the
-manifest says before its path is handed out. The manifest's signature, where there is one, comes before all that.
+manifest says. The manifest's signature, where there is one, comes before all that.
+
+A file may be changed after that. So what is used of a bundle comes from :meth:`Bundle.read` or :meth:`Bundle.graph`:
+they read a file once, hold those bytes against the manifest, and hand out the very bytes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -22,6 +26,7 @@ from pydantic import ValidationError
 from ..core.errors import TemperError, UsageError, nearest
 from ..core.files import partial_folder, sha256_file
 from .archive import extract_bundle, require_packed_form
+from .graph_file import OnnxFile, require_self_contained
 from .manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
@@ -31,6 +36,7 @@ from .manifest import (
     Manifest,
     Target,
     Variant,
+    to_bytes,
     with_checksum,
 )
 
@@ -56,13 +62,22 @@ class Bundle:
         folder: where the bundle's files lie; ``path`` itself unless that is a zip file.
         manifest: what the bundle says of itself.
         signature: of the manifest, checked; None if it has none. Whose it is only a public key tells.
+        manifest_bytes: the content of its manifest's file, as it was checked.
     """
 
-    def __init__(self, path: Path, folder: Path, manifest: Manifest, signature: Signature | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        folder: Path,
+        manifest: Manifest,
+        signature: Signature | None = None,
+        manifest_bytes: bytes | None = None,
+    ) -> None:
         self.path = path
         self.folder = folder
         self.manifest = manifest
         self.signature = signature
+        self.manifest_bytes = to_bytes(manifest) if manifest_bytes is None else manifest_bytes
         self._finalizer = None if folder == path else weakref.finalize(self, shutil.rmtree, folder, True)
 
     def __enter__(self) -> Bundle:
@@ -76,8 +91,8 @@ class Bundle:
 
     @property
     def manifest_sha256(self) -> str:
-        """SHA-256 of the bytes of its manifest, by which records of a bundle are told to be of the same one."""
-        return sha256_file(self.folder / MANIFEST_NAME)
+        """SHA-256 of the manifest's bytes as they were checked, by which records are told to be of the same bundle."""
+        return hashlib.sha256(self.manifest_bytes).hexdigest()
 
     def close(self) -> None:
         """Remove the temporary folder of a zipped bundle; a folder is left as it is."""
@@ -109,15 +124,46 @@ class Bundle:
             + (nearest(name, names) if len(names) > 3 else "")
         )
 
+    def graph(self, variant: Variant) -> OnnxFile:
+        """The graph of one of this bundle's variants: its bytes are those the manifest speaks of, all weights in them.
+
+        Raises:
+            ValueError: if the variant is another bundle's.
+            TemperError: if the file is not as the manifest says (any more), or no graph that is whole.
+        """
+        self._require_own(variant)
+        graph = OnnxFile(self.read(variant), f"{self.path.name}:{variant.file}")
+        require_self_contained(graph)
+        return graph
+
     def graph_path(self, variant: Variant) -> Path:
-        """Where the ONNX file of one of this bundle's variants lies.
+        """Where the ONNX file of one of this bundle's variants lies; to be copied or named, not to be run.
 
         Raises:
             ValueError: if the variant is another bundle's.
         """
+        self._require_own(variant)
+        return self.folder / variant.file
+
+    def read(self, file: BundleFile | Variant) -> bytes:
+        """The content of one of the bundle's files, held against the manifest as it is handed out.
+
+        Raises:
+            TemperError: if it is not as the manifest says (any more).
+        """
+        _regular_size(self.folder, file.file, self.path)  # what is no file may have no end
+        try:
+            with (self.folder / file.file).open("rb") as opened:
+                content = opened.read(file.bytes + 1)
+        except OSError as error:
+            raise _unreadable(file, self.path, error) from error
+        if len(content) != file.bytes or hashlib.sha256(content).hexdigest() != file.sha256:
+            raise _changed(file, self.path)
+        return content
+
+    def _require_own(self, variant: Variant) -> None:
         if variant not in self.manifest.variants:
             raise ValueError(f"variant '{variant.name}' is not of the bundle {self.path}")
-        return self.folder / variant.file
 
 
 def open_bundle(path: Path, public_key: Path | None = None) -> Bundle:
@@ -149,13 +195,13 @@ def open_bundle(path: Path, public_key: Path | None = None) -> Bundle:
             _referenced_files,
             lambda: _checked_signature(folder, _read_manifest(folder, path), path, keys),
         )
-        manifest, signature = _checked_content(folder, path, keys)
+        manifest, signature, content = _checked_content(folder, path, keys)
         if keys:
             require_packed_form(path, folder, manifest, folder / ".again")
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return Bundle(path, folder, manifest, signature)
+    return Bundle(path, folder, manifest, signature, content)
 
 
 def open_unsigned(path: Path) -> Bundle:
@@ -164,7 +210,8 @@ def open_unsigned(path: Path) -> Bundle:
     Raises:
         TemperError: as :func:`open_bundle`.
     """
-    return Bundle(path, path, _checked_files(path, path, _read_manifest(path, path)))
+    content = _read_manifest(path, path)
+    return Bundle(path, path, _checked_files(path, path, content), manifest_bytes=content)
 
 
 def parse_manifest(content: bytes, source: Path) -> Manifest:
@@ -213,11 +260,13 @@ def _read_keys(public_key: Path | None) -> Sequence[Ed25519PublicKey]:
     return read_public_keys(public_key)
 
 
-def _checked_content(folder: Path, source: Path, keys: Sequence[Ed25519PublicKey]) -> tuple[Manifest, Signature | None]:
-    """The manifest in ``folder`` and its signature, once every file it names has been found as it says."""
+def _checked_content(
+    folder: Path, source: Path, keys: Sequence[Ed25519PublicKey]
+) -> tuple[Manifest, Signature | None, bytes]:
+    """The manifest in ``folder``, its signature and its bytes, once every file it names has been found as it says."""
     content = _read_manifest(folder, source)
     signature = _checked_signature(folder, content, source, keys)
-    return _checked_files(folder, source, content), signature
+    return _checked_files(folder, source, content), signature, content
 
 
 def _read_manifest(folder: Path, source: Path) -> bytes:
@@ -305,13 +354,21 @@ def _check_file(folder: Path, file: BundleFile, source: Path) -> None:
         try:
             intact = sha256_file(folder / file.file) == file.sha256
         except OSError as error:
-            raise TemperError(f"{file.file} of the bundle {source} cannot be read: {error.strerror}.") from error
+            raise _unreadable(file, source, error) from error
         if intact:
             return
-    raise TemperError(
+    raise _changed(file, source)
+
+
+def _changed(file: BundleFile | Variant, source: Path) -> TemperError:
+    return TemperError(
         f"{file.file} of the bundle {source} is not the file its manifest describes: it was damaged or changed. "
         "Copy or export the bundle again."
     )
+
+
+def _unreadable(file: BundleFile | Variant, source: Path, error: OSError) -> TemperError:
+    return TemperError(f"{file.file} of the bundle {source} cannot be read: {error.strerror}.")
 
 
 def _regular_size(folder: Path, relative: str, source: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -10,9 +11,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from temper import __version__
-from temper.bundle.manifest import InputRule, MadeBy, Manifest, Variant
+from temper.bundle.manifest import MANIFEST_NAME, InputRule, MadeBy, Manifest, Variant, with_checksum
 from temper.bundle.writer import write_bundle
-from temper.core.files import sha256_file
+from temper.core.files import read_json, sha256_file, write_json
 from temper.detection.decode import BoxCoding, DecodeSettings
 from temper.distill.detectors.normalise import Normalisation, normalisation_for
 from temper.export.finish import finish_bundle
@@ -156,3 +157,12 @@ def make_tiny_bundle(
         write_bundle(target, manifest, {"fp32": graph})
     graph.unlink()
     return target
+
+
+def replace_graph(bundle: Path, content: bytes, variant: str = "fp32") -> None:
+    """Put another graph into a bundle's folder, with the manifest adjusted to it."""
+    manifest = read_json(bundle / MANIFEST_NAME)
+    (described,) = [one for one in manifest["variants"] if one["name"] == variant]
+    (bundle / described["file"]).write_bytes(content)
+    described |= {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    write_json(bundle / MANIFEST_NAME, with_checksum(manifest))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from ... import __version__
-from ...bundle.graph_file import require_self_contained
+from ...bundle.graph_file import OnnxFile
 from ...bundle.loader import Bundle
 from ...bundle.manifest import Target, Variant
 from ...core.errors import MissingDependencyError, TemperError, UsageError
@@ -132,7 +132,6 @@ def ensure_engine(
     reason = "; ".join(reasons) or ("asked for" if force else "there is none yet")
     report(Event("note", STAGE, {"message": f"Building the engine of {variant.name} for {gpu.name}: {reason}."}))
     place = engine_place(bundle, variant, gpu, chosen.hardware_compatibility)
-    require_self_contained(bundle.graph_path(variant), f"{bundle.path.name}:{variant.file}")
     return Engine(place, _build(place, bundle, variant, gpu, tool, chosen, report), built=True)
 
 
@@ -197,6 +196,7 @@ def _build(
     report: Reporter,
 ) -> EngineRecord:
     started, clock = datetime.now(timezone.utc), time.monotonic()
+    graph = bundle.graph(variant)  # what is no graph is refused before anything is made
     with explain_os_errors(place.folder):
         place.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
@@ -204,7 +204,8 @@ def _build(
         ) as scratch_name:
             scratch = Path(scratch_name)
             request = BuildRequest(
-                graph=bundle.graph_path(variant).resolve(),
+                graph=_graph_for(tool, bundle.graph_path(variant), graph, scratch),
+                graph_sha256=variant.sha256,
                 precision=variant.precision,
                 options=options,
                 engine=scratch / "engine",
@@ -236,6 +237,15 @@ def _build(
                 os.replace(request.timing_out, place.timing_cache(tool.version))
             write_json(place.record, record.model_dump(mode="json"))
     return record
+
+
+def _graph_for(tool: Builder, path: Path, graph: OnnxFile, scratch: Path) -> Path:
+    """The file a builder reads: the bundle's own where it looks at the hash itself, else a copy nobody else has."""
+    if tool.program is None:
+        return path.resolve()
+    copy = scratch / "graph.onnx"
+    copy.write_bytes(graph.content)
+    return copy
 
 
 def _build_in_python(request: BuildRequest, log: Path, scratch: Path, report: Reporter) -> str:

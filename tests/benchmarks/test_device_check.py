@@ -28,7 +28,7 @@ from temper.core.files import read_json
 from temper.deploy.runtimes.base import RawOutput
 from temper.deploy.runtimes.openvino import OpenVino
 from temper.detection.dataset import DataSet
-from tiny_bundle import LABELS, make_tiny_bundle
+from tiny_bundle import LABELS, make_tiny_bundle, replace_graph
 from toy_data import toy_data
 
 
@@ -200,21 +200,21 @@ def test_what_cannot_be_checked_is_one_sentence(bundle: Bundle, data: DataSet) -
 
 
 def test_a_graph_that_does_not_load_is_a_result(bundle: Bundle) -> None:
-    put_unknown_operator(bundle.folder / "graphs" / "fp32.onnx")
-    done = check_on_device(bundle, "openvino", None, silent)
+    replace_graph(bundle.path, unknown_operator())
+    done = check_on_device(open_bundle(bundle.path), "openvino", None, silent)
     assert not done.passed
     assert "cannot load" in done.results[0].faults[0]
-    (bundle.folder / "graphs" / "fp32.onnx").write_bytes(b"nothing that runs")
-    done = check_on_device(bundle, "openvino", None, silent)
+    replace_graph(bundle.path, b"nothing that runs")
+    done = check_on_device(open_bundle(bundle.path), "openvino", None, silent)
     assert "is no ONNX file that can be read" in done.results[0].faults[0]
 
 
-def put_unknown_operator(path: Path) -> None:
+def unknown_operator() -> bytes:
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["B", 64, 64])
     boxes = helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["B", 100, 4])
     graph = helper.make_graph([helper.make_node("NoSuchOperator", ["image"], ["boxes"])], "none", [image], [boxes])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    path.write_bytes(model.SerializeToString())
+    return bytes(model.SerializeToString())
 
 
 def test_a_graph_that_does_not_load_is_told_of_without_folders(
@@ -222,11 +222,9 @@ def test_a_graph_that_does_not_load_is_told_of_without_folders(
 ) -> None:
     """The message of a runtime names the file; what is passed on names it as it lies in the bundle."""
     (tmp_path / "link").symlink_to(bundle.path.parent)
-    linked = Bundle(tmp_path / "link" / bundle.path.name, tmp_path / "link" / bundle.path.name, bundle.manifest)
+    replace_graph(bundle.path, unknown_operator())
     monkeypatch.chdir(tmp_path)
-    relative = Bundle(Path(bundle.path.name), Path(bundle.path.name), bundle.manifest)
-    put_unknown_operator(bundle.folder / "graphs" / "fp32.onnx")
-    for one in (bundle, linked, relative):
+    for one in map(open_bundle, (bundle.path, tmp_path / "link" / bundle.path.name, Path(bundle.path.name))):
         for runtime in ("openvino", "onnxruntime"):
             done = check_on_device(one, runtime, None, silent)
             text = done.path.read_text(encoding="utf-8")

@@ -14,11 +14,12 @@ from temper.core.errors import MissingDependencyError, TemperError, UsageError
 from temper.core.events import Event
 from temper.deploy.engines import build as building
 from temper.deploy.engines import trtexec
-from temper.deploy.engines.build import choose_variants, ensure_engine, find_builder
+from temper.deploy.engines.build import BuilderName, choose_variants, ensure_engine, find_builder
 from temper.deploy.engines.gpu import Gpu
 from temper.deploy.engines.options import build_options
-from temper.deploy.engines.record import read_engine, read_record
-from tiny_bundle import make_tiny_bundle
+from temper.deploy.engines.record import engine_place, read_engine, read_record
+from temper.detection.decode import DecodeSettings
+from tiny_bundle import make_tiny_bundle, tiny_graph
 
 
 @pytest.fixture
@@ -162,6 +163,17 @@ def test_only_variants_for_tensorrt_are_built(bundle: Bundle, variant: Variant) 
         choose_variants(none)
 
 
+@pytest.mark.parametrize("builder", ["python", "trtexec"])
+def test_no_engine_is_built_of_a_graph_exchanged_after_the_bundle_was_opened(
+    bundle: Bundle, variant: Variant, only_trtexec: Path, monkeypatch: pytest.MonkeyPatch, builder: BuilderName
+) -> None:
+    use_tensorrt(monkeypatch, "10.16")
+    bundle.graph_path(variant).write_bytes(tiny_graph(settings=DecodeSettings(nms_iou=0.1)).SerializeToString())
+    with pytest.raises(TemperError, match=r"graphs/fp32\.onnx .* is not the file its manifest describes"):
+        ensure_engine(bundle, variant, builder=builder)
+    assert not engine_place(bundle, variant, ORIN).engine.exists()
+
+
 def building_batch() -> object:
     from temper.deploy.engines.options import fixed_span
 
@@ -169,7 +181,7 @@ def building_batch() -> object:
 
 
 PROGRAM = """#!/usr/bin/env python3
-import json, sys
+import hashlib, json, sys
 print("&&&& RUNNING TensorRT.trtexec [TensorRT v100300] [b26] # trtexec", flush=True)
 options = dict(word[2:].partition("=")[::2] for word in sys.argv[1:])
 if "help" not in options:
@@ -177,6 +189,7 @@ if "help" not in options:
     if "noTF32" not in options or {failing}:
         print("[E] Error[2]: no implementation for node\\n[E] and so on")
         sys.exit(1)
+    options["graph_sha256"] = hashlib.sha256(open(options["onnx"], "rb").read()).hexdigest()
     open(options["saveEngine"], "wb").write(json.dumps(options).encode())
     old = open(options["timingCacheFile"]).read() if {has_cache} else ""
     open(options["timingCacheFile"], "w").write(old + "timed ")
@@ -203,7 +216,8 @@ def test_trtexec_builds_where_only_it_is_there(bundle: Bundle, variant: Variant,
     engine = ensure_engine(bundle, variant)
     assert (engine.record.built_with, engine.record.tensorrt) == ("trtexec", "10.3.0")
     said = json.loads(read_engine(engine.place, engine.record))
-    assert said["onnx"] == str(bundle.graph_path(variant))
+    assert Path(said["onnx"]).is_relative_to(engine.place.folder), "a copy that nobody else has, of what was checked"
+    assert said["graph_sha256"] == engine.record.graph_sha256 == variant.sha256
     assert said["maxShapes"] == "image:8x64x64"
     assert "stronglyTyped" in said
     assert engine.place.timing_cache((10, 3, 0)).read_text() == "timed "
