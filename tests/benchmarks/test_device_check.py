@@ -199,6 +199,33 @@ def test_what_cannot_be_checked_is_one_sentence(bundle: Bundle, data: DataSet) -
         check_on_device(bundle, "openvino", replace(data, labels=("a", "b", "c")), silent)
 
 
+@pytest.mark.parametrize("sizes", [((64, 64), (128, 96)), ((128, 96), (64, 64))])
+@pytest.mark.parametrize("on_data", [True, False])
+def test_every_graph_is_judged_at_its_own_size(
+    tmp_path: Path, data: DataSet, sizes: tuple[tuple[int, int], ...], on_data: bool
+) -> None:
+    bundle = open_bundle(make_tiny_bundle(tmp_path, size=sizes[0], other_sizes=sizes[1:], golden=True))
+    done = check_on_device(bundle, "openvino", data if on_data else None, silent, threads=1)
+    assert [result.faults for result in done.results] == [(), ()]
+    assert [result.record["comparison"]["matched"] > 50 for result in done.results] == [True, True]
+
+
+def test_boxes_beyond_a_smaller_graphs_picture_are_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the bundle's first size, where nobody would notice."""
+    bundle = open_bundle(make_tiny_bundle(tmp_path, size=(128, 96), other_sizes=[(64, 64)]))
+    infer = OpenVino.infer
+
+    def further(runtime: OpenVino, images: NDArray[np.uint8]) -> RawOutput:
+        answer = infer(runtime, images)
+        answer.boxes[:, 0, 2] = 100
+        return answer
+
+    monkeypatch.setattr(OpenVino, "infer", further)
+    done = check_on_device(bundle, "openvino", None, silent, threads=1)
+    outside = ["boxes leave the picture" in result.faults for result in done.results]
+    assert outside == [False, True]
+
+
 def test_a_graph_that_does_not_load_is_a_result(bundle: Bundle) -> None:
     replace_graph(bundle.path, unknown_operator())
     done = check_on_device(open_bundle(bundle.path), "openvino", None, silent)
@@ -247,7 +274,7 @@ def test_folders_are_taken_out_of_messages(bundle: Bundle, monkeypatch: pytest.M
 
 def test_made_up_pictures_differ_and_fit(tmp_path: Path) -> None:
     colour = open_bundle(make_tiny_bundle(tmp_path, "rgb", (96, 64)))
-    pictures = made_up_pictures(colour)
+    pictures = made_up_pictures(colour.manifest)
     assert pictures.shape == (8, 64, 96, 3) and pictures.dtype == np.uint8
     assert len({picture.tobytes() for picture in pictures}) == 8
 
