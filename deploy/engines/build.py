@@ -224,6 +224,8 @@ def _build(
                 engine_bytes=request.engine.stat().st_size,
                 gpu=gpu.name,
                 compute_capability=gpu.compute_capability,
+                multiprocessors=gpu.multiprocessors,
+                gpu_memory_mib=gpu.memory_mib,
                 tensorrt=version,
                 built_with=tool.name,
                 options=options,

@@ -19,8 +19,9 @@ _OUTPUTS = ("boxes", "scores", "labels", "count")
 _DEVICE = "CPU"
 
 
-#: Batch sizes whose compiled graphs are kept.
-_MOST_COMPILED = 4
+#: Batch sizes whose compiled graphs are kept: all that a line tries before it starts (``deploy.line.batching.SIZES``),
+#: so that none of those it chose is compiled again in the middle of production.
+_MOST_COMPILED = 8
 
 
 class OpenVino:

@@ -25,7 +25,7 @@ def test_trt_builds_and_then_keeps(tiny: Path, monkeypatch: pytest.MonkeyPatch) 
     use_tensorrt(monkeypatch, "10.16")
     result = invoke(tiny, "--batch", "1", "--batch", "2:8", "--workspace", 64, "--level", 2, "--tf32")
     assert result.exit_code == 0, result.exception
-    engine = tiny.parent / "tiny.engines" / "orin-sm87" / "fp32.engine"
+    engine = tiny.parent / "tiny.engines" / "orin-sm87-16mp" / "fp32.engine"
     last = result.output.splitlines()[-1]
     assert last.startswith(f"{engine}  Orin, TensorRT 10.16.1.11, built in ")
     record = read_json(engine.with_suffix(".json"))

@@ -45,7 +45,7 @@ def test_an_engine_is_built_once_and_kept(bundle: Bundle, variant: Variant, monk
     heard = Heard()
     engine = ensure_engine(bundle, variant, report=heard.append)
     assert engine.built
-    assert engine.place.folder == bundle.path.parent / "tiny.engines" / "orin-sm87"
+    assert engine.place.folder == bundle.path.parent / "tiny.engines" / "orin-sm87-16mp"
     assert sorted(path.name for path in engine.place.folder.iterdir()) == [
         "fp32.engine",
         "fp32.json",
@@ -101,11 +101,22 @@ def test_another_gpu_gets_an_engine_of_its_own(
     reach = build_options((64, 64), hardware_compatibility="ampere_plus")
     shared = ensure_engine(bundle, variant, reach)
     assert shared.place.folder.name == "ampere-plus"
-    use_tensorrt(monkeypatch, "11.4", Gpu("H100", "9.0"))
+    use_tensorrt(monkeypatch, "11.4", Gpu("H100", "9.0", 132, 81559))
     assert not ensure_engine(bundle, variant).built, "one that may be loaded here too is taken"
-    use_tensorrt(monkeypatch, "11.4", Gpu("T4", "7.5"))
+    use_tensorrt(monkeypatch, "11.4", Gpu("T4", "7.5", 40, 15102))
     other = ensure_engine(bundle, variant)
     assert other.built and other.record.gpu == "T4"
+
+
+def test_the_smaller_of_two_that_go_by_one_name_gets_an_engine_of_its_own(
+    bundle: Bundle, variant: Variant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_tensorrt(monkeypatch, "10.16")
+    larger = ensure_engine(bundle, variant)
+    use_tensorrt(monkeypatch, "10.16", Gpu(ORIN.name, ORIN.compute_capability, 8, 7620))
+    smaller = ensure_engine(bundle, variant)
+    assert smaller.built and smaller.place != larger.place
+    assert (smaller.record.multiprocessors, smaller.record.gpu_memory_mib) == (8, 7620)
 
 
 def test_force_and_other_options_build_again(bundle: Bundle, variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
