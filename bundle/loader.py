@@ -11,7 +11,6 @@ they read a file once, hold those bytes against the manifest, and hand out the v
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import stat
@@ -19,9 +18,7 @@ import tempfile
 import weakref
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
 
 from ..core.errors import TemperError, UsageError, nearest
 from ..core.files import partial_folder, sha256_file
@@ -30,15 +27,14 @@ from .graph_file import OnnxFile, require_self_contained
 from .manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
-    SCHEMA_VERSION,
     SIGNATURE_NAME,
     BundleFile,
     Manifest,
     Target,
     Variant,
     to_bytes,
-    with_checksum,
 )
+from .parse import is_as_written, parse_manifest
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -47,8 +43,6 @@ if TYPE_CHECKING:
 
 #: All files of a bundle together.
 MAX_TOTAL_BYTES = 8 << 30
-#: Values in values in values: a recipe has no more than a handful.
-MAX_DEPTH = 32
 
 
 class Bundle:
@@ -214,44 +208,6 @@ def open_unsigned(path: Path) -> Bundle:
     return Bundle(path, path, _checked_files(path, path, content), manifest_bytes=content)
 
 
-def parse_manifest(content: bytes, source: Path) -> Manifest:
-    """A manifest from the bytes of its file.
-
-    Raises:
-        TemperError: naming the first field that does not fit.
-    """
-    if len(content) > MAX_MANIFEST_BYTES:
-        raise TemperError(
-            f"The manifest of {source} has {len(content):,} bytes; at most {MAX_MANIFEST_BYTES:,} are read."
-        )
-    try:
-        value = json.loads(content.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise TemperError(
-            f"The manifest of {source} is not readable JSON ({error}). Copy or export the bundle again."
-        ) from error
-    if not isinstance(value, dict) or "schema_version" not in value:
-        raise TemperError(f"{source} is not a Temper bundle: its {MANIFEST_NAME} has no field 'schema_version'.")
-    version = value["schema_version"]
-    if version != SCHEMA_VERSION or isinstance(version, bool):
-        raise TemperError(
-            f"The bundle {source} has schema version {_short(version)} and this Temper reads {SCHEMA_VERSION}. "
-            "Export it again with this Temper, or install the Temper it was made with."
-        )
-    _require_plain(value, source)
-    try:
-        return Manifest.model_validate(value, strict=True)
-    except ValidationError as error:
-        raise TemperError(f"The manifest of {source} does not fit: {_first_fault(error)}.") from error
-
-
-def _is_as_written(manifest: Manifest, content: bytes) -> bool:
-    try:
-        return manifest.checksum == with_checksum(json.loads(content))["checksum"]
-    except ValueError:  # texts that are no UTF-8, numbers without end
-        return False
-
-
 def _read_keys(public_key: Path | None) -> Sequence[Ed25519PublicKey]:
     if public_key is None:
         return ()
@@ -283,7 +239,7 @@ def _checked_files(folder: Path, source: Path, content: bytes) -> Manifest:
     manifest = parse_manifest(content, source)
     if manifest.checksum is None:
         raise TemperError(f"The manifest of {source} has no checksum, as those of older versions. Export it again.")
-    if not _is_as_written(manifest, content):
+    if not is_as_written(manifest, content):
         raise TemperError(
             f"The manifest of {source} is not as it was written: it was damaged or changed. Copy or export the bundle "
             "again; for other thresholds make a new one with 'temper bench thresholds'."
@@ -324,28 +280,6 @@ def _require_bounded(manifest: Manifest, source: Path) -> None:
     total = sum(file.bytes for file in manifest.files())
     if total > MAX_TOTAL_BYTES:
         raise TemperError(f"The files of {source} have {total:,} bytes; at most {MAX_TOTAL_BYTES:,} are read.")
-
-
-def _require_plain(value: Any, source: Path) -> None:
-    """Refuse what is JSON and yet cannot be printed or written again: texts that are no Unicode, values nested deep."""
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        texts = [one for one in level if isinstance(one, str)]
-        below: list[Any] = []
-        for one in level:
-            if isinstance(one, dict):
-                texts += one
-                below += one.values()
-            elif isinstance(one, list):
-                below += one
-        try:
-            "".join(texts).encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise TemperError(f"The manifest of {source} holds a text that is not Unicode.") from error
-        level = below
-        if not level:
-            return
-    raise TemperError(f"The manifest of {source} is nested deeper than {MAX_DEPTH} levels.")
 
 
 def _check_file(folder: Path, file: BundleFile, source: Path) -> None:
@@ -398,38 +332,3 @@ def _read(path: Path, source: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise TemperError(f"{path.name} of the bundle {source} cannot be read: {error.strerror}.") from error
-
-
-def _first_fault(error: ValidationError) -> str:
-    """One readable clause of what pydantic found."""
-    faults = error.errors(include_url=False, include_context=False)
-    fault = faults[0]
-    place = ".".join(str(part) for part in fault["loc"])
-    others = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    if fault["type"] == "extra_forbidden":
-        return f"field '{place}' is unknown to this Temper{others}"
-    if fault["type"] == "missing":
-        return f"field '{place}' is missing{others}"
-    message = fault["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    if not place:
-        return f"{message}{others}"
-    return f"field '{place}' has the value {_short(fault['input'])}: {message}{others}"
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=True, default=str)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {_short(twice)} stands twice in one object")
-    return value
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number")

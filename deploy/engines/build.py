@@ -18,12 +18,12 @@ from typing import Literal
 from ... import __version__
 from ...bundle.graph_file import OnnxFile
 from ...bundle.loader import Bundle
-from ...bundle.manifest import Target, Variant
+from ...bundle.manifest import Manifest, Target, Variant
 from ...core.errors import MissingDependencyError, TemperError, UsageError
 from ...core.events import Event, Reporter, silent
 from ...core.files import PARTIAL_SUFFIX, explain_os_errors, sha256_file, write_json
 from .gpu import Gpu, current_gpu
-from .options import BuildOptions, make_profiles
+from .options import MOST_TOPK, BuildOptions, make_profiles
 from .python_api import import_tensorrt
 from .record import (
     EnginePlace,
@@ -130,13 +130,20 @@ def ensure_engine(
         return fitting
     chosen = options or (last.options if last is not None else default_options(bundle, variant))
     reason = "; ".join(reasons) or ("asked for" if force else "there is none yet")
+    if (trouble := topk_trouble(bundle.manifest)) is not None:
+        report(Event("warning", STAGE, {"message": trouble}))
     report(Event("note", STAGE, {"message": f"Building the engine of {variant.name} for {gpu.name}: {reason}."}))
     place = engine_place(bundle, variant, gpu, chosen.hardware_compatibility)
     return Engine(place, _build(place, bundle, variant, gpu, tool, chosen, report), built=True)
 
 
-def choose_variants(bundle: Bundle, names: Sequence[str] = ()) -> list[Variant]:
+def choose_variants(bundle: Bundle, names: Sequence[str] = (), *, any_size: bool = False) -> list[Variant]:
     """The variants of these names or precisions; without any, all that TensorRT takes.
+
+    Args:
+        bundle: opened.
+        names: of variants, or precisions.
+        any_size: without names only those whose height and width may vary.
 
     Raises:
         UsageError: if there is no such variant, or none that TensorRT takes.
@@ -147,7 +154,25 @@ def choose_variants(bundle: Bundle, names: Sequence[str] = ()) -> list[Variant]:
     suitable = [variant for variant in bundle.manifest.variants if variant.target in TARGETS]
     if not suitable:
         raise UsageError(f"No variant of {bundle.path.name} is made for TensorRT; all are made for processors.")
-    return suitable
+    if any_size and not any(variant.any_size for variant in suitable):
+        raise UsageError(
+            f"Every graph of {bundle.path.name} that TensorRT takes is of one size, so leave --size out, or export one "
+            "of any size with 'temper export onnx --input dynamic'."
+        )
+    return [variant for variant in suitable if variant.any_size or not any_size]
+
+
+def topk_trouble(manifest: Manifest) -> str | None:
+    """Why TensorRT may refuse a bundle's graphs, by what its manifest says, in a sentence; None if it should not."""
+    export = manifest.made_by.recipe.get("export")
+    candidates = export.get("candidates") if isinstance(export, dict) else None
+    most = max(manifest.max_detections, candidates if isinstance(candidates, int) else 0)
+    if most <= MOST_TOPK:
+        return None
+    return (
+        f"{manifest.name} was exported with export.candidates or export.max_detections of {most:,}, and TensorRT's "
+        f"TopK takes at most {MOST_TOPK:,}, so a graph with that many does not build; export it again with fewer."
+    )
 
 
 def require_suitable(variant: Variant, options: BuildOptions | None) -> None:
