@@ -182,5 +182,5 @@ def test_inspect_shows_every_graphs_size_whole_on_a_narrow_terminal(
     monkeypatch.setenv("COLUMNS", "80")
     path = make_tiny_bundle(tmp_path, other_sizes=[(4096, 1024)], dynamic=True)
     shown = invoke("inspect", path).output
-    lines = {words[1]: words[3] for words in map(str.split, shown.splitlines()) if len(words) > 4 and words[0] == "│"}
+    lines = {words[1]: words[3] for words in map(str.split, shown.splitlines()) if len(words) > 8 and words[0] == "│"}
     assert lines == {"fp32": "64x64", "fp32-4096x1024": "4096x1024", "fp32-dynamic": "any"}
