@@ -107,6 +107,18 @@ def tiny_graph(
     )
 
 
+def _described(name: str, graph: Path, size: tuple[int, int] | None, any_size: bool) -> Variant:
+    return Variant(
+        name=name,
+        precision="fp32",
+        size=None if size is None else Size(width=size[0], height=size[1]),
+        any_size=any_size,
+        file=f"graphs/{name}.onnx",
+        sha256=sha256_file(graph),
+        bytes=graph.stat().st_size,
+    )
+
+
 def make_tiny_bundle(
     folder: Path,
     channels: Literal["grey", "rgb"] = "grey",
@@ -129,26 +141,17 @@ def make_tiny_bundle(
     """
     settings = settings or DecodeSettings()
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = {"fp32": (size, False)} | {
-        f"fp32-{width}x{height}": ((width, height), False) for width, height in other_sizes
-    }
+    wanted = {"fp32": (size, False)}
+    wanted |= {f"fp32-{width}x{height}": ((width, height), False) for width, height in other_sizes}
     wanted |= {"fp32-dynamic": (size, True)} if dynamic else {}
     graphs: dict[str, Path] = {}
-    variants = []
     for variant, (own, any_size) in wanted.items():
         graphs[variant] = folder / f".{name}-{variant}.onnx"
         onnx.save(tiny_graph(channels, own, settings, any_size=any_size), str(graphs[variant]))
-        variants.append(
-            Variant(
-                name=variant,
-                precision="fp32",
-                size=None if own == size else Size(width=own[0], height=own[1]),
-                any_size=any_size,
-                file=f"graphs/{variant}.onnx",
-                sha256=sha256_file(graphs[variant]),
-                bytes=graphs[variant].stat().st_size,
-            )
-        )
+    variants = [
+        _described(variant, graphs[variant], None if own == size else own, any_size)
+        for variant, (own, any_size) in wanted.items()
+    ]
     manifest = Manifest(
         name=name,
         labels=list(labels),
