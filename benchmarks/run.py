@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,8 @@ from .subject import Subject
 
 DETECTIONS_FOLDER = "detections"
 TRUTH_NAME = "truth.json"
+#: Stands in the truth of a benchmark's folder, so that nobody else's files are taken for older results.
+MADE_BY = "temper bench run"
 LOCK_NAME = ".lock"
 #: Pictures between two progress events while mAP is measured.
 PROGRESS_STEP = 20
@@ -95,7 +98,7 @@ def _run(
     started_at = now()
     _clear(out)
     # first, as the mark that what else lies here is a benchmark's
-    write_json(out / TRUTH_NAME, to_coco(data))
+    write_json(out / TRUTH_NAME, to_coco(data) | {"info": {"made_by": MADE_BY}})
     before = machine_state()
     for warning in machine_warnings(before):
         report(Event("warning", STAGE, {"message": warning}))
@@ -237,16 +240,24 @@ def load_truth(folder: Path, benchmark: BenchmarkRow) -> DataSet:
 
 
 def _require_ours(out: Path) -> None:
-    """Refuse a folder whose ``detections`` somebody else made.
+    """Refuse a folder in which somebody else's files have the names of a benchmark's.
 
     Raises:
-        UsageError: if it is there without measurements beside it.
+        UsageError: if one is there, and no ``truth.json`` that a benchmark wrote.
     """
-    if (out / DETECTIONS_FOLDER).exists() and not (out / TRUTH_NAME).is_file():
+    theirs = [name for name in (MEASUREMENTS_NAME, TRUTH_NAME, DETECTIONS_FOLDER) if os.path.lexists(out / name)]
+    if theirs and not _is_marked(out / TRUTH_NAME):
         raise UsageError(
-            f"{out} has a folder '{DETECTIONS_FOLDER}' that is not of a benchmark, and it would be replaced. Choose "
-            "another folder with --out."
+            f"{out / theirs[0]} is not of a benchmark, and it would be replaced. Choose another folder with --out."
         )
+
+
+def _is_marked(truth: Path) -> bool:
+    try:
+        content = read_json(truth)
+    except TemperError:  # absent, damaged, or no file
+        return False
+    return isinstance(content, dict) and content.get("info") == {"made_by": MADE_BY}
 
 
 def _clear(out: Path) -> None:
