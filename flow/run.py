@@ -15,7 +15,15 @@ from ..core.interruption import raise_if_interrupted, received
 from ..core.models import MODELS
 from ..distill.recipe import Recipe, to_plain
 from ..distill.recipe_detectors import section_name
-from .aside import can_be_taken_back, recover, require_no_signed, set_aside, take_back
+from .aside import (
+    can_be_taken_back,
+    recover,
+    require_no_signed,
+    set_aside,
+    set_aside_unfinished,
+    take_back,
+    take_back_unfinished,
+)
 from .folder import RECIPE_NAME, RunFolder, StageRecord
 from .keys import NEEDS, Sources, identities, read_sources, stage_key, stages_for
 from .requirements import require_golden, require_packages, require_runtimes
@@ -93,7 +101,7 @@ def run_recipe(
             record = _standing(folder, stage, key, anew, place, tell)
             if record is None:
                 tell(Event("stage_started", stage, place))
-                record = _do(recipe, folder, stage, key, tell, runner)
+                record = _do(recipe, folder, stage, key, tell, runner, stage in anew)
                 folder.done_anew(stage)
                 tell(Event("stage_done", stage, {"seconds": record.seconds}))
             if stage == "data" and "benchmark" in stages:
@@ -141,11 +149,16 @@ def require_shares(recipe: Recipe, stages: Collection[str], processes: int) -> N
             )
 
 
-def _do(recipe: Recipe, folder: RunFolder, stage: str, key: str, report: Reporter, runner: Runner) -> StageRecord:
+def _do(
+    recipe: Recipe, folder: RunFolder, stage: str, key: str, report: Reporter, runner: Runner, anew: bool
+) -> StageRecord:
     folder.tell(stage)
     require_as_trained(folder, (need for need in NEEDS[stage] if need in MODELS and stage != "report"))
     if not folder.can_go_on(stage, key):
-        _keep(folder, stage, report)
+        if not anew and take_back_unfinished(folder, stage, key):
+            report(Event("note", stage, {"message": "goes on with what was begun before and set aside"}))
+        else:
+            _keep(folder, stage, report)
     folder.begin(stage, key)
     began = time.monotonic()
     try:
@@ -185,6 +198,10 @@ def _keep(folder: RunFolder, stage: str, report: Reporter) -> None:
     kept = set_aside(folder, stage)
     if kept is not None:
         told = f"what was here is set aside in {kept} until the next change; its own recipe takes it back"
+        report(Event("note", stage, {"message": told}))
+    begun = set_aside_unfinished(folder, stage)
+    if begun is not None:
+        told = f"what was begun here is set aside in {begun} until the next change; its own recipe goes on with it"
         report(Event("note", stage, {"message": told}))
 
 
