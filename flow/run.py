@@ -25,7 +25,8 @@ from .aside import (
     take_back_unfinished,
 )
 from .folder import RECIPE_NAME, RunFolder, StageRecord
-from .keys import NEEDS, Sources, identities, read_sources, stage_key, stages_for
+from .keys import NEEDS, Sources, identities, stage_key, stages_for
+from .known_sources import kept_sources, read_known_sources, require_seen, say_unseen
 from .requirements import require_golden, require_packages, require_runtimes
 from .stages import DATA_NAME, judged_split, run_stage
 from .weights import fetch_unpinned, require_as_trained, require_weights
@@ -73,9 +74,11 @@ def run_recipe(
     if folder.forgotten() == set(again):
         again = ()  # the call that was to do them was interrupted, and goes on
     fetch_unpinned(recipe, stages, tell)
-    sources = read_sources(recipe)  # says what is missing before anything is written
+    known = read_known_sources(recipe, folder)  # says what is missing before anything is written
+    sources = known.sources
     anew = frozenset(again) or folder.left_anew()
     open_stages = _open(recipe, folder, stages, sources, again, anew)
+    require_seen(recipe, known, open_stages)
     require_no_signed(folder, open_stages)
     require_shares(recipe, open_stages, processes)
     require_packages(open_stages)
@@ -94,6 +97,8 @@ def run_recipe(
             for stage in again:
                 _keep(folder, stage, tell)
             folder.forget(again)
+        for sentence in say_unseen(recipe, known):
+            tell(Event("warning", stages[0], {"message": sentence}))
         made: dict[str, str] = {}
         for index, stage in enumerate(stages, start=1):
             key = stage_key(recipe, stage, sources, made)
@@ -101,7 +106,7 @@ def run_recipe(
             record = _standing(folder, stage, key, anew, place, tell)
             if record is None:
                 tell(Event("stage_started", stage, place))
-                record = _do(recipe, folder, stage, key, tell, runner, stage in anew)
+                record = _do(recipe, folder, stage, key, tell, runner, sources, stage in anew)
                 folder.done_anew(stage)
                 tell(Event("stage_done", stage, {"seconds": record.seconds}))
             if stage == "data" and "benchmark" in stages:
@@ -150,7 +155,14 @@ def require_shares(recipe: Recipe, stages: Collection[str], processes: int) -> N
 
 
 def _do(
-    recipe: Recipe, folder: RunFolder, stage: str, key: str, report: Reporter, runner: Runner, anew: bool
+    recipe: Recipe,
+    folder: RunFolder,
+    stage: str,
+    key: str,
+    report: Reporter,
+    runner: Runner,
+    sources: Sources,
+    anew: bool,
 ) -> StageRecord:
     folder.tell(stage)
     require_as_trained(folder, (need for need in NEEDS[stage] if need in MODELS and stage != "report"))
@@ -170,7 +182,8 @@ def _do(
                 folder.fail(stage, why)
         raise
     # a training knows what it took before it was interrupted
-    record = StageRecord(key, float(result.get("seconds", time.monotonic() - began)), result)
+    seconds = float(result.get("seconds", time.monotonic() - began))
+    record = StageRecord(key, seconds, result, sources=kept_sources(recipe, stage, sources))
     folder.finish(stage, record)
     return record
 
