@@ -17,6 +17,10 @@ from ..detection.dataset import DataSet, from_coco, to_coco
 from ..detection.detections import Detections
 from .accuracy import Readable, detect_pictures, leave_out_unread, save_detections, unread_warning
 from .candidate import Candidate, Entrant, in_labels_of, open_candidates
+from .energy.find import sensors_here
+from .energy.passes import measure_energy, soak
+from .energy.rows import EnergyRow, SoakRow
+from .energy.words import heat_warnings
 from .footprint import measure_footprint
 from .inspection import judge_detections
 from .latency import STAGE, measure_latency, require_driver, require_query_size
@@ -42,6 +46,8 @@ TRUTH_NAME = "truth.json"
 LOCK_NAME = ".lock"
 #: Pictures between two progress events while mAP is measured.
 PROGRESS_STEP = 20
+#: Why there is neither energy nor a soak.
+EMULATED_ENERGY = "The processor is emulated, so neither energy nor a soak is measured; run them on the device itself."
 
 
 def run_benchmark(
@@ -53,7 +59,8 @@ def run_benchmark(
     measured it is written now and then, marked as incomplete, so that whatever ends the benchmark, what it measured is
     kept.
 
-    On an emulated processor there are no rows of latency, and a warning says why.
+    Energy and soak follow where the settings ask for them, each candidate by itself. On an emulated processor there are
+    no rows of latency, energy or soak, and a warning says why.
 
     Args:
         candidates: what to measure.
@@ -102,6 +109,8 @@ def _run(
             footprint = measure_footprint(entrants, pictures, settings, report)
         else:
             latency, footprint, outside = measure_latency(entrants, pictures, settings, report, kept.write)
+            kept.write(latency, footprint)
+        _run_alone(kept, pictures, report)
     except BaseException as error:
         told = _cut_off(error, kept, report)
         if told is error:
@@ -129,10 +138,25 @@ class _Kept:
     readable: Readable | None = None
     latency: Sequence[LatencyRow] = ()
     footprint: Sequence[FootprintRow] = ()
+    energy: list[EnergyRow] = field(default_factory=list)
+    soaks: list[SoakRow] = field(default_factory=list)
+    no_energy: str | None = None
 
     @property
     def path(self) -> Path:
         return self.out / MEASUREMENTS_NAME
+
+    def add_energy(self, rows: Sequence[EnergyRow]) -> None:
+        """Keep the rows of one entrant."""
+        self.energy += rows
+        self.write(self.latency, self.footprint)
+
+    def add_soak(self, row: SoakRow) -> None:
+        """Keep what there is of one entrant's soak in place of what there was."""
+        if self.soaks and (self.soaks[-1].subject, self.soaks[-1].batch) == (row.subject, row.batch):
+            self.soaks.pop()
+        self.soaks.append(row)
+        self.write(self.latency, self.footprint)
 
     def write(
         self,
@@ -146,6 +170,7 @@ class _Kept:
         unread = self.readable.unread if self.readable is not None else []
         warnings = machine_warnings(self.before, outside) + unread_warning(unread, len(self.data))
         cut_off = None if outside is not None else incomplete
+        warnings += [*filter(None, [self.no_energy]), *heat_warnings(self.energy, self.soaks)]
         if cut_off is not None:
             warnings.append(f"The benchmark was cut off, so rows are missing or rest on fewer rounds. {cut_off}")
         benchmark = BenchmarkRow(
@@ -164,8 +189,25 @@ class _Kept:
             warnings=warnings + _row_warnings(latency),
             unread=unread,
             incomplete=cut_off,
+            no_energy=self.no_energy,
         )
-        write_rows(self.path, [benchmark, *self.accuracy, *latency, *footprint])
+        write_rows(self.path, [benchmark, *self.accuracy, *latency, *footprint, *self.energy, *self.soaks])
+
+
+def _run_alone(kept: _Kept, pictures: Sequence[Path], report: Reporter) -> None:
+    """Energy and soak, as far as they are asked for."""
+    settings = kept.settings
+    if settings.energy_seconds is None and settings.soak_minutes is None:
+        return
+    if kept.before.emulated:
+        kept.no_energy = EMULATED_ENERGY
+        return
+    with sensors_here() as found:
+        if settings.energy_seconds is not None:
+            kept.no_energy = found.sentence([entrant.subject.runtime for entrant in kept.entrants])
+            measure_energy(kept.entrants, pictures, settings, found, report, kept.add_energy)
+        if settings.soak_minutes is not None:
+            soak(kept.entrants, pictures, settings, found, report, kept.add_soak)
 
 
 def _cut_off(error: BaseException, kept: _Kept, report: Reporter) -> BaseException:
