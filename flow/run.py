@@ -75,9 +75,8 @@ def run_recipe(
         again = ()  # the call that was to do them was interrupted, and goes on
     fetch_unpinned(recipe, stages, tell)
     known = read_known_sources(recipe, folder)  # says what is missing before anything is written
-    sources = known.sources
     anew = frozenset(again) or folder.left_anew()
-    open_stages = _open(recipe, folder, stages, sources, again, anew)
+    open_stages = _open(recipe, folder, stages, known.sources, again, anew)
     require_seen(recipe, known, open_stages)
     require_no_signed(folder, open_stages)
     require_shares(recipe, open_stages, processes)
@@ -101,12 +100,12 @@ def run_recipe(
             tell(Event("warning", stages[0], {"message": sentence}))
         made: dict[str, str] = {}
         for index, stage in enumerate(stages, start=1):
-            key = stage_key(recipe, stage, sources, made)
+            key = stage_key(recipe, stage, known.sources, made)
             place = {"index": index, "total": len(stages)}
             record = _standing(folder, stage, key, anew, place, tell)
             if record is None:
                 tell(Event("stage_started", stage, place))
-                record = _do(recipe, folder, stage, key, tell, runner, sources, stage in anew)
+                record = _do(recipe, folder, stage, key, tell, runner, known.sources, stage in anew)
                 folder.done_anew(stage)
                 tell(Event("stage_done", stage, {"seconds": record.seconds}))
             if stage == "data" and "benchmark" in stages:
