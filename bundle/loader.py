@@ -7,9 +7,9 @@ manifest says before its path is handed out. The manifest's signature, where the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import shutil
 import stat
 import tempfile
 import weakref
@@ -58,12 +58,19 @@ class Bundle:
         signature: of the manifest, checked; None if it has none. Whose it is only a public key tells.
     """
 
-    def __init__(self, path: Path, folder: Path, manifest: Manifest, signature: Signature | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        folder: Path,
+        manifest: Manifest,
+        signature: Signature | None = None,
+        unpacked: contextlib.ExitStack | None = None,
+    ) -> None:
         self.path = path
         self.folder = folder
         self.manifest = manifest
         self.signature = signature
-        self._finalizer = None if folder == path else weakref.finalize(self, shutil.rmtree, folder, True)
+        self._finalizer = None if unpacked is None else weakref.finalize(self, unpacked.close)
 
     def __enter__(self) -> Bundle:
         return self
@@ -140,8 +147,8 @@ def open_bundle(path: Path, public_key: Path | None = None) -> Bundle:
         return Bundle(path, path, *_checked_content(path, path, keys))
     if not path.is_file():
         raise UsageError(f"There is no bundle {path}. Make one with 'temper export'.")
-    folder = partial_folder(Path(tempfile.gettempdir()), "temper-bundle.")
-    try:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(partial_folder(Path(tempfile.gettempdir()), "temper-bundle."))
         # whoever takes only signed bundles does not have a stranger's unpacked first
         extract_bundle(
             path,
@@ -152,10 +159,7 @@ def open_bundle(path: Path, public_key: Path | None = None) -> Bundle:
         manifest, signature = _checked_content(folder, path, keys)
         if keys:
             require_packed_form(path, folder, manifest, folder / ".again")
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return Bundle(path, folder, manifest, signature)
+        return Bundle(path, folder, manifest, signature, stack.pop_all())
 
 
 def open_unsigned(path: Path) -> Bundle:

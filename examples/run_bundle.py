@@ -25,9 +25,10 @@ def main() -> None:
     if manifest["schema_version"] != 1 or hashlib.sha256(graph).hexdigest() != variant["sha256"]:
         sys.exit(f"{bundle} is damaged, or of another schema")
     rule = manifest["input"]
-    picture = cv2.imread(sys.argv[2], cv2.IMREAD_GRAYSCALE if rule["channels"] == "grey" else cv2.IMREAD_COLOR_RGB)
-    if picture is None:
-        sys.exit(f"{sys.argv[2]} is no picture")
+    flag = cv2.IMREAD_GRAYSCALE if rule["channels"] == "grey" else cv2.IMREAD_COLOR_RGB
+    picture = cv2.imread(sys.argv[2], flag | cv2.IMREAD_ANYDEPTH)
+    if picture is None or picture.dtype != np.uint8:  # how more bits become 8 is yours to know
+        sys.exit(f"{sys.argv[2]} is no picture of 8 bits")
     height, width = picture.shape[:2]
     inner = np.array([rule["width"], rule["height"]])
     if rule["resize"] == "letterbox":  # in whole pixels; boxes come back by what the sides were really scaled by

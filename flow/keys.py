@@ -126,6 +126,8 @@ def identities(stage: str, record: StageRecord) -> dict[str, str]:
 def _reads_test(recipe: Recipe, stage: str) -> bool:
     if stage == "benchmark":
         return recipe.benchmark.split == "test"
+    if stage == "distilled":  # copies of them are left out of the unlabelled pictures
+        return recipe.data.unlabelled is not None
     # int8 is calibrated on training pictures of which none is a test picture's near copy
     return stage.startswith("export-") and any(name.startswith("int8") for name in recipe.export.precisions)
 
