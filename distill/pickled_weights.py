@@ -11,7 +11,7 @@ import pickle
 import pickletools
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,12 +152,18 @@ class _Room:
             raise ForbiddenError("more copies of its content than fit into memory")
 
 
+#: What the unpickler does with each instruction; typeshed knows it as another class's.
+_FOLLOW = cast("dict[int, Callable[[Any], None]]", pickle._Unpickler.dispatch)
+
+
 class _WeightUnpickler(pickle._Unpickler):
     """Makes nothing of NumPy's while it reads: what a pickle may set the state of are objects of our own.
 
     NumPy's own data types can be told by a pickle that they hold no objects while they do, and then any eight bytes of
     the file are taken for an address.
     """
+
+    stack: list[Any]
 
     def __init__(self, content: bytes) -> None:
         super().__init__(io.BytesIO(content))
@@ -185,18 +191,18 @@ class _WeightUnpickler(pickle._Unpickler):
 
     def _set_item(self) -> None:
         _require_plain_keys(self.stack[-2:-1])
-        pickle._Unpickler.dispatch[pickle.SETITEM[0]](self)
+        _FOLLOW[pickle.SETITEM[0]](self)
 
     def _set_items(self) -> None:
         _require_plain_keys(self.stack[::2])
-        pickle._Unpickler.dispatch[pickle.SETITEMS[0]](self)
+        _FOLLOW[pickle.SETITEMS[0]](self)
 
     def _dictionary(self) -> None:
         _require_plain_keys(self.stack[::2])
-        pickle._Unpickler.dispatch[pickle.DICT[0]](self)
+        _FOLLOW[pickle.DICT[0]](self)
 
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
-        **pickle._Unpickler.dispatch,
+        **_FOLLOW,
         pickle.SETITEM[0]: _set_item,
         pickle.SETITEMS[0]: _set_items,
         pickle.DICT[0]: _dictionary,

@@ -45,8 +45,8 @@ def read_known_sources(recipe: Recipe, run: RunFolder) -> KnownSources:
     if not known:
         return KnownSources(read_sources(recipe), {})
     sources = read_sources(_without(recipe, known))
-    sources = replace(sources, **{_PLACES[place]: value for place, value in known.items()})
-    return KnownSources(sources, {".".join(place): _readers(place) for place in known})
+    stand_ins: dict[str, Any] = {_PLACES[place]: value for place, value in known.items()}
+    return KnownSources(replace(sources, **stand_ins), {".".join(place): _readers(place) for place in known})
 
 
 def require_seen(recipe: Recipe, known: KnownSources, stages: Collection[str]) -> None:
