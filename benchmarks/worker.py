@@ -66,6 +66,8 @@ class Session:
         """Open the bundle, load the graph and make the first call, each timed."""
         key = command.get("public_key")
         bundle = open_bundle(Path(command["bundle"]), None if key is None else Path(key))
+        if bundle.manifest_sha256 != command["manifest_sha256"]:
+            raise TemperError(f"The bundle {bundle.path} was replaced while it was measured. Measure it again.")
         variant = bundle.variant(command["variant"])
         self._pictures = [Path(path).read_bytes() for path in command["pictures"]]
         self._batch = int(command["batch"])
