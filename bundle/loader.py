@@ -10,9 +10,9 @@ they read a file once, hold those bytes against the manifest, and hand out the v
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import shutil
 import stat
 import tempfile
 import weakref
@@ -66,13 +66,14 @@ class Bundle:
         manifest: Manifest,
         signature: Signature | None = None,
         manifest_bytes: bytes | None = None,
+        unpacked: contextlib.ExitStack | None = None,
     ) -> None:
         self.path = path
         self.folder = folder
         self.manifest = manifest
         self.signature = signature
         self.manifest_bytes = to_bytes(manifest) if manifest_bytes is None else manifest_bytes
-        self._finalizer = None if folder == path else weakref.finalize(self, shutil.rmtree, folder, True)
+        self._finalizer = None if unpacked is None else weakref.finalize(self, unpacked.close)
 
     def __enter__(self) -> Bundle:
         return self
@@ -180,8 +181,8 @@ def open_bundle(path: Path, public_key: Path | None = None) -> Bundle:
         return Bundle(path, path, *_checked_content(path, path, keys))
     if not path.is_file():
         raise UsageError(f"There is no bundle {path}. Make one with 'temper export'.")
-    folder = partial_folder(Path(tempfile.gettempdir()), "temper-bundle.")
-    try:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(partial_folder(Path(tempfile.gettempdir()), "temper-bundle."))
         # whoever takes only signed bundles does not have a stranger's unpacked first
         extract_bundle(
             path,
@@ -192,10 +193,7 @@ def open_bundle(path: Path, public_key: Path | None = None) -> Bundle:
         manifest, signature, content = _checked_content(folder, path, keys)
         if keys:
             require_packed_form(path, folder, manifest, folder / ".again")
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return Bundle(path, folder, manifest, signature, content)
+        return Bundle(path, folder, manifest, signature, content, stack.pop_all())
 
 
 def open_unsigned(path: Path) -> Bundle:

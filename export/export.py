@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -234,8 +233,5 @@ def _working_folder(target: Path) -> Iterator[Path]:
     """A folder beside the bundle for graphs in the making; after a crash it is known for rubbish by its name."""
     with explain_os_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = partial_folder(target.parent, f".{target.name}.")
-        try:
+        with partial_folder(target.parent, f".{target.name}.") as folder:
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)

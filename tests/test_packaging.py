@@ -143,7 +143,7 @@ def test_the_wheel_says_what_it_is(wheel: Path, contents: list[str]) -> None:
     fields = Parser().parsestr(text)
     assert fields["License-Expression"] == "Apache-2.0"
     assert fields["Requires-Python"] == "<3.14,>=3.10"
-    assert "temper = temper.cli:main" in entry_points
+    assert "temper = temper.__main__:run" in entry_points
     base = [line for line in fields.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert not [line for line in base if line.lower().startswith(("paddle", "onnx>", "onnx ", "scipy"))]
 

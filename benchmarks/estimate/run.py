@@ -152,6 +152,7 @@ def _row(
         bound=reckoned.bound,
         unknown_operators=chosen.work.unknown,
         recalibrated_by=correction.origins,
+        watts_of=device.watts_of,
     )
 
 

@@ -33,7 +33,7 @@ def zipped(folder: Path, target: Path, *, top: str = "") -> Path:
 
 
 def temporary_bundles(folder: Path) -> list[Path]:
-    return sorted(folder.glob("temper-bundle.*"))
+    return sorted(path for path in folder.glob("temper-bundle.*") if path.is_dir())
 
 
 @pytest.fixture
