@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FIGURE_NAMES = (
     "p50", "mean", "p90", "p99", "p999", "jitter", "throughput", "map", "ap50", "ap75", "ap_small", "ap_medium",
     "ap_large", "escape_rate", "false_alarms", "load", "peak_memory", "file_size",
+    "joules_per_frame",
 )  # fmt: skip
 
 

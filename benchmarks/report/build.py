@@ -20,6 +20,7 @@ from ..accuracy import load_detections
 from ..measurement import BundleEntry, MachineState, Measurements, read_rows
 from .care import sentences_of_care
 from .charts import stage_chart
+from .energy_part import energy_part
 from .formats import FILTERS
 from .glance import glance
 from .histograms import latency_histograms
@@ -141,6 +142,7 @@ def _render(
         judged=judged,
         line=_line(source, results, entries),
         **latency_part(results),
+        **energy_part(results, measurements.benchmark),
         examples=_examples(source, results, entries),
         examples_of=example_words(list(example_results(results).values())),
         parity=_parity_rows(entries, results),

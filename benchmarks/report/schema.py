@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
 from ...core.files import write_json
 from ...detection.metrics import AccuracyFigures
+from ..energy.rows import EnergyRow, SoakRow
 from ..inspection_rows import CurveRow, EscapeRow, FalseAlarmRow, PrecisionRow, SortingRow
 from ..latency_rows import LatencyRow
 from ..measurement import BenchmarkRow, FootprintRow, Row
-from .results import BENCHMARK_FIELDS, FOOTPRINT_FIELDS, LEFT_OUT_OF_RESULTS
+from .results import BENCHMARK_FIELDS, FOOTPRINT_FIELDS, LEFT_OUT_OF_ENERGY, LEFT_OUT_OF_RESULTS
 from .results import SCHEMA_VERSION as RESULTS_VERSION
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -73,6 +74,8 @@ def _result_model() -> type[BaseModel]:
         accuracy=(AccuracyFigures | None, ...),
         inspection=(_inspection_model() | None, ...),
         **footprint,
+        energy=(list[_without(EnergyRow, LEFT_OUT_OF_ENERGY)], ...),  # type: ignore[misc]
+        soak=(_without(SoakRow, LEFT_OUT_OF_ENERGY) | None, ...),
     )
 
 
@@ -90,7 +93,11 @@ def _inspection_model() -> type[BaseModel]:
 
 
 def _without_subject(row: type[Any]) -> type[BaseModel]:
-    names = [field.name for field in fields(row) if field.name not in ("subject", "row")]
+    return _without(row, ("subject", "row"))
+
+
+def _without(row: type[Any], left_out: Collection[str]) -> type[BaseModel]:
+    names = [field.name for field in fields(row) if field.name not in left_out]
     return create_model(row.__name__.replace("Row", ""), __config__=_OWN_FIELDS, __doc__=row.__doc__, **_of(row, names))
 
 
