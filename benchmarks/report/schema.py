@@ -45,50 +45,57 @@ def results_model() -> type[BaseModel]:
     (bundle,) = entry.__args__
     manifest = get_type_hints(bundle)["manifest"]
     with_hash = create_model("Bundle", __base__=manifest, manifest_sha256=(str, ...))
-    return create_model(
+    return _model(
         "Results",
-        __config__=_OWN_FIELDS,
-        __doc__="The figures of one benchmark, without its samples.",
+        "The figures of one benchmark, without its samples.",
         schema_version=(Literal[RESULTS_VERSION], ...),
         name=(str, ...),
         summary=(list[str], ...),
-        results=(list[_result_model()], ...),  # type: ignore[misc]
+        results=(_list_of(_result_model()), ...),
         **{name: (benchmark[name], ...) for name in BENCHMARK_FIELDS},
         settings=(benchmark["settings"], ...),
         warnings=(list[str], ...),
         machine_before=(benchmark["machine_before"], ...),
         machine_after=(benchmark["machine_after"], ...),
-        bundles=(list[with_hash], ...),  # type: ignore[valid-type]
+        bundles=(_list_of(with_hash), ...),
     )
+
+
+def _model(title: str, doc: str, /, **parts: Any) -> type[BaseModel]:
+    """A model of these fields, each its type and its default, and of no others."""
+    made: type[BaseModel] = create_model(title, __config__=_OWN_FIELDS, __doc__=doc, **parts)
+    return made
+
+
+def _list_of(kind: Any) -> Any:
+    return list[kind]
 
 
 def _result_model() -> type[BaseModel]:
     kept = [field.name for field in fields(LatencyRow) if field.name not in LEFT_OUT_OF_RESULTS]
     footprint = {name: (kind[0] | None, ...) for name, kind in _of(FootprintRow, FOOTPRINT_FIELDS).items()}
-    return create_model(
+    return _model(
         "Result",
-        __config__=_OWN_FIELDS,
-        __doc__="One candidate in one scenario; null is what was not measured or may not be given.",
+        "One candidate in one scenario; null is what was not measured or may not be given.",
         title=(str, ...),
         **_of(LatencyRow, kept),
         accuracy=(AccuracyFigures | None, ...),
         inspection=(_inspection_model() | None, ...),
         **footprint,
-        energy=(list[_without(EnergyRow, LEFT_OUT_OF_ENERGY)], ...),  # type: ignore[misc]
+        energy=(_list_of(_without(EnergyRow, LEFT_OUT_OF_ENERGY)), ...),
         soak=(_without(SoakRow, LEFT_OUT_OF_ENERGY) | None, ...),
     )
 
 
 def _inspection_model() -> type[BaseModel]:
-    return create_model(
+    return _model(
         "Inspection",
-        __config__=_OWN_FIELDS,
-        __doc__="What escapes and is flagged, of all classes together where no label stands.",
-        average_precision=(list[_without_subject(PrecisionRow)], ...),  # type: ignore[misc]
-        escape=(list[_without_subject(EscapeRow)], ...),  # type: ignore[misc]
-        false_alarms=(list[_without_subject(FalseAlarmRow)], ...),  # type: ignore[misc]
+        "What escapes and is flagged, of all classes together where no label stands.",
+        average_precision=(_list_of(_without_subject(PrecisionRow)), ...),
+        escape=(_list_of(_without_subject(EscapeRow)), ...),
+        false_alarms=(_list_of(_without_subject(FalseAlarmRow)), ...),
         sorting=(_without_subject(SortingRow), ...),
-        curves=(list[_without_subject(CurveRow)], ...),  # type: ignore[misc]
+        curves=(_list_of(_without_subject(CurveRow)), ...),
     )
 
 
@@ -98,7 +105,7 @@ def _without_subject(row: type[Any]) -> type[BaseModel]:
 
 def _without(row: type[Any], left_out: Collection[str]) -> type[BaseModel]:
     names = [field.name for field in fields(row) if field.name not in left_out]
-    return create_model(row.__name__.replace("Row", ""), __config__=_OWN_FIELDS, __doc__=row.__doc__, **_of(row, names))
+    return _model(row.__name__.replace("Row", ""), row.__doc__ or "", **_of(row, names))
 
 
 def _of(row: type[Any], names: Collection[str]) -> dict[str, Any]:

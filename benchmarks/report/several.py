@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ...core.errors import TemperError, UsageError
 from ..estimate.row import ESTIMATES_NAME, EstimateRow, read_estimates
@@ -139,7 +140,8 @@ _Key = tuple[str, str]
 
 def _titles(measured: Sequence[Measurements], estimates: Sequence[EstimateRow]) -> dict[_Key, str]:
     """The title of every bundle, in the reader's order; those of one title are told apart by their hash."""
-    recipes, subjects = {}, {}
+    recipes: dict[str, Mapping[str, Any]] = {}
+    subjects: dict[_Key, Subject] = {}
     for one in measured:
         hashes = {entry.manifest.name: entry.manifest_sha256 for entry in one.benchmark.bundles}
         recipes |= {entry.manifest.name: entry.manifest.made_by.recipe for entry in one.benchmark.bundles}
