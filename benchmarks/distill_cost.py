@@ -28,12 +28,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
 import click
 
+from .distill_cost_cases import CASES, Case, case_named
 from .distill_cost_figures import SIDES, Measured, print_case, ratios
 
 _MODULE = "temper.benchmarks.distill_cost"
@@ -44,39 +45,8 @@ PICTURES = 16
 #: Steps at the start of every side, and of every turn of it, that are not counted.
 WARM_STEPS, SETTLING_STEPS = 3, 1
 ANSWER_SECONDS = 1800.0
-
-
-@dataclass(frozen=True)
-class Case:
-    """A teacher, a student and how it is trained, in the words of a recipe."""
-
-    size: int
-    channels: str
-    teacher: Mapping[str, Any]
-    student: Mapping[str, Any]
-    training: Mapping[str, Any]
-    mgd: Mapping[str, Any]
-
-
-_SMALL = {"neck_channels": 96, "head_convs": 2, "head_norm": "level_batch"}
-CASES = {
-    "retinanet": Case(
-        224,
-        "rgb",
-        {"depth": 101},
-        {"depth": 50},
-        {"batch_size": 2, "optimizer": "momentum", "learning_rate": 1e-4, "clip_norm": None},
-        {"alpha": 2e-5, "alpha_form": "sum"},
-    ),
-    "small": Case(
-        160,
-        "grey",
-        {"depth": 34, **_SMALL},
-        {"depth": 18, **_SMALL},
-        {"batch_size": 8, "optimizer": "adamw", "learning_rate": 5e-4},
-        {"alpha": 1, "alpha_form": "mean"},
-    ),
-}
+#: Of a RetinaNet that does not say.
+STRIDES = (8, 16, 32, 64, 128)
 
 
 class _Enough(Exception):
@@ -208,7 +178,8 @@ def _train_plainly(case: Case, work: Path, gate: _Gate, *, distilled: bool) -> N
         for name, value in teacher.state_dict().items():
             value.set_value(_tamed(name, value.numpy()))
         teacher.eval()
-        generators = [_plain_generator(case.teacher.get("neck_channels", 256)) for _ in range(5)]
+        channels, levels = case.teacher.get("neck_channels", 256), len(case.teacher.get("strides", STRIDES))
+        generators = [_plain_generator(channels) for _ in range(levels)]
         parameters += [parameter for generator in generators for parameter in generator.parameters()]
     optimizer = _plain_optimizer(case, parameters)
     batches = _ready_batches(case, work)
@@ -233,25 +204,28 @@ def _train_plainly(case: Case, work: Path, gate: _Gate, *, distilled: bool) -> N
 
 def _plain_retinanet(fields: Mapping[str, Any]) -> Any:
     from ..distill.detectors.ppdet_bridge import paddle_detection
+    from ..distill.detectors.resnet import build_resnet, output_channels
     from ..distill.paddle_import import paddle
 
     parts = paddle_detection()
-    channels, strides = fields.get("neck_channels", 256), (8, 16, 32, 64, 128)
+    channels, strides = fields.get("neck_channels", 256), fields.get("strides", STRIDES)
     norm = "bn" if fields.get("head_norm") else None  # what it has nearest to a batch norm per level
-    stages = {"freeze_at": -1, "return_idx": [1, 2, 3], "num_stages": 4}
-    backbone = parts.resnet(depth=fields["depth"], variant="b", norm_type="bn", freeze_norm=False, **stages)
+    # PaddleDetection's own class, or its blocks with fewer channels
+    backbone = build_resnet(fields["depth"], fields.get("width", 1.0), frozen_norm=False, freeze_stages=0)
     neck = parts.fpn(
-        [shape.channels for shape in backbone.out_shape],
+        output_channels(backbone),
         channels,
         spatial_scales=[1 / stride for stride in strides[:3]],
         has_extra_convs=True,
-        extra_stage=2,
+        extra_stage=len(strides) - 3,
         use_c5=False,
     )
     head = parts.retina_head(
         CLASSES,
         parts.retina_feat(feat_in=channels, feat_out=channels, num_convs=fields.get("head_convs", 4), norm_type=norm),
-        parts.anchor_generator(strides=[float(stride) for stride in strides]),
+        parts.anchor_generator(
+            octave_base_scale=fields.get("anchor_scale", 4), strides=[float(stride) for stride in strides]
+        ),
         parts.max_iou_assigner(0.5, 0.4, True),
         parts.focal_loss(alpha=0.25, gamma=2.0),
         parts.smooth_l1_loss(beta=0.0),
@@ -271,19 +245,21 @@ def _plain_mgd(feature: Any, target: Any, generator: Any, mgd: Mapping[str, Any]
     from ..distill.paddle_import import paddle
 
     batch, _, height, width = feature.shape
-    mask = (paddle.rand([batch, 1, height, width]) >= 0.65).astype("float32")
+    mask = (paddle.rand([batch, 1, height, width]) >= mgd.get("mask_ratio", 0.65)).astype("float32")
     squares = paddle.nn.functional.mse_loss(generator(feature * mask), target, reduction="sum")
+    if mgd["alpha_form"] == "relative":
+        return squares * mgd["alpha"] / target.square().sum()
     return squares * mgd["alpha"] / (batch if mgd["alpha_form"] == "sum" else target.size)
 
 
 def _plain_optimizer(case: Case, parameters: list[Any]) -> Any:
     from ..distill.paddle_import import paddle
 
-    rate = case.training["learning_rate"]
+    rate, decay = case.training["learning_rate"], case.training.get("weight_decay", 0.01)
     if case.training["optimizer"] == "momentum":
         return paddle.optimizer.Momentum(rate, 0.9, parameters, weight_decay=1e-4)
     clip = paddle.nn.ClipGradByGlobalNorm(10.0)
-    return paddle.optimizer.AdamW(rate, parameters=parameters, weight_decay=0.01, grad_clip=clip)
+    return paddle.optimizer.AdamW(rate, parameters=parameters, weight_decay=decay, grad_clip=clip)
 
 
 def _ready_batches(case: Case, work: Path) -> list[tuple[Any, list[Any], list[Any]]]:
@@ -353,7 +329,7 @@ def side_environment(*, ours: bool) -> dict[str, str]:
 
 
 @click.command(help=__doc__.split("\n\n")[0])
-@click.option("--case", "cases", multiple=True, type=click.Choice(list(CASES)), help="Which.  [default: both]")
+@click.option("--case", "cases", multiple=True, type=click.Choice(CASES), help="Which.  [default: both]")
 @click.option("--side", "sides", multiple=True, type=click.Choice(list(SIDES)), help="Which.  [default: all]")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Turns of every side.")
 @click.option("--steps", type=click.IntRange(1), default=5, show_default=True, help="Steps counted in a turn.")
@@ -370,7 +346,8 @@ def main(
     for name in cases or CASES:
         watch, began = LoadWatch(), os.times()
         chosen = [side for side in SIDES if side in (sides or SIDES)]
-        found = measure_case(CASES[name], chosen, rounds, steps, lambda words: click.echo(words, err=True))
+        case = case_named(name)
+        found = measure_case(case, chosen, rounds, steps, lambda words: click.echo(words, err=True))
         ended = os.times()
         own = sum(ended[:4]) - sum(began[:4])
         warnings = machine_warnings(state, watch.finish(own))
@@ -380,7 +357,6 @@ def main(
             "figures": figures,
             "warnings": warnings,
         }
-        case = CASES[name]
         print_case(f"{name}: {case.size} px, batch {case.training['batch_size']}", found, figures, epochs)
         for warning in warnings:
             click.echo(f"warning: {warning}")

@@ -27,6 +27,10 @@ class DivergedError(TemperError):
     """A training's loss is no finite number any more; the message carries what to try."""
 
 
+class OutOfMemoryError(TemperError):
+    """A training does not fit this machine's memory, today or tomorrow; the message carries the batch that would."""
+
+
 class MissingDependencyError(TemperError):
     """An optional package is needed and not installed; the message carries the command that installs it."""
 

@@ -291,7 +291,7 @@ def _ppyoloe(file: str, config: Values) -> Values:
 
 
 def _multiplier(file: str, config: Values, part: Component, field: str) -> float:
-    shared = Component(file, "the file", {field: config.get(field, 1.0)}).number(field, 1.0)
+    shared = Component(file, "", {field: config.get(field, 1.0)}).number(field, 1.0)
     value = part.number(field, shared)
     if value is None or not (math.isfinite(value) and 0 < value <= 4):
         raise UsageError(f"{file}: {field} is {value}, and should be a number above 0 and at most 4.")

@@ -21,6 +21,7 @@ _ADAPTER: TypeAdapter[DetectorSection] = TypeAdapter(ModelSection)
 #: The teacher where none is named: the student's larger sister.
 _LARGER: dict[str, Values] = {"retinanet": {"depth": 101}, "picodet": {"size": "l"}, "ppyoloe": {"size": "l"}}
 _HEADS = {"retinanet": "RetinaHead", "picodet": "PicoHeadV2", "ppyoloe": "PPYOLOEHead"}
+_ESNET_HEAD = "PicoHead"
 
 
 @dataclass(frozen=True)
@@ -148,11 +149,16 @@ def translate(name: str, student: Path, slim: Path | None, data: str | None) -> 
         _require_necks(slim, slim_config, pupil, teacher)
         if teacher.values["weights"] is not None:
             notes.append("the teacher's pretrain_weights are taken as trained (teacher.training.epochs: 0)")
+        else:
+            notes.append(
+                f"{slim} names no pretrain_weights, so the teacher is trained first, as the student's file says"
+            )
     values["data"] = {"path": data or _dataset(config, notes)}
     values["device"] = "gpu" if config.get("use_gpu") else "cpu"
     values["input"] = input_section(config, notes.append)
     values["training"] = training_section(str(student), config, notes.append)
-    values["export"] = export_section(str(student), config, _HEADS[pupil.values["detector"]])
+    head = _ESNET_HEAD if pupil.values.get("backbone") == "esnet" else _HEADS[pupil.values["detector"]]
+    values["export"] = export_section(str(student), config, head, notes.append)
     if pupil.classes is not None:
         notes.append(f"num_classes is {pupil.classes} there; here the classes are those of the data")
     return Translation(_recipe(student, values), tuple(notes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING
 
-from ...core.errors import TemperError
+from ...core.errors import OutOfMemoryError, TemperError
 from .. import ranks
 from ..paddle_import import paddle
 
@@ -23,6 +23,9 @@ def explain_out_of_memory(job: TrainingJob, loader: BatchLoader, training_step: 
         loader: of the batch that was too large.
         training_step: that ran out of memory.
         step: counted from 0.
+
+    Returns:
+        An :class:`OutOfMemoryError`; a plain :class:`TemperError` if the batch fitted when it was tried again.
     """
     place = "GPU" if job.device == "gpu" else "machine"
     whole = loader.batch_size
@@ -30,13 +33,13 @@ def explain_out_of_memory(job: TrainingJob, loader: BatchLoader, training_step: 
     told = f"The training of the {job.role} ran out of this {place}'s memory at step {step + 1}, batch_size {whole}."
     if not fitting:
         other = " or training.precision: amp_bf16" if place == "GPU" and job.training.precision == "fp32" else ""
-        return TemperError(f"{told} Not even one picture fits: give a smaller input, a smaller model{other}.")
+        return OutOfMemoryError(f"{told} Not even one picture fits: give a smaller input, a smaller model{other}.")
     if fitting >= whole:
         return TemperError(
             f"{told} The same batch went through when tried again, so something else took the memory meanwhile: free "
             f"some, or set training.batch_size to {max(1, whole // 2)}, and give the same command again."
         )
-    return TemperError(
+    return OutOfMemoryError(
         f"{told} A batch of {fitting} went through: set training.batch_size to {fitting}, and training.learning_rate "
         f"to {job.training.learning_rate * fitting / whole:.3g}, in proportion."
     )

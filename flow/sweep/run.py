@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...core.errors import DivergedError, TemperError, UsageError
+from ...core.errors import DivergedError, OutOfMemoryError, TemperError, UsageError
 from ...core.events import Event, Reporter
 from ...core.files import MAX_RECORD_BYTES, read_json, remove_partial, remove_tree, sha256_json, write_json
 from ...core.settings.fields import FieldPath, dotted
@@ -249,7 +249,7 @@ class _Sweeping:
         except _Pruned:
             self._say("note", "It falls behind the trials before it, so it is stopped.")
             return ended("pruned")
-        except DivergedError as error:
+        except (DivergedError, OutOfMemoryError) as error:
             self._say("warning", str(error))
             return ended("failed", str(error))
         score = record.accuracy[self.sweep.metric]

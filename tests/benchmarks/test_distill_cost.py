@@ -3,10 +3,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from temper.benchmarks.distill_cost import CASES, Case, measure_case, side_environment
+from temper.benchmarks.distill_cost import measure_case, side_environment
+from temper.benchmarks.distill_cost_cases import Case, case_named
 from temper.benchmarks.distill_cost_figures import SIDES, TARGETS, Measured, print_case, ratios
+from temper.distill.recipe_detectors import RetinaNetSection
+from temper.distill.recipe_distillation import MgdSection
+from temper.distill.recipe_file import read_recipe
+from temper.distill.recipe_training import TrainingSection
 
 
 def measured(**sides: tuple[float, float]) -> dict[str, Measured]:
@@ -50,17 +56,26 @@ def test_help_needs_no_paddle() -> None:
     assert done.returncode == 0 and "--rounds" in done.stdout, done.stderr
 
 
-def test_cases_are_those_that_have_targets() -> None:
-    assert (CASES["retinanet"].teacher["depth"], CASES["retinanet"].student["depth"]) == (101, 50)
-    assert CASES["retinanet"].size == 224 and CASES["small"].size == 160
+def test_the_large_case_is_the_one_that_has_targets() -> None:
+    case = case_named("retinanet")
+    assert (case.teacher["depth"], case.student["depth"], case.size) == (101, 50, 224)
+
+
+def test_the_small_case_is_the_recipes(root: Path) -> None:
+    case, recipe = case_named("small"), read_recipe(root / "recipes/neu-det-cpu.yml", environment={})
+    assert (case.size, case.channels) == (recipe.input.width, recipe.input.channels)
+    assert RetinaNetSection.model_validate(case.teacher) == recipe.teacher
+    assert RetinaNetSection.model_validate(case.student) == recipe.student
+    assert TrainingSection.model_validate(case.training) == recipe.training
+    assert MgdSection.model_validate(case.mgd) == recipe.distillation.mgd
 
 
 @pytest.mark.slow
 def test_every_kind_of_side_is_measured() -> None:
     pytest.importorskip("paddle", reason="it is training that is measured")
-    tiny = {"depth": 18, "neck_channels": 16, "head_convs": 1}
+    tiny = {"depth": 18, "width": 0.25, "neck_channels": 16, "head_convs": 1, "strides": [8, 16, 32, 64]}
     training = {"batch_size": 2, "optimizer": "adamw", "learning_rate": 1e-4, "workers": 1}
-    case = Case(64, "rgb", tiny, tiny, training, {"alpha": 1.0, "alpha_form": "mean"})
+    case = Case(64, "rgb", tiny, tiny, training, {"alpha": 1.0, "alpha_form": "relative"})
     told: list[str] = []
     found = measure_case(case, ["b1", "c"], rounds=2, steps=1, say=told.append)
     assert told[-1] == "Round 2 of 2"

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from temper.core.events import silent
 from temper.detection.decode import DecodeSettings
+from temper.distill import recipe_detectors
 from temper.distill.recipe import InputSection
 from temper.distill.recipe_distillation import DistillationSection, MgdSection
 from temper.distill.recipe_training import TrainingSection
@@ -26,52 +30,88 @@ from temper.distill.training.job import TrainingJob  # noqa: E402
 from temper.distill.training.log import read_metrics  # noqa: E402
 from temper.distill.training.train import train_model  # noqa: E402
 
-#: What the two files that the code goes into have at their top.
-IMPORTS = """
-from types import MappingProxyType
-from typing import Literal
+#: A recipe of the new kind, and one with a mistake; in a Temper that has the page's code in it.
+USER = """
+from pathlib import Path
+from temper.core.errors import UsageError
+from temper.distill.detectors.build import build_detector
+from temper.distill.recipe_file import read_recipe
 
-from pydantic import Field
-from temper.distill.detectors.base import HeadOutputs, Targets
-from temper.distill.detectors.point_losses import TERMS, HeadAnswer
-from temper.distill.detectors.points import PointDetector, distances, grid_of, joined
-from temper.distill.detectors.ppdet_bridge import paddle_detection
-from temper.distill.detectors.resnet import build_resnet, output_channels
-from temper.distill.detectors.task_aligned import TaskAlignedLoss
-from temper.distill.paddle_import import paddle
-from temper.distill.recipe_detectors import DetectorSection
-
-F = paddle.nn.functional
+student = read_recipe(Path("recipe.yml")).student
+print(build_detector(student, ("a", "b"), 1).neck_channels)
+try:
+    read_recipe(Path("mistaken.yml"))
+except UsageError as error:
+    print(error)
 """
 
 
 @pytest.fixture(scope="module")
-def blocks(root: Path) -> list[str]:
-    text = (root / "docs/how-to/add-a-detector.md").read_text(encoding="utf-8")
-    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+def page(root: Path) -> str:
+    return (root / "docs/how-to/add-a-detector.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page, re.DOTALL)
 
 
 @pytest.fixture
-def example(blocks: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A module of the document's two classes, with the detector in the closed list."""
-    path = tmp_path / "example_detector.py"
-    path.write_text(IMPORTS + "\n\n".join(blocks))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+def example(blocks: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The document's two classes, each where it says, with the detector in the closed list."""
+    section, detector = blocks
+    inside: dict[str, Any] = dict(vars(recipe_detectors))
+    exec(compile(section, "recipe_detectors.py", "exec"), inside)  # noqa: S102  # the page's own code
+    monkeypatch.setattr(recipe_detectors, "GflSection", inside["GflSection"], raising=False)
+    path, name = tmp_path / "gfl.py", "temper.distill.detectors.gfl"
+    path.write_text(detector)
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, path.stem, module)
+    monkeypatch.setitem(sys.modules, name, module)
     spec.loader.exec_module(module)
     monkeypatch.setitem(build_module.DETECTORS, "gfl", module.Gfl)
-    return module
+    return SimpleNamespace(GflSection=inside["GflSection"], Gfl=module.Gfl)
 
 
 def test_it_is_short(blocks: list[str]) -> None:
     lines = [line for block in blocks for line in block.splitlines() if line.strip()]
-    assert len(blocks) == 2 and len(lines) < 40
+    told = [line for line in lines if not re.match(r"\s*(from|import|if TYPE_CHECKING)\b", line)]
+    assert len(blocks) == 2 and len(told) < 40
     assert max(map(len, lines)) <= 120
 
 
-def test_it_learns_teaches_and_is_taught(example: ModuleType, tmp_path: Path) -> None:
+def put_in(file: Path, before: str, text: str) -> None:
+    """Put text into a file, before what stands there once."""
+    content = file.read_text()
+    assert content.count(before) == 1, before
+    file.write_text(content.replace(before, f"{text}{before}"))
+
+
+def test_pasted_as_it_stands_a_recipe_may_name_it(page: str, blocks: list[str], tmp_path: Path) -> None:
+    copy = tmp_path / "site/temper"
+    shutil.copytree(Path(build_module.__file__).parents[2], copy, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    build, sections = copy / "distill/detectors/build.py", copy / "distill/recipe_detectors.py"
+    _, line, entry, _, _, tag, _ = re.findall(r"`([^`]+)`", page.partition("## 3.")[2].partition("A recipe may")[0])
+    assert line.startswith("from .gfl") and entry.startswith('"gfl"') and tag.startswith("| Annotated")
+    (copy / "distill/detectors/gfl.py").write_text(blocks[1])
+    put_in(build, "from .picodet", f"{line}\n")
+    put_in(build, '    "ppyoloe": PpYoloe', f"    {entry},\n")
+    put_in(sections, "#: A recipe's ``teacher`` or", f"{blocks[0]}\n\n")
+    put_in(sections, ",\n    Discriminator(_kind)", f"\n    {tag}")
+    recipe = "name: steel\ndata: {synthetic: {}}\nteacher: {}\nstudent: {detector: gfl, width: 0.125, %s: 16}\n"
+    for name, field in (("recipe", "neck_channels"), ("mistaken", "neck_chanels")):
+        (tmp_path / f"{name}.yml").write_text(recipe % field)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    command = [sys.executable, "-c", USER]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert not done.returncode, done.stderr
+    told = done.stdout.splitlines()
+    assert told[0] == "(16, 16, 16)"
+    assert "mistaken.yml, line 4" in told[1] and "neck_channels" in told[1]
+
+
+def test_it_learns_teaches_and_is_taught(example: SimpleNamespace, tmp_path: Path) -> None:
     data = toy_data(tmp_path / "toy", 16, 1)
     section = example.GflSection(width=0.125, neck_channels=16)
 
@@ -105,7 +145,7 @@ def test_it_learns_teaches_and_is_taught(example: ModuleType, tmp_path: Path) ->
     assert train_model(taught, tmp_path / "taught", silent).inherited > 10
 
 
-def test_it_is_exported(example: ModuleType) -> None:
+def test_it_is_exported(example: SimpleNamespace) -> None:
     pytest.importorskip("paddle2onnx", reason="export goes through paddle2onnx")
     import onnxruntime
     from temper.export.trace import trace_network

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from temper.core.errors import UsageError
 from temper.distill.paddledet import convert
 from temper.distill.paddledet.convert import read_distillation, read_model, require_same_classes, translate
@@ -155,6 +156,80 @@ def test_a_recipe_without_a_teacher(configs: Path) -> None:
     assert any("larger sister teaches" in note for note in made.notes)
     larger = translate("steel", configs / "retinanet/r50.yml", None, None).recipe.teacher
     assert larger == RetinaNetSection(depth=101), "fresh weights are not frozen"
+
+
+TOLD = {
+    "ema_decay_type: exponential": "ema_decay_type (exponential) is left out",
+    "cycle_epoch: 40": "cycle_epoch (40) is left out",
+    "amp: true\namp_level: O2": "amp_level (O2) is left out",
+    "OptimizerBuilder: {clip_grad_by_value: 35}": "OptimizerBuilder.clip_grad_by_value (35) is left out",
+    "OptimizerBuilder: {optimizer: {type: Momentum, use_nesterov: true}}": "optimizer.use_nesterov (true) is left out",
+    "LearningRate: {schedulers: [!CosineDecay {max_epochs: 300, min_lr_ratio: 0.05}]}": "min_lr_ratio (0.05) is left",
+    "LearningRate: {schedulers: [!CosineDecay {max_epochs: 300, last_plateau_epochs: 9}]}": "last_plateau_epochs (9)",
+    "LearningRate: {schedulers: [!PiecewiseDecay {}, !LinearWarmup {}]}": "begins at 0.333333 of the learning rate",
+    "TrainReader: {mixup_epoch: 250}": "TrainReader.mixup_epoch (250) is left out",
+    "TrainReader: {sample_transforms: [RandomFlip: {prob: 0.3}]}": "RandomFlip.prob is 0.3",
+    "TrainReader: {sample_transforms: [RandomDistort: {}]}": "hue and saturation stay",
+    "EvalReader: {sample_transforms: [Resize: {target_size: 320, interp: 2}]}": "whatever interp says",
+    "PicoHeadV2: {nms: {name: MatrixNMS}}": "PicoHeadV2.nms.name (MatrixNMS) is left out",
+    "PicoHeadV2: {nms: {name: MultiClassNMS, nms_top_k: 50}}": "nms_top_k (50) is left out",
+    "MultiClassNMS: {nms_threshold: 0.9}": "MultiClassNMS ({'nms_threshold': 0.9}) is left out",
+}
+
+
+@pytest.mark.parametrize(("line", "note"), TOLD.items())
+def test_whatever_of_a_training_is_left_out_is_told(configs: Path, line: str, note: str) -> None:
+    path = configs / "picodet/own.yml"
+    path.write_text(f"_BASE_: [s.yml]\n{line}\n")
+    notes = translate("steel", path, None, None).notes
+    assert any(note in told for told in notes), notes
+
+
+def test_a_field_that_nobody_knows_is_told_wherever_it_stands(configs: Path) -> None:
+    path = configs / "retinanet/r50.yml"
+    config = read_config(path)
+    schedulers = config["LearningRate"]["schedulers"]
+    builder = config["OptimizerBuilder"]
+    training = [config, config["LearningRate"], *schedulers, builder, builder["optimizer"], builder["regularizer"]]
+    for section in [*training, config["TrainReader"], config["RetinaHead"]["nms"]]:
+        section["magic"] = 7
+        path.write_text(yaml.safe_dump(config))
+        notes = translate("steel", path, None, None).notes
+        assert any("magic (7) is left out" in note for note in notes), section
+        del section["magic"]
+
+
+def test_what_makes_no_difference_is_not_told(configs: Path) -> None:
+    path = configs / "picodet/own.yml"
+    path.write_text(
+        "_BASE_: [s.yml]\nsnapshot_epoch: 10\nworker_num: 6\nema_decay_type: threshold\ncycle_epoch: -1\namp: false\n"
+        "amp_level: O1\n"
+        "OptimizerBuilder: {clip_grad_by_value: null, optimizer: {type: Momentum, use_nesterov: false}}\n"
+        "LearningRate: {base_lr: 0.1, schedulers: [!CosineDecay {max_epochs: 300, min_lr_ratio: 0.0}]}\n"
+        "TrainReader: {shuffle: true, drop_last: true, collate_batch: false}\n"
+    )
+    assert not any("left out" in note for note in translate("steel", path, None, None).notes)
+
+
+def test_mixed_precision_and_a_schedule_without_warm_up(configs: Path) -> None:
+    path = configs / "picodet/own.yml"
+    decay = "!PiecewiseDecay {milestones: [200], use_warmup: false}"
+    path.write_text(f"_BASE_: [s.yml]\namp: true\nLearningRate: {{schedulers: [{decay}, !LinearWarmup {{}}]}}\n")
+    made = translate("steel", path, None, None)
+    assert made.recipe.training.precision == "amp_fp16" and made.recipe.training.warmup_steps == 0
+    path.write_text("_BASE_: [s.yml]\namp: true\nuse_gpu: false\n")
+    made = translate("steel", path, None, None)
+    assert made.recipe.training.precision == "fp32" and any("amp is left out" in note for note in made.notes)
+
+
+def test_the_nms_of_the_older_picodet(configs: Path) -> None:
+    path = configs / "picodet/own.yml"
+    path.write_text(
+        "_BASE_: [esnet.yml]\nPicoHead: {nms: {name: MultiClassNMS, nms_threshold: 0.7, keep_top_k: 5000}}\n"
+    )
+    made = translate("steel", path, None, None)
+    assert made.recipe.export.nms_iou == 0.7
+    assert any("keep_top_k is 5000" in note for note in made.notes)
 
 
 def test_another_distillation(configs: Path) -> None:

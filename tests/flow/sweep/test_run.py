@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from temper.core.errors import DivergedError, TemperError, UsageError
+from temper.core.errors import DivergedError, OutOfMemoryError, TemperError, UsageError
 from temper.core.events import Event, silent
 from temper.distill.recipe import Recipe
 from temper.distill.recipe_file import read_recipe
@@ -132,6 +132,34 @@ def test_bad_trials_are_stopped_and_a_divergence_is_no_end(recipe: Recipe, train
     assert "stopped after epoch 2 at 12.0 mAP" in page
     assert "failed: The loss is not a finite number." in page
     assert "Best: trial 1" in page
+
+
+def test_a_trial_that_does_not_fit_memory_is_one_that_failed(recipe: Recipe, trained: Path) -> None:
+    asked: list[int] = []
+
+    def train(job: Any, out: Path, report: Any) -> FakeRecord:
+        asked.append(len(asked))
+        if len(asked) == 2:
+            raise OutOfMemoryError("The training ran out of this GPU's memory. A batch of 2 went through.")
+        return rising_to(10, report)
+
+    outcome = run_sweep(Sweep(recipe, SPACE, 3), trained, silent, again=True, train=train)  # type: ignore[arg-type]
+    assert [one.outcome for one in outcome.results] == ["done", "failed", "done"]
+    assert "failed: The training ran out" in (outcome.folder / "result.md").read_text()
+
+
+def test_memory_that_somebody_else_took_stops_a_sweep_until_it_goes_on(recipe: Recipe, trained: Path) -> None:
+    def train(job: Any, out: Path, report: Any) -> FakeRecord:
+        if not freed:
+            raise TemperError("something else took the memory meanwhile")
+        return rising_to(10, report)
+
+    freed = False
+    with pytest.raises(TemperError, match="something else took the memory"):
+        run_sweep(Sweep(recipe, SPACE, 2), trained, silent, again=True, train=train)  # type: ignore[arg-type]
+    freed = True
+    outcome = run_sweep(Sweep(recipe, SPACE, 2), trained, silent, train=train)  # type: ignore[arg-type]
+    assert [one.outcome for one in outcome.results] == ["done", "done"]
 
 
 def test_a_part_of_the_training_pictures_can_judge(recipe: Recipe, trained: Path) -> None:
