@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log
 
 import numpy as np
 
-from ..detection.intervals import Estimate
+from ..detection.intervals import LEVEL, Estimate
+from .compare.effect import median_ratio, starts_needed
 from .early_stopping import withheld_reason
 from .latency_rows import PERCENTILES, Round, Summary
 from .round_bootstrap import RoundBootstrap, percentile
@@ -77,3 +79,11 @@ def throughput(rounds: Sequence[Round]) -> Estimate:
     value = sum(images) / sum(seconds)
     low, high = RoundBootstrap(len(rounds)).of_ratio(value, images, seconds) or (None, None)
     return Estimate(value, low, high)
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """The 95 % interval of the median of independent values above 0; None where there are too few for one (below 6)."""
+    if len(values) < starts_needed(1 - LEVEL) or min(values) <= 0:
+        return None
+    interval = median_ratio([log(value) for value in values], 1 - LEVEL)
+    return interval.low, interval.high
