@@ -289,8 +289,8 @@ def _punctuality(answers: Sequence[dict[str, Any]], settings: BenchmarkSettings)
         frames=sum(frames),
         late=sum(late),
         dropped=sum(dropped),
-        # frames of one round tend to be late together
-        miss_share=share_interval(np.add(late, dropped), np.asarray(frames)),
+        # frames of one round tend to be late together; but ten rounds without a miss are more than ten frames without
+        miss_share=share_interval(np.add(late, dropped), np.asarray(frames), alike=False),
     )
 
 

@@ -20,6 +20,7 @@ from ..core.errors import TemperError, UsageError
 from ..core.files import write_text
 from ..detection.inspection import FOUND_IOU
 from ..detection.metrics import AccuracyFigures
+from .accelerators import GpuState
 from .inspection_rows import CurveRow, EscapeRow, FalseAlarmRow, InspectionRow, PrecisionRow, SortingRow
 from .latency_rows import Driver, LatencyRow, Scenario, Summary
 from .subject import STRICT, Kind, Subject
@@ -82,6 +83,7 @@ class MachineState:
     """The machine as it was at one moment; None where the system does not tell.
 
     ``emulated`` says whether the processor is a program that pretends to be one. Then there are no latencies.
+    ``visible_gpus`` is ``CUDA_VISIBLE_DEVICES``, where it is set; ``power_mode`` a Jetson's, or the firmware's profile.
     """
 
     __pydantic_config__ = STRICT
@@ -107,6 +109,9 @@ class MachineState:
     python: str
     packages: dict[str, str]
     emulated: bool | None = None
+    gpus: tuple[GpuState, ...] = ()
+    visible_gpus: str | None = None
+    power_mode: str | None = None
 
 
 @dataclass(frozen=True)

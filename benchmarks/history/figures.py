@@ -151,15 +151,31 @@ def scenario_conditions(row: LatencyRow, query_pictures: int) -> str:
 def machine_title(state: MachineState) -> str:
     """The machine in a line."""
     quota = "" if state.cpu_quota_cores is None else f", {state.cpu_quota_cores:g} of them allowed"
-    return f"{state.cpu_model or state.architecture}, {state.usable_cores} cores{quota}"
+    gpus = "".join(f", {gpu.name}" for gpu in state.gpus)
+    mode = f", power mode {state.power_mode}" if state.power_mode else ""
+    return f"{state.cpu_model or state.architecture}, {state.usable_cores} cores{quota}{gpus}{mode}"
 
 
 def machine_key(state: MachineState) -> str:
-    """What tells machines apart: processor, cores and memory, not what happens to be installed or running on them."""
+    """What tells machines apart: processor, cores, memory, GPUs and what power they may draw, not what is installed or
+    runs on them."""
     plain = to_plain(state)
     fixed = ("cpu_model", "architecture", "logical_cores", "physical_cores", "usable_cores", "cpu_quota_cores")
-    # the same machine has a few MiB more or less with another kernel
-    return sha256_json({**{name: plain[name] for name in fixed}, "memory_gib": round(state.memory_mib / 1024)})
+    gpus = [[gpu.name, round((gpu.memory_mib or 0) / 1024), gpu.power_limit_w] for gpu in state.gpus]
+    told = {
+        "gpus": gpus,
+        "visible_gpus": state.visible_gpus if gpus else None,
+        "power_mode": state.power_mode,
+    }
+    return sha256_json(
+        {
+            **{name: plain[name] for name in fixed},
+            # the same machine has a few MiB more or less with another kernel
+            "memory_gib": round(state.memory_mib / 1024),
+            # a machine without them is called as it was before they were noted
+            **{name: value for name, value in told.items() if value},
+        }
+    )
 
 
 def _latency(row: LatencyRow, conditions: str) -> Iterator[Figure]:
