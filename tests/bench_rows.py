@@ -69,6 +69,7 @@ def latency(
         complete=True,
         samples_ms={stage: values.tolist() for stage, values in parts.items()},
         punctuality=punctuality,
+        starts=3,
     )
 
 

@@ -10,6 +10,7 @@ from ...core.files import sha256_json
 from ...detection.intervals import Estimate
 from ..latency_rows import LatencyRow
 from ..measurement import FootprintRow, MachineState, Measurements, to_plain
+from ..round_bootstrap import FEWEST_ROUNDS
 from ..subject import Subject
 
 
@@ -47,6 +48,7 @@ FIGURES: dict[str, FigureKind] = {
     "escape_rate": FigureKind("escape rate", "%", "less", ".1f"),
     "false_alarms": FigureKind("false alarms per picture", "", "less", ".2f"),
     "load": FigureKind("load time", "ms", "less", ".0f"),
+    "first_call": FigureKind("first call", "ms", "less", ".1f"),
     "peak_memory": FigureKind("peak memory", "MiB", "less", ".0f"),
     "file_size": FigureKind("size of the graph file", "MB", "less", ".2f"),
 }
@@ -183,10 +185,13 @@ def _latency(row: LatencyRow, conditions: str) -> Iterator[Figure]:
     for name in ("p50", "mean", "p90", "p99", "p999", "jitter"):
         value = getattr(whole, f"{name}_ms")
         if value is not None:
-            low, high = whole.intervals.get(f"{name}_ms") or (None, None)
-            yield Figure(name, value, low, high, conditions)
-    for figure in _estimate("throughput", row.images_per_second):
-        yield replace(figure, conditions=conditions)
+            # that of rounds in one process says nothing of what another process would have shown
+            ends = whole.intervals.get(f"{name}_ms") if row.starts >= FEWEST_ROUNDS else None
+            yield Figure(name, value, *(ends or (None, None)), conditions)
+    rate = row.images_per_second
+    if rate.value is not None:
+        ends = (rate.low, rate.high) if row.starts >= FEWEST_ROUNDS else (None, None)
+        yield Figure("throughput", rate.value, *ends, conditions)
 
 
 def _accuracy(measured: Measurements, subject: Subject) -> Iterator[Figure]:
@@ -215,8 +220,9 @@ def _estimate(name: str, estimate: Estimate, factor: float = 1) -> Iterator[Figu
 def _footprint(cost: FootprintRow | None) -> Iterator[Figure]:
     if cost is None:
         return
-    if cost.load_ms is not None:
-        yield Figure("load", cost.load_ms)
+    for name, ms in (("load", cost.load_ms), ("first_call", cost.first_call_ms)):
+        if ms is not None:
+            yield Figure(name, ms, *(cost.intervals.get(f"{name}_ms") or (None, None)))
     if cost.peak_memory_mib is not None:
         yield Figure("peak_memory", cost.peak_memory_mib)
     # it is counted, not measured

@@ -17,8 +17,8 @@ from ...core.models import in_sentence
 from ...detection.dataset import DataSet
 from ...detection.detections import Detections
 from ...detection.intervals import Estimate
-from ..accuracy import load_detections
 from ..accelerators import GpuState
+from ..accuracy import load_detections
 from ..measurement import BundleEntry, MachineState, Measurements, read_rows
 from .care import sentences_of_care
 from .charts import accuracy_latency_chart, stage_chart

@@ -62,7 +62,8 @@ def test_elsewhere_the_firmware_tells_or_nobody(tmp_path: Path) -> None:
     ("said", "found"),
     [
         (
-            "NVIDIA H100 80GB HBM3, 550.54.15, 81559, 1980, 1980, 700.00\nNVIDIA T4, 550.54.15, 15360, [N/A], 1590, 70.00",
+            "NVIDIA H100 80GB HBM3, 550.54.15, 81559, 1980, 1980, 700.00\n"
+            "NVIDIA T4, 550.54.15, 15360, [N/A], 1590, 70.00",
             (
                 GpuState("NVIDIA H100 80GB HBM3", "550.54.15", 81559.0, 1980.0, 1980.0, 700.0),
                 GpuState("NVIDIA T4", "550.54.15", 15360.0, None, 1590.0, 70.0),

@@ -92,7 +92,7 @@ def test_few_pictures_are_never_equivalent_unless_all_is_the_same(steel: DataSet
 
 
 def test_a_drop_that_no_picture_shows_is_not_ruled_out(steel: DataSet) -> None:
-    """Scores that differ a little on every picture leave AP as it is; what befalls one picture in fifty may be absent."""
+    """Scores that differ a little on every picture leave AP as it is; what befalls few may be absent."""
     found = truth(steel)
     weaker = [replace(one, scores=one.scores - np.float32(0.01)) for one in found]
     effects = compare_accuracy(steel, judged(steel, found), judged(steel, weaker), SMALLEST, 0.001)
