@@ -68,6 +68,8 @@ class _Bench:
     keep: Keep
     runners: list[_Runner]
     done: int = 0
+    watch: LoadWatch = field(default_factory=LoadWatch)
+    began: float = field(default_factory=time.process_time)
     told_at: float = field(default_factory=time.monotonic)
 
     def step(self) -> None:
@@ -81,11 +83,21 @@ class _Bench:
             self.keep(*self.rows())
             self.told_at = time.monotonic()
 
+    def outside(self) -> OutsideLoad:
+        """What others did to the processors so far."""
+        own = time.process_time() - self.began + sum(runner.cpu_seconds for runner in self.runners)
+        return self.watch.finish(own)
+
     def rows(self) -> tuple[list[LatencyRow], list[FootprintRow]]:
+        """The rows so far; what is written by :meth:`tell` is written again in the end."""
+        outside = self.outside()
+        alike = min(1.0, outside.other_share + outside.steal_share)
         latency = [
-            _latency_row(runner, scenario, self.settings) for runner in self.runners for scenario in runner.rounds
+            _latency_row(runner, scenario, self.settings, alike)
+            for runner in self.runners
+            for scenario in runner.rounds
         ]
-        return latency, [_footprint_row(runner) for runner in self.runners if runner.rounds]
+        return latency, [_footprint_row(runner, alike) for runner in self.runners if runner.rounds]
 
 
 def measure_latency(
@@ -112,7 +124,6 @@ def measure_latency(
         TemperError: if an entrant cannot be measured.
     """
     bench = _Bench(pictures, settings, report, keep, [_Runner(entrant) for entrant in entrants])
-    watch, own_seconds = LoadWatch(), time.process_time()
     try:
         for number in range(settings.rounds):
             # each round begins with another one, so that none always runs after the same neighbour's heat
@@ -124,8 +135,7 @@ def measure_latency(
     except BaseException:
         bench.tell(now=True)
         raise
-    children_seconds = sum(runner.cpu_seconds for runner in bench.runners)
-    outside = watch.finish(time.process_time() - own_seconds + children_seconds)
+    outside = bench.outside()
     return *bench.rows(), outside
 
 
@@ -240,7 +250,7 @@ def _take_turn(runner: _Runner, worker: WorkerProcess, load: Load, settings: Ben
     runner.rounds.setdefault(scenario, []).append(answer)
 
 
-def _latency_row(runner: _Runner, scenario: Scenario, settings: BenchmarkSettings) -> LatencyRow:
+def _latency_row(runner: _Runner, scenario: Scenario, settings: BenchmarkSettings, alike: float) -> LatencyRow:
     answers, candidate = runner.rounds[scenario], runner.entrant.candidate
     by_stage = {stage: [answer["samples_ms"].get(stage, []) for answer in answers] for stage in STAGES}
     timed = {stage: rounds for stage, rounds in by_stage.items() if any(rounds)}
@@ -258,8 +268,11 @@ def _latency_row(runner: _Runner, scenario: Scenario, settings: BenchmarkSetting
         threads=candidate.threads,
         scenario=scenario,
         driver=driver_of(scenario, settings),
-        stages={stage: summarise(values, dropped if stage == "end_to_end" else ()) for stage, values in timed.items()},
-        images_per_second=throughput(rounds),
+        stages={
+            stage: summarise(values, dropped if stage == "end_to_end" else (), alike=alike)
+            for stage, values in timed.items()
+        },
+        images_per_second=throughput(rounds, alike=alike),
         warmup_calls=sum(warm["calls"] for warm in runner.warm),
         # a neighbour who comes by spoils the warm-up of a start or two, which the intervals tell
         warmup_stable=2 * sum(warm["stable"] for warm in runner.warm) > len(runner.warm),
@@ -269,6 +282,7 @@ def _latency_row(runner: _Runner, scenario: Scenario, settings: BenchmarkSetting
         samples_ms={stage: [round(value, 4) for own in values for value in own] for stage, values in timed.items()},
         punctuality=_punctuality(answers, settings) if scenario == "line" else None,
         starts=len(answers),
+        outside_share=alike,
         threads_at_work=_threads_at_work(answers),
     )
 
@@ -294,9 +308,9 @@ def _punctuality(answers: Sequence[dict[str, Any]], settings: BenchmarkSettings)
     )
 
 
-def _footprint_row(runner: _Runner) -> FootprintRow:
+def _footprint_row(runner: _Runner, alike: float) -> FootprintRow:
     loads, calls = ([answer[name] for answer in runner.loaded] for name in ("load_ms", "first_call_ms"))
-    intervals = {"load_ms": median_interval(loads), "first_call_ms": median_interval(calls)}
+    intervals = {"load_ms": median_interval(loads, alike=alike), "first_call_ms": median_interval(calls, alike=alike)}
     return FootprintRow(
         subject=runner.entrant.subject,
         batch=runner.entrant.candidate.batch,

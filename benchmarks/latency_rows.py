@@ -121,6 +121,7 @@ class LatencyRow:
         punctuality: what was missed on a line; None in other scenarios.
         starts: how often it was started anew, once a round; 1 in files from before, of which all rounds were in one
             process and the intervals say nothing of what another process would have shown.
+        outside_share: of the processors, what others used meanwhile; the intervals are widened by it.
         threads_at_work: threads of its process that took processor time in a turn, as the system counts it: the median
             of the turns, each with those that took at least a tenth of the busiest one's; None where it does not tell.
     """
@@ -142,6 +143,7 @@ class LatencyRow:
     samples_ms: dict[str, list[Annotated[float, Field(ge=0)]]]
     punctuality: Punctuality | None = None
     starts: int = 1
+    outside_share: float = 0.0
     threads_at_work: int | None = None
     row: Literal["latency"] = "latency"
     kind: Kind = "measured"

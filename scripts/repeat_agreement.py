@@ -1,7 +1,7 @@
 """Do two benchmarks of the same things agree? The share of their figures whose 95 % intervals overlap.
 
     python scripts/repeat_agreement.py FIRST SECOND [MORE ...]          folders of 'temper bench run --out'
-    python scripts/repeat_agreement.py --run BUNDLE [BUNDLE ...] --data DATA --out FOLDER [--runs 2] [-- --threads 1 ...]
+    python scripts/repeat_agreement.py --run BUNDLE [BUNDLE ...] --data DATA --out FOLDER [-- --threads 1 ...]
 
 With ``--run`` it measures first, one benchmark after the other, with what stands behind ``--`` given to each
 ``temper bench run``. Every pair of benchmarks is held against each other: each figure of each stage of each candidate,
