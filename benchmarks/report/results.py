@@ -203,6 +203,8 @@ def _flat(result: Result, classes: Sequence[str]) -> dict[str, Any]:
         "driver": row.driver,
         "batch": row.batch,
         "threads": row.threads,
+        "threads_at_work": row.threads_at_work,
+        "starts": row.starts,
         "images": figures.images if figures else None,
         **{name: getattr(figures, name) if figures else None for name in FIGURE_TITLES},
         **{f"ap_class_{label}": per_class.get(label) for label in classes},
