@@ -186,12 +186,12 @@ def _latency(row: LatencyRow, conditions: str) -> Iterator[Figure]:
         value = getattr(whole, f"{name}_ms")
         if value is not None:
             # that of rounds in one process says nothing of what another process would have shown
-            ends = whole.intervals.get(f"{name}_ms") if row.starts >= FEWEST_ROUNDS else None
-            yield Figure(name, value, *(ends or (None, None)), conditions)
+            low, high = (whole.intervals.get(f"{name}_ms") if row.starts >= FEWEST_ROUNDS else None) or (None, None)
+            yield Figure(name, value, low, high, conditions)
     rate = row.images_per_second
     if rate.value is not None:
-        ends = (rate.low, rate.high) if row.starts >= FEWEST_ROUNDS else (None, None)
-        yield Figure("throughput", rate.value, *ends, conditions)
+        told = row.starts >= FEWEST_ROUNDS
+        yield Figure("throughput", rate.value, rate.low if told else None, rate.high if told else None, conditions)
 
 
 def _accuracy(measured: Measurements, subject: Subject) -> Iterator[Figure]:
