@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 export PYTHON
 
 BIN := $(CURDIR)/.venv/bin
-UV_LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --no-build --generate-hashes \
+UV_LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" "$(BIN)"/uv pip compile --quiet --no-build --generate-hashes \
 	--no-emit-index-url --no-emit-find-links $(LOCK_ARGS)
 
 help: ## what there is
@@ -17,18 +17,18 @@ install: ## make .venv (pinned, hashed) with Temper in it; quick when it is ther
 	@scripts/install.sh
 
 demo: install ## teach three small models on synthetic steel, export and compare them: ends with an HTML report
-	@$(BIN)/temper run recipes/demo.yml
+	@"$(BIN)"/temper run recipes/demo.yml
 
 test: install ## the whole suite, against the installed package
-	@$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+	@"$(BIN)"/python -m pytest -n auto $(PYTEST_ARGS)
 
 lint: install ## ruff: rules and format
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
+	@"$(BIN)"/ruff check .
+	@"$(BIN)"/ruff format --check .
 
 # from another folder, so that it is the installed package that is checked
 types: install ## mypy on the installed package
-	@cd $(BIN) && ./mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p temper
+	@cd "$(BIN)" && ./mypy --config-file "$(CURDIR)"/pyproject.toml --cache-dir "$(CURDIR)"/.mypy_cache -p temper
 
 lock: install ## pin requirements/*.txt anew (LOCK_ARGS=--upgrade for the newest versions)
 	@for version in 3.10 3.11 3.12; do \

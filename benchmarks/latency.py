@@ -210,6 +210,7 @@ def load_entrant(entrant: Entrant, worker: WorkerProcess, pictures: Sequence[Pat
         "load",
         BUILD_SECONDS if builds else 0.0,
         bundle=str(path.resolve()),
+        manifest_sha256=entrant.bundle.manifest_sha256,
         variant=candidate.variant,
         runtime=candidate.runtime,
         batch=candidate.batch,

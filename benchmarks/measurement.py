@@ -13,16 +13,18 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from ..bundle.manifest import Manifest
-from ..core.errors import TemperError, UsageError
+from ..core.errors import TemperError
 from ..core.files import write_text
 from ..detection.inspection import FOUND_IOU
 from ..detection.metrics import AccuracyFigures
 from .accelerators import GpuState
+from .energy.rows import EnergyRow, SoakRow
 from .inspection_rows import CurveRow, EscapeRow, FalseAlarmRow, InspectionRow, PrecisionRow, SortingRow
 from .latency_rows import Driver, LatencyRow, Scenario, Summary
+from .row_lines import read_row_lines
 from .subject import STRICT, Kind, Subject
 
 SCHEMA_VERSION = 3
@@ -148,6 +150,9 @@ class BenchmarkSettings:
         driver: who issues the queries; "auto" is LoadGen where it is installed and knows the scenario.
         query_pictures: pictures in a query of multi stream.
         line: the line; needed where ``scenarios`` has it.
+        energy_seconds: how long each candidate is run for its energy after the latencies; None leaves that out.
+        soak_minutes: how long each is run on after that; None leaves that out.
+        minute_seconds: how long a minute of a soak is.
     """
 
     __pydantic_config__ = STRICT
@@ -164,6 +169,9 @@ class BenchmarkSettings:
     driver: Driver | Literal["auto"] = "auto"
     query_pictures: int = 8
     line: LineSettings | None = None
+    energy_seconds: float | None = None
+    soak_minutes: int | None = None
+    minute_seconds: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -192,7 +200,8 @@ class BenchmarkRow:
     """The first row of a file: what the others have in common.
 
     ``images`` counts the pictures of the data set; ``unread`` are those of them that no figure rests on. ``incomplete``
-    says what cut the benchmark off, if anything did: then rows are missing, or rest on fewer rounds.
+    says what cut the benchmark off, if anything did: then rows are missing, or rest on fewer rounds. ``no_energy`` says
+    why energy was asked for and is not there for some candidates.
     """
 
     __pydantic_config__ = STRICT
@@ -212,10 +221,11 @@ class BenchmarkRow:
     warnings: list[str]
     unread: list[UnreadPicture] = field(default_factory=list)
     incomplete: str | None = None
+    no_energy: str | None = None
     row: Literal["benchmark"] = "benchmark"
 
 
-Row = BenchmarkRow | LatencyRow | AccuracyRow | FootprintRow | InspectionRow
+Row = BenchmarkRow | LatencyRow | AccuracyRow | FootprintRow | InspectionRow | EnergyRow | SoakRow
 
 
 @dataclass(frozen=True)
@@ -231,6 +241,8 @@ class Measurements:
     false_alarms: tuple[FalseAlarmRow, ...] = ()
     sorting: tuple[SortingRow, ...] = ()
     curves: tuple[CurveRow, ...] = ()
+    energy: tuple[EnergyRow, ...] = ()
+    soak: tuple[SoakRow, ...] = ()
 
 
 def to_plain(row: Row | Summary | MachineState | BenchmarkSettings) -> dict[str, Any]:
@@ -251,13 +263,8 @@ def read_rows(path: Path) -> Measurements:
     Raises:
         TemperError: naming the file and line if it is missing, damaged, or of another schema.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # names may hold other ends of lines
-    except FileNotFoundError as error:
-        raise UsageError(f"There are no measurements at {path}. Make them with 'temper bench run'.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise TemperError(f"{path} cannot be read: {error}.") from error
-    rows = [_read_row(line, path, number) for number, line in enumerate(lines, start=1) if line.strip()]
+    missing = f"There are no measurements at {path}. Make them with 'temper bench run'."
+    rows = read_row_lines(path, lambda plain: _checked(plain, path), missing=missing, again="Measure again.")
     if not rows or not isinstance(rows[0], BenchmarkRow):
         raise TemperError(f"{path} does not begin with a benchmark row. Measure again with 'temper bench run'.")
     return Measurements(
@@ -270,25 +277,19 @@ def read_rows(path: Path) -> Measurements:
         false_alarms=tuple(row for row in rows if isinstance(row, FalseAlarmRow)),
         sorting=tuple(row for row in rows if isinstance(row, SortingRow)),
         curves=tuple(row for row in rows if isinstance(row, CurveRow)),
+        energy=tuple(row for row in rows if isinstance(row, EnergyRow)),
+        soak=tuple(row for row in rows if isinstance(row, SoakRow)),
     )
 
 
-def _read_row(line: str, path: Path, number: int) -> Row:
-    try:
-        plain = json.loads(line)
-        version = plain.get("schema_version", SCHEMA_VERSION) if isinstance(plain, dict) else None
-        if version != SCHEMA_VERSION:
-            raise TemperError(
-                f"{path} has measurements of schema {version}; this Temper reads {SCHEMA_VERSION}. "
-                "Measure again with 'temper bench run'."
-            )
-        return _row_adapter().validate_python(plain)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise TemperError(f"{path}, line {number}: {where}: {first['msg']}. Measure again.") from error
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise TemperError(f"{path}, line {number} is not JSON: {error}. Measure again.") from error
+def _checked(plain: Any, path: Path) -> Row:
+    version = plain.get("schema_version", SCHEMA_VERSION) if isinstance(plain, dict) else None
+    if version != SCHEMA_VERSION:
+        raise TemperError(
+            f"{path} has measurements of schema {version}; this Temper reads {SCHEMA_VERSION}. "
+            "Measure again with 'temper bench run'."
+        )
+    return _row_adapter().validate_python(plain)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,10 @@ from ..detection.dataset import DataSet, from_coco, to_coco
 from ..detection.detections import Detections
 from .accuracy import Readable, detect_pictures, leave_out_unread, save_detections, unread_warning
 from .candidate import Candidate, Entrant, in_labels_of, open_candidates
+from .energy.find import sensors_here
+from .energy.passes import measure_energy, soak
+from .energy.rows import EnergyRow, SoakRow
+from .energy.words import heat_warnings
 from .footprint import measure_footprint
 from .inspection import judge_detections
 from .latency import STAGE, measure_latency, require_driver, require_query_size
@@ -39,9 +44,13 @@ from .subject import Subject
 
 DETECTIONS_FOLDER = "detections"
 TRUTH_NAME = "truth.json"
+#: Stands in the truth of a benchmark's folder, so that nobody else's files are taken for older results.
+MADE_BY = "temper bench run"
 LOCK_NAME = ".lock"
 #: Pictures between two progress events while mAP is measured.
 PROGRESS_STEP = 20
+#: Why there is neither energy nor a soak.
+EMULATED_ENERGY = "The processor is emulated, so neither energy nor a soak is measured; run them on the device itself."
 
 
 def run_benchmark(
@@ -53,7 +62,8 @@ def run_benchmark(
     measured it is written now and then, marked as incomplete, so that whatever ends the benchmark, what it measured is
     kept.
 
-    On an emulated processor there are no rows of latency, and a warning says why.
+    Energy and soak follow where the settings ask for them, each candidate by itself. On an emulated processor there are
+    no rows of latency, energy or soak, and a warning says why.
 
     Args:
         candidates: what to measure.
@@ -88,7 +98,7 @@ def _run(
     started_at = now()
     _clear(out)
     # first, as the mark that what else lies here is a benchmark's
-    write_json(out / TRUTH_NAME, to_coco(data))
+    write_json(out / TRUTH_NAME, to_coco(data) | {"info": {"made_by": MADE_BY}})
     before = machine_state()
     for warning in machine_warnings(before):
         report(Event("warning", STAGE, {"message": warning}))
@@ -104,6 +114,8 @@ def _run(
             footprint = measure_footprint(entrants, pictures, settings, report)
         else:
             latency, footprint, outside = measure_latency(entrants, pictures, settings, report, kept.write)
+            kept.write(latency, footprint)
+        _run_alone(kept, pictures, report)
     except BaseException as error:
         told = _cut_off(error, kept, report)
         if told is error:
@@ -131,10 +143,25 @@ class _Kept:
     readable: Readable | None = None
     latency: Sequence[LatencyRow] = ()
     footprint: Sequence[FootprintRow] = ()
+    energy: list[EnergyRow] = field(default_factory=list)
+    soaks: list[SoakRow] = field(default_factory=list)
+    no_energy: str | None = None
 
     @property
     def path(self) -> Path:
         return self.out / MEASUREMENTS_NAME
+
+    def add_energy(self, rows: Sequence[EnergyRow]) -> None:
+        """Keep the rows of one entrant."""
+        self.energy += rows
+        self.write(self.latency, self.footprint)
+
+    def add_soak(self, row: SoakRow) -> None:
+        """Keep what there is of one entrant's soak in place of what there was."""
+        if self.soaks and (self.soaks[-1].subject, self.soaks[-1].batch) == (row.subject, row.batch):
+            self.soaks.pop()
+        self.soaks.append(row)
+        self.write(self.latency, self.footprint)
 
     def write(
         self,
@@ -148,6 +175,7 @@ class _Kept:
         unread = self.readable.unread if self.readable is not None else []
         warnings = machine_warnings(self.before, outside) + unread_warning(unread, len(self.data))
         cut_off = None if outside is not None else incomplete
+        warnings += [*filter(None, [self.no_energy]), *heat_warnings(self.energy, self.soaks)]
         if cut_off is not None:
             warnings.append(f"The benchmark was cut off, so rows are missing or rest on fewer rounds. {cut_off}")
         benchmark = BenchmarkRow(
@@ -166,8 +194,25 @@ class _Kept:
             warnings=warnings + _row_warnings(latency),
             unread=unread,
             incomplete=cut_off,
+            no_energy=self.no_energy,
         )
-        write_rows(self.path, [benchmark, *self.accuracy, *latency, *footprint])
+        write_rows(self.path, [benchmark, *self.accuracy, *latency, *footprint, *self.energy, *self.soaks])
+
+
+def _run_alone(kept: _Kept, pictures: Sequence[Path], report: Reporter) -> None:
+    """Energy and soak, as far as they are asked for."""
+    settings = kept.settings
+    if settings.energy_seconds is None and settings.soak_minutes is None:
+        return
+    if kept.before.emulated:
+        kept.no_energy = EMULATED_ENERGY
+        return
+    with sensors_here() as found:
+        if settings.energy_seconds is not None:
+            kept.no_energy = found.sentence([entrant.subject.runtime for entrant in kept.entrants])
+            measure_energy(kept.entrants, pictures, settings, found, report, kept.add_energy)
+        if settings.soak_minutes is not None:
+            soak(kept.entrants, pictures, settings, found, report, kept.add_soak)
 
 
 def _cut_off(error: BaseException, kept: _Kept, report: Reporter) -> BaseException:
@@ -197,16 +242,24 @@ def load_truth(folder: Path, benchmark: BenchmarkRow) -> DataSet:
 
 
 def _require_ours(out: Path) -> None:
-    """Refuse a folder whose ``detections`` somebody else made.
+    """Refuse a folder in which somebody else's files have the names of a benchmark's.
 
     Raises:
-        UsageError: if it is there without measurements beside it.
+        UsageError: if one is there, and no ``truth.json`` that a benchmark wrote.
     """
-    if (out / DETECTIONS_FOLDER).exists() and not (out / TRUTH_NAME).is_file():
+    theirs = [name for name in (MEASUREMENTS_NAME, TRUTH_NAME, DETECTIONS_FOLDER) if os.path.lexists(out / name)]
+    if theirs and not _is_marked(out / TRUTH_NAME):
         raise UsageError(
-            f"{out} has a folder '{DETECTIONS_FOLDER}' that is not of a benchmark, and it would be replaced. Choose "
-            "another folder with --out."
+            f"{out / theirs[0]} is not of a benchmark, and it would be replaced. Choose another folder with --out."
         )
+
+
+def _is_marked(truth: Path) -> bool:
+    try:
+        content = read_json(truth)
+    except TemperError:  # absent, damaged, or no file
+        return False
+    return isinstance(content, dict) and content.get("info") == {"made_by": MADE_BY}
 
 
 def _clear(out: Path) -> None:

@@ -11,6 +11,8 @@ command     fields                                                   answer
 ``measure`` load (see ``scenarios/load.py``), driver                 ``round``: durations of each stage in ms, how many
                                                                      pictures in how long, late and dropped frames,
                                                                      threads that took processor time
+``run_on``  seconds                                                  ``ran``: when it began and ended on the system's
+                                                                     monotonic clock, pictures, duration of every call
 ``finish``                                                           ``finished``: peak memory; then it ends
 =========== ======================================================== ==========================================
 
@@ -69,6 +71,8 @@ class Session:
         """Open the bundle, load the graph and make the first call, each timed."""
         key = command.get("public_key")
         bundle = open_bundle(Path(command["bundle"]), None if key is None else Path(key))
+        if bundle.manifest_sha256 != command["manifest_sha256"]:
+            raise TemperError(f"The bundle {bundle.path} was replaced while it was measured. Measure it again.")
         variant = bundle.variant(command["variant"])
         self._pictures = [Path(path).read_bytes() for path in command["pictures"]]
         self._batch = int(command["batch"])
@@ -117,6 +121,22 @@ class Session:
             "threads_at_work": threads,
         }
 
+    def run_on(self, command: dict[str, Any]) -> Answer:
+        """Call after call with nothing between them, for so many seconds; at least one."""
+        durations: list[float] = []
+        # one clock for all processes, so that the parent knows which readings of its sensors belong to this
+        started = ended = time.monotonic()
+        while ended - started < command["seconds"]:
+            durations.append(round(self._next_call()["end_to_end"], 4))
+            ended = time.monotonic()
+        return {
+            "kind": "ran",
+            "started": started,
+            "ended": ended,
+            "frames": len(durations) * self._batch,
+            "durations_ms": durations,
+        }
+
     def finish(self, command: dict[str, Any]) -> Answer:
         """The most memory that was in use."""
         return {"kind": "finished", "peak_memory_mib": peak_memory_mib()}
@@ -160,6 +180,7 @@ def main() -> None:
         "load": session.load,
         "warm_up": session.warm_up,
         "measure": session.measure,
+        "run_on": session.run_on,
         "finish": session.finish,
     }
     for line in sys.stdin:

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from ..core.files import sha256_json
+from ..core.files import json_bytes, sha256_json
+from ..detection.dataset import MAX_LABEL_LENGTH, MAX_LABELS
 
 SCHEMA_VERSION: Literal[1] = 1
 MANIFEST_NAME = "manifest.json"
@@ -28,7 +29,9 @@ MAX_GOLDEN_IMAGES = 64
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,80}$"
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 #: A name people read; without control characters, as it is shown and logged.
-Label = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+Label = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_LABEL_LENGTH, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")
+]
 #: A file below the bundle's folder: plain names joined by single slashes, nothing that climbs.
 RelativePath = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*$", max_length=200)
@@ -244,7 +247,7 @@ class Manifest(_Model):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     name: Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-    labels: list[Label] = Field(min_length=1, max_length=1000)
+    labels: list[Label] = Field(min_length=1, max_length=MAX_LABELS)
     input: InputRule
     thresholds: dict[Label, Score] = Field(description="operating point of each class")
     thresholds_chosen: ThresholdsChosen | None = Field(None, description="None for those of the export")
@@ -289,3 +292,8 @@ class Manifest(_Model):
             if reserved in files:
                 raise ValueError(f"one of its files is called {reserved}")
         return self
+
+
+def to_bytes(manifest: Manifest) -> bytes:
+    """The content of a manifest's file, with its checksum; equal manifests are equal bytes."""
+    return json_bytes(with_checksum(manifest.model_dump(mode="json")))

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 #: The names of ``benchmarks.history.figures.FIGURES``, which is not imported for a help text.
 FIGURE_NAMES = (
     "p50", "mean", "p90", "p99", "p999", "jitter", "throughput", "map", "ap50", "ap75", "ap_small", "ap_medium",
-    "ap_large", "escape_rate", "false_alarms", "load", "first_call",
-    "peak_memory", "file_size",
+    "ap_large", "escape_rate", "false_alarms", "load", "first_call", "peak_memory", "file_size",
+    "joules_per_frame",
 )  # fmt: skip
 
 

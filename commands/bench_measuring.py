@@ -82,6 +82,18 @@ _OPTIONS = (
         type=click.FloatRange(0.1, 36000),
         help="Sample each no longer than this in each scenario, in seconds; starting and warming up come on top.",
     ),
+    click.option(
+        "--energy",
+        type=click.FloatRange(1, 3600),
+        metavar="SECONDS",
+        help="After the latencies run each by itself for so long, and read the sensors of power and heat.",
+    ),
+    click.option(
+        "--soak",
+        type=click.IntRange(2, 10_080),
+        metavar="MINUTES",
+        help="After that run each on for so long: the last minute beside the first.",
+    ),
 )
 
 
@@ -105,6 +117,8 @@ def settings_of(
     seconds: float,
     samples: int,
     time_box: float,
+    energy: float | None,
+    soak: int | None,
 ) -> BenchmarkSettings:
     """What the options ask for.
 
@@ -137,4 +151,6 @@ def settings_of(
         driver=driver,  # type: ignore[arg-type]  # one of click's choices
         query_pictures=query_pictures or 8,
         line=line,
+        energy_seconds=energy,
+        soak_minutes=soak,
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .bench_overview_energy import energy_overview
+
 if TYPE_CHECKING:
     from ..benchmarks.measurement import Measurements
     from ..benchmarks.report.results import Result
@@ -29,7 +31,8 @@ def overview(measured: Measurements) -> list[str]:
     lines = [head + (f" {'misses':>20}" if on_a_line else "") + "  (measured)"]
     lines += [_line(result, on_a_line) for result in results]
     reasons = invalid_reasons(results, SHOWN)
-    return lines + ([f"{INVALID}: {'; '.join(reasons)}."] if reasons else [])
+    lines += [f"{INVALID}: {'; '.join(reasons)}."] if reasons else []
+    return lines + energy_overview(measured)
 
 
 def _without_latency(measured: Measurements) -> list[str]:

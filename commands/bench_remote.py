@@ -143,7 +143,7 @@ def _options(given: dict[str, Any]) -> tuple[str, ...]:
     """
     names = (
         "scenarios", "frame_rate", "deadline_ms", "queue", "query_pictures", "driver", "starts", "seconds", "samples",
-        "time_box",
+        "time_box", "energy", "soak",
     )  # fmt: skip
     measuring = {name: given[name] for name in names}
     settings_of(given["found_iou"], **measuring)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import click
@@ -54,8 +53,7 @@ def drill(
         raise UsageError(f"{out} is there already. Choose another --out.")
     with open_bundle(bundle, public_key):
         pass
-    if public_key is not None:  # the line that is started hears of it as a device's would
-        os.environ["TEMPER_PUBLIC_KEY"] = str(public_key.absolute())
+    key = None if public_key is None else public_key.absolute()
 
     def tell(event: Event) -> None:
         if not as_json:
@@ -63,7 +61,8 @@ def drill(
 
     failed = []
     for name in names or SCENARIOS[:-1]:
-        work = Drill(out / name, bundle.absolute(), times or TIMES[name], tell, random.Random(seed))
+        rng = random.Random(seed)
+        work = Drill(out / name, bundle.absolute(), times or TIMES[name], tell, rng, public_key=key)
         result = run_scenario(name, work)
         if as_json:
             click.echo(json.dumps(result.to_dict()))

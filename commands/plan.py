@@ -60,19 +60,27 @@ _COMMA_LISTS = ("estimate", "precision", "batch")
 @click.option("--tail", type=float, help="p99 by median that estimates are given.  [default: 1.5]")
 @click.option("--host-ms", type=float, help="Per picture, of the processor, that estimates are given.  [default: 0.4]")
 @click.option("--max-power", metavar="POWER", help="Of all devices together: 60W.")
-@click.option("--prices", metavar="FILE", help="Prices by device.")
+@click.option("--prices", metavar="FILE", help="Prices, and watts, by device.")
 @click.option("--seed", type=int, help="Of the simulation.  [default: 0]")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the page and the figures.")
 @click.option("--write", type=FILE, help="Write what was asked to this file, commented, and do no more.")
+@click.option("--fail-if-none", is_flag=True, help="End with exit code 1 where nothing keeps up.")
 @public_key_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def plan(
-    file: Path | None, out: Path | None, write: Path | None, public_key: Path | None, as_json: bool, **options: Any
+    file: Path | None,
+    out: Path | None,
+    write: Path | None,
+    fail_if_none: bool,
+    public_key: Path | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Choose the hardware for a line: cameras, links, and the devices that keep up.
 
     PLAN is a plan.yml; options win over it. What a device does comes from measurements, and from estimates for devices
-    one has not; the two never look alike. A plan is simulated before it is printed.
+    one has not; the two never look alike. A plan is simulated before it is printed. That nothing keeps up is an answer,
+    with exit code 0, unless --fail-if-none is given.
     """
     from ..benchmarks.plan.recipe import read_recipe
 
@@ -98,6 +106,8 @@ def plan(
     else:
         _show(made)
         click.echo("Give --out DIR for a page to forward." if page is None else f"Written: {page}")
+    if fail_if_none and not made.ranked:
+        click.get_current_context().exit(1)
 
 
 def _fields(options: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +139,7 @@ def _show(made: Plan) -> None:
     columns = [
         ("", "rank"), ("device", "device"), ("mode", "mode"), ("figures are", "kind"), ("graph", "graph"),
         ("frame p99", "frame"), ("cameras each", "carries"), ("devices", "devices"), ("load", "load"),
-        ("watts", "watts"), ("cost", "cost"),
+        ("watts", "watts"), ("watts are of", "watts_of"), ("cost", "cost"),
         ("binds", "binds"), ("keeps up to", "fastest"), ("simulated p99", "simulated"),
     ]  # fmt: skip
     for warning in made.warnings:
@@ -152,4 +162,4 @@ def _show(made: Plan) -> None:
         )
 
 
-_LEFT = ("device", "mode", "kind", "graph", "binds")
+_LEFT = ("device", "mode", "kind", "graph", "binds", "watts_of")

@@ -95,6 +95,8 @@ class Frame:
 class Gap:
     """A stretch of time in which a camera was not connected, or this program was not running.
 
+    It is told when it begins, without an end, and again when it ends.
+
     Attributes:
         camera: name of the camera in ``line.yml``.
         since: when it began, seconds of UTC since 1970: the exposure of the last frame before it.
@@ -103,6 +105,7 @@ class Gap:
         position_m: where along the strip it began; None if not known.
         length_m: how much of the strip passed meanwhile; None if not known.
         cause: one sentence.
+        ends: whether it is the end of one that was told when it began, in this run or an earlier one.
     """
 
     camera: str
@@ -112,6 +115,7 @@ class Gap:
     position_m: float | None
     length_m: float | None
     cause: str
+    ends: bool = False
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from ..core.errors import TemperError, UsageError
 from ..core.files import SWAP_SUFFIX, read_json, sha256_json, write_json
 
 SPLITS = ("train", "val", "test")
+#: What a bundle's manifest can hold: no more classes, and none with a longer name.
+MAX_LABELS, MAX_LABEL_LENGTH = 1000, 100
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,7 +76,9 @@ class RetinaNetSection(DetectorSection):
     neck_channels: int = Field(256, ge=8, le=1024, description="of every level of the feature pyramid")
     head_convs: int = Field(4, ge=0, le=8, description="convolutions in each branch of the head")
     head_norm: Literal["none", "group", "level_batch"] = Field(
-        "none", description="'level_batch': batch norm per level behind shared convolutions, folds away at export"
+        "none",
+        description="'group': in 32 groups or the most that divide; 'level_batch': batch norm per level behind shared "
+        "convolutions, folds away at export",
     )
     strides: tuple[int, ...] = Field(
         (8, 16, 32, 64, 128), description="of the neck's levels: 8, 16, 32, with or without 64 and 128"
@@ -135,7 +137,9 @@ class PpYoloeSection(DetectorSection):
     size: Literal["s", "m", "l", "x"] = Field("s", description="as in PaddleDetection")
     plus: bool = Field(True, description="PP-YOLOE+: weighted shortcuts, pretrained on pixels divided by 255 alone")
     depth_mult: float | None = Field(None, gt=0, le=4, description="factor of the number of blocks; by size")
-    width_mult: float | None = Field(None, gt=0, le=4, description="factor of all channels; by size")
+    width_mult: float | None = Field(
+        None, gt=0, le=4, description="factor of all channels, taken to the nearest eighth; by size"
+    )
     atss_share: Fraction = Field(
         1 / 3, description="share of the training in which ATSS says which place answers for a box"
     )
@@ -151,9 +155,13 @@ class PpYoloeSection(DetectorSection):
         return PPYOLOE_STRIDES, tuple(max(round(channels * width), 1) for channels in reversed(PPYOLOE_NECK))
 
     def multipliers(self) -> tuple[float, float]:
-        """Factors of the number of blocks and of the channels."""
+        """Factors of the number of blocks and of the channels.
+
+        The latter in eighths: the thinnest layer has 64 channels, and PaddleDetection halves sums of channels, which
+        must be even; multiples of 8 are what processors are fast at, too.
+        """
         depth, width = PPYOLOE_SIZES[self.size]
-        return self.depth_mult or depth, self.width_mult or width
+        return self.depth_mult or depth, max(round(8 * (self.width_mult or width)), 1) / 8
 
 
 def section_name(model: str) -> str:

@@ -70,6 +70,7 @@ def examine() -> list[Finding]:
         lambda: _tensorrt(machine),
         lambda: [_runtimes()],
         _cameras,
+        lambda: _energy(machine),
     ]
     with ThreadPoolExecutor(2) as pool:
         return [finding for found in pool.map(lambda look: look(), looks) for finding in found]
@@ -319,4 +320,34 @@ def _camera_packages() -> list[Finding]:
         else:
             reason = said["error"] if version else "not installed"
             findings.append(Finding(name, False, reason, f"{purpose}: {pip('install', package)}"))
+    return findings
+
+
+_ENERGY_CODE = """
+import json
+from temper.benchmarks.energy.find import sensors_here
+with sensors_here() as found:
+    told = [{"part": one.info.part, "text": f"{one.info.name} ({one.info.device}): {one.info.covers}",
+             "power": one.info.method is not None} for one in found.sensors]
+    print(json.dumps({"sensors": told, "absences": found.absences}))
+"""
+
+
+def _energy(machine: Machine) -> list[Finding]:
+    """The sensors of power and heat that this machine could have."""
+    said = probe(_ENERGY_CODE)
+    if "error" in said:
+        return [Finding("Energy sensors", False, said["error"])]
+    kinds = {"processor": "processor"} | ({"gpu": "GPU"} if machine.gpus else {})
+    kinds |= {"module": "module"} if machine.jetson else {}
+    findings = []
+    for part, kind in kinds.items():
+        own = [one for one in said["sensors"] if one["part"] == part]
+        name, reason = f"Energy ({kind})", said["absences"].get(kind, "")
+        # its sentence ends with what adds it
+        text, _, advice = reason.partition("not installed. ")
+        if own:
+            findings.append(Finding(name, any(one["power"] for one in own), "; ".join(one["text"] for one in own)))
+        else:
+            findings.append(Finding(name, False, f"{text}not installed" if advice else text.rstrip("."), advice))
     return findings

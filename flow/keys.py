@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import UsageError
+from ..core.errors import TemperError, UsageError
 from ..core.files import sha256_file, sha256_json, walk_folder
 from ..core.models import MODELS
 from ..distill.data.listing import list_files
+from ..distill.data.reader import read_source
 from ..distill.recipe import Recipe
 from ..distill.recipe_detectors import MODEL_SECTIONS, ModelSection, section_name
 from ..distill.remote_weights import known_sha256, require_sha256
@@ -125,6 +126,8 @@ def identities(stage: str, record: StageRecord) -> dict[str, str]:
 def _reads_test(recipe: Recipe, stage: str) -> bool:
     if stage == "benchmark":
         return recipe.benchmark.split == "test"
+    if stage == "distilled":  # copies of them are left out of the unlabelled pictures
+        return recipe.data.unlabelled is not None
     # int8 is calibrated on training pictures of which none is a test picture's near copy
     return stage.startswith("export-") and any(name.startswith("int8") for name in recipe.export.precisions)
 
@@ -190,13 +193,24 @@ def _fingerprint(field_name: str, value: str | None) -> str | None:
         return None
     path = _existing(field_name, value)
     if path.is_file():
-        return sha256_json(_file_state(path, path.name))
+        return sha256_json([_file_state(path, path.name), *_picture_states(path)])
     entries = []
     for folder, _, files in walk_folder(path):
         for name in files:
             file = Path(folder, name)
             entries.append(_file_state(file, file.relative_to(path).as_posix()))
     return sha256_json(sorted(entries))
+
+
+def _picture_states(file: Path) -> list[Any]:
+    """Of the pictures that a COCO json file names, which lie beside it; none of any other file."""
+    if file.suffix.lower() != ".json":
+        return []
+    try:
+        source = read_source(file, lambda _: None)
+    except TemperError:  # the import says what is wrong with it
+        return []
+    return sorted(_file_state(source.root / picture.file, picture.file.as_posix()) for picture in source.pictures)
 
 
 def _existing(field_name: str, value: str) -> Path:

@@ -22,6 +22,24 @@ no password has to stand in the file.
 
 This page is made by `scripts/line_reference.py`.
 """
+_GAPS = """\
+## Gaps
+
+What has no field: every time without a camera is a row in the table `gap` of `results.sqlite`, from the moment at
+which it is noticed.
+
+| a gap begins | with | and is noticed |
+| --- | --- | --- |
+| a camera is lost, or silent for `silence_seconds` | its last frame | then |
+| the line is started | the camera's last frame of an earlier run, or the start where there was none | at the start |
+
+It ends with the camera's next frame; only then is it known how many frames and metres it took. Until then `until`
+is empty, also where the line is stopped or killed meanwhile: the run that has the camera back ends the same row, so
+one stretch of time is one gap, with the cause that began it. The gap of a camera that is not in `line.yml` any more
+ends with the next start. A coil's report has a gap that lasts, and a warning; receivers are told [once when it
+begins and once when it has ended](messages.md#gaps). While a line is held in its safe state (`--hold`), `metrics`
+answers `/health` with what is wrong.
+"""
 _CAMERAS = (
     config_cameras.AravisCamera,
     config_cameras.GentlCamera,
@@ -61,6 +79,7 @@ def page() -> str:
         parts.append(_table(model, set(model.model_fields) - common - {"type"}))
     parts.append(_section("cameras (each): line_scan", config_cameras.LineScanSection))
     parts += [_section(name, model) for name, model in _SECTIONS]
+    parts.append(_GAPS)
     return "\n".join(parts)
 
 

@@ -17,21 +17,18 @@ import argparse
 import statistics
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from loaded_bundle import bundle_options, load_bundle
 from temper.benchmarks.round_bootstrap import percentile
 from temper.benchmarks.scenarios.load import Load
 from temper.benchmarks.scenarios.loadgen import loadgen_version
 from temper.benchmarks.worker import Session
-from temper.bundle.loader import open_bundle
 from temper.core.errors import TemperError
-from temper.detection.dataset import load_split
 
 SCENARIOS = ("single-stream", "multi-stream", "offline")
 DRIVERS = ("temper", "loadgen")
-PICTURES = 64
 #: Figures of one turn: of offline only the rate counts.
 FIGURES = {"single-stream": ("p50", "p90", "rate"), "multi-stream": ("p50", "p90", "rate"), "offline": ("rate",)}
 
@@ -71,36 +68,15 @@ def measure(
 
 def main() -> int:
     """Print the table; the exit code says whether the drivers agree."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="data set folder")
-    parser.add_argument("--split", default="val")
-    parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--runtime", default="onnxruntime")
+    parser = bundle_options(__doc__, repeats=15, seconds=1.0)
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each turn")
     parser.add_argument("--within", type=float, default=2.0, help="per cent that the medians may differ by")
     asked = parser.parse_args()
     if loadgen_version() is None:
         print("LoadGen is not installed: pip install mlcommons-loadgen", file=sys.stderr)
         return 2
-    data = load_split(asked.data, asked.split)
-    pictures = [str(data.image_path(sample)) for sample in data.samples[:PICTURES]]
-    session = Session()
-    loaded = session.load(
-        {
-            "bundle": str(asked.bundle),
-            "variant": open_bundle(asked.bundle).variant(asked.precision).name,
-            "runtime": asked.runtime,
-            "batch": asked.batch,
-            "threads": asked.threads,
-            "pictures": pictures,
-        }
-    )
-    warm = session.warm_up({"seconds": 5.0, "sizes": [asked.batch]})
-    found = measure(session, warm["p50_ms"], asked.batch, len(pictures), asked)
+    session, loaded, warm, pictures = load_bundle(asked, asked.batch)
+    found = measure(session, warm["p50_ms"], asked.batch, pictures, asked)
     print(
         f"{asked.bundle.name} {asked.precision} on {asked.runtime} {loaded['runtime_version']}, batch {asked.batch}, "
         f"{asked.threads} threads, LoadGen {loadgen_version()}, {asked.repeats} repetitions of {asked.seconds:g} s\n"

@@ -17,25 +17,21 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Protocol
 from unittest.mock import patch
 
 import numpy as np
+from loaded_bundle import PICTURES, bundle_options, load_bundle
 from temper.benchmarks.machine import machine_state, now
 from temper.benchmarks.plan.distribution import of_samples
 from temper.benchmarks.plan.simulation import SimulatedLine, simulate
 from temper.benchmarks.round_bootstrap import percentile
 from temper.benchmarks.scenarios import line, streams
 from temper.benchmarks.scenarios.load import Load
-from temper.benchmarks.worker import Session
-from temper.bundle.loader import open_bundle
 from temper.core.errors import TemperError
-from temper.detection.dataset import load_split
 from temper.detection.intervals import share_interval
 
 UTILISATIONS = (0.3, 0.5, 0.7, 0.9)
-PICTURES = 64
 QUEUE = 4
 PILOTS = 3
 
@@ -58,19 +54,7 @@ class Measured(Protocol):
 
 def of_bundle(asked: argparse.Namespace) -> Measured:
     """The bundle's own call, loaded and warm."""
-    data = load_split(asked.data, asked.split)
-    session = Session()
-    session.load(
-        {
-            "bundle": str(asked.bundle),
-            "variant": open_bundle(asked.bundle).variant(asked.precision).name,
-            "runtime": asked.runtime,
-            "batch": 1,
-            "threads": asked.threads,
-            "pictures": [str(data.image_path(sample)) for sample in data.samples[:PICTURES]],
-        }
-    )
-    session.warm_up({"seconds": 5.0, "sizes": [1]})
+    session, *_ = load_bundle(asked)
 
     def measured(load: Load) -> Taken:
         answer = session.measure({"load": asdict(load), "driver": "temper"})
@@ -168,15 +152,7 @@ def _share(share: Any) -> str:
 
 def main() -> None:
     """Print the tables, and the machine."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="data set folder")
-    parser.add_argument("--split", default="val")
-    parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--runtime", default="onnxruntime")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each turn")
+    parser = bundle_options(__doc__, repeats=10, seconds=3.0)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     before = machine_state()

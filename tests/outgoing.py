@@ -36,13 +36,14 @@ def frame(number: int, **changes: Any) -> Message:
         "detail": None,
         "picture": None,
         "latency_ms": 12.0,
+        "side": "top",
         "stages_ms": {"compute": 4.0, "end_to_end": 6.0},
         "detections": [],
     }
     return message("frame", number, payload | changes)
 
 
-def gap(number: int) -> Message:
+def gap(number: int, **changes: Any) -> Message:
     """The message of a gap of ten frames."""
     payload = {
         "run": RUN,
@@ -54,8 +55,9 @@ def gap(number: int) -> Message:
         "position_m": 1.0,
         "length_m": 5.0,
         "cause": "the camera did not answer",
+        "state": "closed",
     }
-    return message("gap", number, payload)
+    return message("gap", number, payload | changes)
 
 
 def defect(number: int, **changes: Any) -> Message:
@@ -75,6 +77,7 @@ def defect(number: int, **changes: Any) -> Message:
         "last_frame": 3,
         "cut": False,
         "repeat_m": None,
+        "side": "top",
     }
     return message("defect", number, payload | changes)
 

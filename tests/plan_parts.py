@@ -80,6 +80,7 @@ def estimate_row(bundle: Path, device: str = "jetson-orin-nano-8gb", ms: float =
         device_memory_mib=8000.0,
         fits=True,
         bound="bandwidth",
+        watts_of="module" if device.startswith("jetson") else "board",
     )
     return replace(row, **changes)
 

@@ -149,6 +149,11 @@ class Device:
         return found
 
     @property
+    def watts_of(self) -> Literal["module", "board"]:
+        """What a power mode's watts are of: a Jetson's module, or a board without the PC around it."""
+        return "module" if self.shared_memory else "board"
+
+    @property
     def looked_up(self) -> bool:
         """Whether every figure was looked up."""
         return not any(source.startswith(NOT_LOOKED_UP) for source in self.sources.values())

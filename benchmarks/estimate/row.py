@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from ...core.errors import TemperError, UsageError
+from ..row_lines import read_row_lines
 from ..subject import STRICT, Subject
 
 ESTIMATES_NAME = "estimates.jsonl"
@@ -37,6 +36,7 @@ class EstimateRow:
         bound: where most of the time goes.
         unknown_operators: that the estimator counts as bandwidth.
         recalibrated_by: own measurements that the estimate was scaled by.
+        watts_of: what ``watts`` are of: a module without its carrier, or a board without the PC around it.
     """
 
     __pydantic_config__ = STRICT
@@ -56,6 +56,7 @@ class EstimateRow:
     bound: Literal["compute", "bandwidth", "launch"]
     unknown_operators: tuple[str, ...] = ()
     recalibrated_by: tuple[str, ...] = ()
+    watts_of: Literal["module", "board"] = "board"
     row: Literal["estimate"] = "estimate"
     kind: Literal["estimated"] = "estimated"
 
@@ -72,24 +73,8 @@ def read_estimates(path: Path) -> list[EstimateRow]:
         UsageError: if there is none.
         TemperError: naming file and line if it is damaged.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        raise UsageError(f"There are no estimates at {path}. Make them with 'temper estimate --out DIR'.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise TemperError(f"{path} cannot be read: {error}.") from error
-    return [_read(line, path, number) for number, line in enumerate(lines, start=1) if line.strip()]
-
-
-def _read(line: str, path: Path, number: int) -> EstimateRow:
-    try:
-        return _adapter().validate_python(json.loads(line))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise TemperError(f"{path}, line {number}: {where}: {first['msg']}. Estimate again.") from error
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise TemperError(f"{path}, line {number} is not JSON: {error}. Estimate again.") from error
+    missing = f"There are no estimates at {path}. Make them with 'temper estimate --out DIR'."
+    return read_row_lines(path, _adapter().validate_python, missing=missing, again="Estimate again.")
 
 
 @cache

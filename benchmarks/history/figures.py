@@ -8,6 +8,7 @@ from typing import Literal
 
 from ...core.files import sha256_json
 from ...detection.intervals import Estimate
+from ..energy.leading import leading_energy
 from ..latency_rows import LatencyRow
 from ..measurement import FootprintRow, MachineState, Measurements, to_plain
 from ..round_bootstrap import FEWEST_ROUNDS
@@ -51,6 +52,7 @@ FIGURES: dict[str, FigureKind] = {
     "first_call": FigureKind("first call", "ms", "less", ".1f"),
     "peak_memory": FigureKind("peak memory", "MiB", "less", ".0f"),
     "file_size": FigureKind("size of the graph file", "MB", "less", ".2f"),
+    "joules_per_frame": FigureKind("energy per frame", "J", "less", ".4g"),
 }
 
 
@@ -128,7 +130,7 @@ def entries_of(measured: Measurements) -> list[Entry]:
                 batch=row.batch,
                 threads=row.threads,
                 scenario=row.scenario,
-                figures=(*_latency(row, conditions), *accuracy, *_footprint(cost)),
+                figures=(*_latency(row, conditions), *accuracy, *_footprint(cost), *_energy(measured, row)),
             )
         )
     return entries
@@ -215,6 +217,16 @@ def _inspection(measured: Measurements, subject: Subject) -> Iterator[Figure]:
 def _estimate(name: str, estimate: Estimate, factor: float = 1) -> Iterator[Figure]:
     if estimate.value is not None and estimate.low is not None and estimate.high is not None:
         yield Figure(name, factor * estimate.value, factor * estimate.low, factor * estimate.high)
+
+
+def _energy(measured: Measurements, row: LatencyRow) -> Iterator[Figure]:
+    own = [one for one in measured.energy if (one.subject, one.batch) == (row.subject, row.batch)]
+    leading = leading_energy(own, row.subject.runtime)
+    # how work arrives in a scenario changes nothing of it: one point for a candidate
+    first = next(one for one in measured.latency if (one.subject, one.batch) == (row.subject, row.batch))
+    if leading is not None and leading.joules_per_frame is not None and row is first:
+        where = f"{leading.sensor.name} ({leading.sensor.device})"
+        yield Figure("joules_per_frame", leading.joules_per_frame, conditions=where)
 
 
 def _footprint(cost: FootprintRow | None) -> Iterator[Figure]:

@@ -23,6 +23,8 @@ _PROCESSOR_RUNTIMES = ("onnxruntime", "openvino")
 MARK = "~"
 
 Bound = Literal["compute", "bandwidth", "launch"]
+#: What watts are of: the whole device, a module without its carrier, or a board without the PC around it.
+WattsOf = Literal["device", "module", "board"]
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,26 @@ class Place:
         device_name: how people call it.
         power_mode: of the device; empty where it has none.
         watts: that it takes in that mode; None where nobody said.
+        watts_of: what the watts are of.
+        where: which of several devices of that name it is; empty where there is one.
     """
 
     device: str
     device_name: str
     power_mode: str = ""
     watts: float | None = None
+    watts_of: WattsOf = "device"
+    where: str = ""
+
+    @property
+    def whole_watts(self) -> float | None:
+        """Watts that are of all there is to buy and feed: a board without its PC does not count, a module does."""
+        return None if self.watts_of == "board" else self.watts
+
+    @property
+    def label(self) -> str:
+        """The device, and which of several it is."""
+        return f"{self.device} ({self.where})" if self.where else self.device
 
 
 @dataclass(frozen=True)
@@ -95,11 +111,11 @@ class Capability:
     def title(self) -> str:
         """``jetson-orin-nano-8gb @15W int8 tensorrt, batch 4``."""
         mode = f" @{self.place.power_mode}" if self.place.power_mode else ""
-        return f"{self.place.device}{mode} {self.graph} {self.runtime}, batch {self.batch}"
+        return f"{self.place.label}{mode} {self.graph} {self.runtime}, batch {self.batch}"
 
 
 def measured_capabilities(
-    measurements: Measurements, place: Place | None, bundle: Bundle, origin: Path
+    measurements: Measurements, place: Place | None, bundle: Bundle, origin: Path, name: str = "", host: str = ""
 ) -> list[Capability]:
     """Of every single stream of a benchmark that has this bundle.
 
@@ -108,6 +124,8 @@ def measured_capabilities(
         place: the device it was measured on; None makes one of the machine's own words and the folder's name.
         bundle: that is planned with.
         origin: the folder of the measurements.
+        name: of the machine where ``place`` is None; empty takes the folder's.
+        host: of it, where it was another machine.
 
     Raises:
         UsageError: if it was measured with another bundle, naming both, or has no single stream.
@@ -134,7 +152,7 @@ def measured_capabilities(
             f"{origin} has no single stream of {bundle.manifest.name}, from which plans are made; measure it with "
             "'temper bench run --scenario single-stream'."
         )
-    found = place or _place_of(state, origin)
+    found = place or _place_of(state, name or origin.resolve().name, host)
     return [_measured(row, measurements, found, state, bundle, origin) for row in rows]
 
 
@@ -249,7 +267,7 @@ def _estimated(row: EstimateRow, bundle: Bundle, origin: str, tail: float, host_
         notes.append(f"operators the estimator does not know: {', '.join(row.unknown_operators)}")
     notes += [f"scaled by a measurement of {name}" for name in row.recalibrated_by]
     return Capability(
-        place=Place(row.device, row.device_name, row.power_mode, row.watts),
+        place=Place(row.device, row.device_name, row.power_mode, row.watts, row.watts_of),
         kind="estimated",
         variant=variant.name,
         precision=row.subject.precision,
@@ -276,6 +294,6 @@ def _input_of(bundle: Bundle, variant: Variant) -> tuple[int, int]:
     return size.width, size.height
 
 
-def _place_of(state: MachineState, origin: Path) -> Place:
-    cores = f", {state.usable_cores} cores"
-    return Place(origin.resolve().name, f"{state.cpu_model or state.architecture}{cores}")
+def _place_of(state: MachineState, name: str, host: str) -> Place:
+    told = f"{state.cpu_model or state.architecture}, {state.usable_cores} cores"
+    return Place(name, f"{told}, {host}" if host else told)

@@ -39,7 +39,7 @@ class Hardware:
             UsageError: if it is not in the table, with the nearest name, or has no such mode.
         """
         device, mode = self._find(text)
-        return Place(device.key, device.name, mode.name, mode.watts)
+        return Place(device.key, device.name, mode.name, mode.watts, device.watts_of)
 
     def estimate(
         self,

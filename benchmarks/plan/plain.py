@@ -10,6 +10,7 @@ from .demand import Demand
 from .ranking import PlanRow
 from .run import Plan
 from .steps import Step, demand_steps, optics_steps, supply_steps
+from .words import sentences
 
 
 def plan_to_plain(plan: Plan) -> dict[str, Any]:
@@ -21,12 +22,15 @@ def plan_to_plain(plan: Plan) -> dict[str, Any]:
         "bundle": {"name": plan.bundle_name, "manifest_sha256": plan.manifest_sha256},
         "recipe": plan.recipe.model_dump(mode="json"),
         "currency": plan.currency,
+        "keeps_up": bool(plan.ranked),
+        "sentences": sentences(plan),
         "warnings": list(plan.warnings),
         "demands": [_demand(one) for one in plan.demands],
         "rows": [_row(row, plan) for row in plan.rows],
         "what_if": [
             {
                 "device": one.capability.place.device,
+                "where": one.capability.place.where,
                 "power_mode": one.capability.place.power_mode,
                 "variant": one.capability.variant,
                 "kind": one.capability.kind,
@@ -90,7 +94,7 @@ def _row(row: PlanRow, plan: Plan) -> dict[str, Any]:
         if row.simulation is None
         else {**asdict(row.simulation), "confirms": row.simulation.confirms},
         "rejected": row.reason,
-        "steps": _steps(supply_steps(planned, plan.terms)),
+        "steps": _steps(supply_steps(planned, plan.terms, plan.currency)),
     }
 
 

@@ -35,13 +35,13 @@ class PlanRow:
 def order(supply: Supply) -> tuple[float, int, bool, float, float]:
     """What comes first: low cost, then few devices, a measurement before an estimate, few watts, a low load.
 
-    What has no price comes after what has one, and likewise for watts.
+    What has no price comes after what has one, and likewise for watts; those of a board without its PC are not known.
     """
     return (
         inf if supply.cost is None else supply.cost,
         supply.devices or 0,
         supply.capability.kind == "estimated",
-        inf if supply.watts is None else supply.watts,
+        inf if supply.whole_watts is None else supply.whole_watts,
         supply.load or 0.0,
     )
 

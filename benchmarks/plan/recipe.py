@@ -126,7 +126,7 @@ class PlanRecipe(Section):
         "reading its answer",
     )
     max_power: Power | None = Field(None, description="power of all devices together; null: any")
-    prices: str | None = Field(None, description="file of prices by device")
+    prices: str | None = Field(None, description="file of prices and watts by device")
     seed: int = Field(0, ge=0, le=2**31, description="seed of the simulation")
 
     @field_validator("cameras")

@@ -13,7 +13,6 @@ from ...detection.figure_names import USEFUL_AP
 from ..estimate.row import ESTIMATES_NAME, read_estimates
 from ..machine import now
 from ..measurement import MEASUREMENTS_NAME, Measurements, read_rows
-from ..remote.fetch import read_record
 from .capability import (
     Capability,
     Place,
@@ -25,11 +24,12 @@ from .capability import (
 )
 from .demand import Demand, plan_demand
 from .hardware import Hardware
-from .optics import MOST_CAMERAS
+from .measured import measured_folders
 from .prices import Prices, read_prices
 from .ranking import PlanRow, rank
 from .recipe import PlanRecipe
-from .supply import Supply, Terms, devices_at, supply
+from .remedies import with_remedy
+from .supply import Terms, devices_at, supply
 from .units import parse_share
 
 #: That can be estimated of any bundle.
@@ -124,6 +124,10 @@ def make_plan(recipe: PlanRecipe, public_key: Path | None = None) -> Plan:
     if recipe.prices is not None:
         known = {*hardware.devices, *(one.place.device for one in capabilities)}
         prices = read_prices(Path(recipe.prices), known)
+        warnings += prices.unused
+        if prices.by_device and not prices.currency:
+            warnings.append(f"{recipe.prices} names no currency for its prices; add a line such as 'currency: EUR'.")
+        capabilities = prices.with_watts(capabilities)
     terms = Terms(
         margin=parse_share(recipe.margin),
         queue=recipe.queue,
@@ -131,7 +135,7 @@ def make_plan(recipe: PlanRecipe, public_key: Path | None = None) -> Plan:
         max_power_w=recipe.max_power_w,
         prices=prices.by_device,
     )
-    supplies = [_with_remedy(supply(one, demands[one.tile], terms), terms) for one in capabilities]
+    supplies = [with_remedy(supply(one, demands[one.tile], terms), terms) for one in capabilities]
     rows = rank(supplies, terms, recipe.seed)
     return Plan(
         made_at=now(),
@@ -156,11 +160,12 @@ def _capabilities(recipe: PlanRecipe, bundle: Bundle, hardware: Hardware, warnin
             bundle.variant(name)
     found: list[Capability] = []
     own: list[tuple[Place, Measurements]] = []
-    named = [_folder_and_device(text) for text in dict.fromkeys(recipe.measured)]
-    folders = [(folder, device) for whole, device in named for folder in _measured_folders(whole)]
-    for folder, device in folders:
-        told = device or _device_of(folder)
-        place = hardware.place(told) if told else None
+    folders = measured_folders(recipe.measured)
+    for one in folders:
+        folder = one.path
+        place = hardware.place(one.device) if one.device else None
+        if place is not None and one.named_twice:
+            place = replace(place, where=one.name)
         measurements = read_rows(folder / MEASUREMENTS_NAME)
         # by itself it is refused
         if len(folders) > 1 and not has_single_stream(measurements):
@@ -170,7 +175,7 @@ def _capabilities(recipe: PlanRecipe, bundle: Bundle, hardware: Hardware, warnin
             warnings.append(f"{folder}: {doubt}")
         own += [] if place is None else [(place, measurements)]
         warnings += [f"{folder}: {warning}" for warning in measurements.benchmark.warnings]
-        found += measured_capabilities(measurements, place, bundle, folder)
+        found += measured_capabilities(measurements, place, bundle, folder, one.name, one.host)
     for file in dict.fromkeys(recipe.estimated):
         path = _estimates_file(file)
         found += estimated_capabilities(read_estimates(path), bundle, str(path), recipe.tail, recipe.host_ms)
@@ -193,53 +198,10 @@ def _capabilities(recipe: PlanRecipe, bundle: Bundle, hardware: Hardware, warnin
     return chosen
 
 
-def _folder_and_device(text: str) -> tuple[Path, str | None]:
-    """``DIR`` or ``DIR=DEVICE@MODE``; a folder whose name has an equals sign is that folder."""
-    folder, equals, device = text.rpartition("=")
-    if not equals or Path(text).is_dir():
-        return Path(text), None
-    if not folder or not device:
-        raise UsageError(
-            f"--measured {text}: write the folder, or folder and device, as in {folder or 'DIR'}=DEVICE@MODE."
-        )
-    return Path(folder), device
-
-
 def _estimates_file(text: str) -> Path:
     """The file itself, or the one in the folder that ``temper estimate --out`` was given."""
     path = Path(text)
     return path / ESTIMATES_NAME if path.is_dir() else path
-
-
-def _device_of(folder: Path) -> str | None:
-    """The device that ``temper bench remote`` was told a host is; None if nobody was."""
-    record = read_record(folder)
-    return None if record is None else record.device
-
-
-def _measured_folders(folder: Path) -> list[Path]:
-    """The folder itself, or those in it: of several hosts each has its own."""
-    if (folder / MEASUREMENTS_NAME).exists() or not folder.is_dir():
-        return [folder]
-    return sorted(inner for inner in folder.iterdir() if (inner / MEASUREMENTS_NAME).is_file()) or [folder]
-
-
-def _with_remedy(one: Supply, terms: Terms) -> Supply:
-    """What is too slow for a camera, or has no link, may do with narrower ones: say from how many cameras on."""
-    demand = one.demand
-    too_slow = one.binds is not None and one.limits[one.binds] < 1
-    if one.rejected is None or one.capability.not_usable or not (too_slow or demand.optics.link is None):
-        return one
-    for cameras in range(demand.optics.cameras + 1, MOST_CAMERAS + 1):
-        try:
-            narrower = plan_demand(replace(demand.geometry, cameras=cameras), demand.due, demand.tile)
-        except UsageError:
-            break
-        other = supply(one.capability, narrower, replace(terms, max_power_w=None))
-        if other.devices is not None:
-            told = f"{one.rejected}; of {cameras} narrower cameras it would carry {one.capability.mark}{other.streams}"
-            return replace(one, rejected=told, enough_cameras=cameras)
-    return one
 
 
 def _what_if(rows: Sequence[PlanRow], terms: Terms) -> tuple[WhatIf, ...]:
@@ -248,7 +210,7 @@ def _what_if(rows: Sequence[PlanRow], terms: Terms) -> tuple[WhatIf, ...]:
     for row in rows:
         one = row.supply.capability
         if one.not_usable is None:
-            chosen.setdefault((one.place.device, one.place.power_mode, one.kind), row)
+            chosen.setdefault((one.place.label, one.place.power_mode, one.kind), row)
     low, high, points = _WHAT_IF
     found = []
     for row in chosen.values():

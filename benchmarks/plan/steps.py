@@ -91,8 +91,8 @@ def demand_steps(demand: Demand) -> list[Step]:
     ]
 
 
-def supply_steps(supply: Supply, terms: Terms) -> list[Step]:
-    """From a call to devices, of one capability with a p99."""
+def supply_steps(supply: Supply, terms: Terms, currency: str = "") -> list[Step]:
+    """From a call to devices, watts and cost, of one capability with a p99."""
     demand, latency = supply.demand, supply.capability.latency
     if supply.frame_ms is None or latency.p99_ms is None:
         return []
@@ -124,4 +124,22 @@ def supply_steps(supply: Supply, terms: Terms) -> list[Step]:
     if supply.devices is not None:
         cameras = demand.optics.cameras
         steps.append(Step("Devices", f"{cameras} cameras / {mark}{supply.streams} a device", f"{mark}{supply.devices}"))
+        steps += _totals(supply, terms, currency)
+    return steps
+
+
+def _totals(supply: Supply, terms: Terms, currency: str) -> list[Step]:
+    """Watts and cost of all devices, as far as they are known."""
+    place, mark = supply.capability.place, supply.capability.mark
+    steps = []
+    if supply.watts is not None and place.watts is not None:
+        alone = "" if place.watts_of == "device" else f", of the {place.watts_of} alone"
+        steps.append(
+            Step("Watts", f"{mark}{supply.devices} x {place.watts:g} W{alone}", f"{mark}{supply.watts:,.0f} W")
+        )
+    price = (terms.prices or {}).get(place.device)
+    if supply.cost is not None and price is not None:
+        money = f" {currency}" if currency else ""
+        each = f"{mark}{supply.devices} x {price:,g}{money}"
+        steps.append(Step("Cost", each, f"{mark}{supply.cost:,.0f}{money}"))
     return steps

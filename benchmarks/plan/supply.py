@@ -55,10 +55,11 @@ class Supply:
         devices: that the line needs; None where it cannot be done.
         streams_each: cameras of the fullest device.
         load: share of the fullest device's time that p99 takes.
-        watts: of all devices; None where it is not known.
+        watts: of all devices, of what ``capability.place.watts_of`` says; None where it is not known.
         cost: of all devices; None without a price.
         rejected: why it is no plan; None if it is one.
         enough_cameras: of what is rejected, so many narrower cameras that it would carry one; None if none are enough.
+        enough_devices: that those cameras would need.
     """
 
     capability: Capability
@@ -75,6 +76,12 @@ class Supply:
     cost: float | None
     rejected: str | None
     enough_cameras: int | None = None
+    enough_devices: int | None = None
+
+    @property
+    def whole_watts(self) -> float | None:
+        """Of all devices and what is around them; None where that is not known, as of boards without their PCs."""
+        return None if self.capability.place.watts_of == "board" else self.watts
 
 
 def supply(capability: Capability, demand: Demand, terms: Terms) -> Supply:
@@ -222,8 +229,16 @@ def _too_much_power(capability: Capability, devices: int, watts: float | None, t
     if terms.max_power_w is None or not devices:
         return None
     if watts is None:
-        return "power: nobody said what it takes; name the device, as in --measured DIR=DEVICE"
+        return (
+            "power: not known, as nobody said what it takes; write it under 'watts:' in the file of --prices, or name "
+            "the device, as in --measured DIR=DEVICE"
+        )
+    mark, allowed = capability.mark, f"{terms.max_power_w:,.0f} W are allowed"
     if watts > terms.max_power_w * (1 + _ROUNDING):
-        mark, allowed = capability.mark, f"{terms.max_power_w:,.0f} W are allowed"
         return f"power: {mark}{devices} of them take {mark}{watts:,.0f} W, and {allowed}"
+    if capability.place.watts_of == "board":
+        return (
+            f"power: not known, as {mark}{watts:,.0f} W are of the board alone without the PC around it, and {allowed};"
+            " write what all of it takes under 'watts:' in the file of --prices"
+        )
     return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from .capability import Capability
 from .ranking import PlanRow
+from .remedies import what_would_help
 from .run import Plan
 
 
@@ -27,6 +28,7 @@ class RowWords:
     devices: str
     load: str
     watts: str
+    watts_of: str
     cost: str
     binds: str
     fastest: str
@@ -54,7 +56,7 @@ def row_words(row: PlanRow, currency: str) -> RowWords:
     )
     return RowWords(
         rank="" if row.rank is None else str(row.rank),
-        device=one.place.device,
+        device=one.place.label,
         name=one.place.device_name,
         mode=one.place.power_mode,
         graph=f"{one.graph}, batch {one.batch}",
@@ -67,6 +69,7 @@ def row_words(row: PlanRow, currency: str) -> RowWords:
         devices=f"{mark}{planned.devices}" if ranked else "",
         load=f"{mark}{100 * planned.load:.0f} %" if ranked and planned.load is not None else "",
         watts=f"{mark}{planned.watts:,.0f} W" if ranked and planned.watts is not None else "",
+        watts_of="" if one.place.watts is None or one.place.watts_of == "device" else f"{one.place.watts_of} alone",
         cost=f"{mark}{planned.cost:,.0f} {currency}".rstrip() if ranked and planned.cost is not None else "",
         binds=planned.binds or "",
         fastest="" if row.fastest_m_s is None else f"{mark}{row.fastest_m_s:,.2f} m/s",
@@ -87,20 +90,18 @@ def sentences(plan: Plan) -> list[str]:
     )
     rate = f"{optics.line_rate_khz:,.1f} kHz" if seen.scan == "line" else f"{optics.frame_rate_hz:,.1f} frames a second"
     carried = "which no link carries" if optics.link is None else f"over {optics.link.name}"
-    told = [
+    told = [] if plan.ranked else [_nothing(plan)]
+    told.append(
         f"A strip {seen.strip_mm / 1000:g} m wide at {seen.speed_m_s:g} m/s, with defects from {seen.defect_mm:g} mm, "
-        f"needs {cameras} with {optics.pixels} pixels across at {rate}: {optics.data_mb_s:,.0f} MB/s each, {carried}, "
-        f"and {demand.total_tiles_per_second:,.0f} tiles a second."
-    ]
+        f"needs {cameras} with {optics.pixels} pixels across at {rate}: {_rate(optics.data_mb_s)} MB/s each, "
+        f"{carried}, and {demand.total_tiles_per_second:,.0f} tiles a second."
+    )
     ranked = plan.ranked
     if not ranked:
-        told.append("Nothing that was measured or estimated keeps up with it.")
-        enough = [row.supply.enough_cameras for row in plan.rejected if row.supply.enough_cameras is not None]
-        if enough:
-            told.append(f"With more cameras that each see less something would: plan with --cameras {min(enough)}.")
         return told
     first = row_words(ranked[0], plan.currency)
-    beside = ", ".join(text for text in (first.watts, first.cost) if text)
+    watts = f"{first.watts} of the {first.watts_of}" if first.watts and first.watts_of else first.watts
+    beside = ", ".join(text for text in (watts, first.cost) if text)
     told.append(
         f"{first.devices} x {first.device} ({first.name}{f', {first.mode}' if first.mode else ''}) with "
         f"{first.graph} on {first.runtime} keep up, with {100 * plan.terms.margin:.0f} % of the time free at p99"
@@ -116,7 +117,19 @@ def capability_title(one: Capability) -> str:
     """Of a line in the plot."""
     mode = f" {one.place.power_mode}" if one.place.power_mode else ""
     mark = f"{one.mark} " if one.mark else ""
-    return f"{mark}{one.place.device}{mode}, {one.graph}"
+    return f"{mark}{one.place.label}{mode}, {one.graph}"
+
+
+def _rate(mb_s: float) -> str:
+    return f"{mb_s:,.0f}" if mb_s >= 10 else f"{mb_s:.2g}"
+
+
+def _nothing(plan: Plan) -> str:
+    speed = plan.demands[0].geometry.speed_m_s
+    return (
+        f"Nothing that was measured or estimated keeps up with {speed:g} m/s; what would help most: "
+        f"{what_would_help(plan.rejected, plan.terms)}."
+    )
 
 
 def _missed(row: PlanRow, mark: str) -> str:

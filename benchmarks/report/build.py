@@ -22,6 +22,7 @@ from ..accuracy import load_detections
 from ..measurement import BundleEntry, MachineState, Measurements, read_rows
 from .care import sentences_of_care
 from .charts import accuracy_latency_chart, stage_chart
+from .energy_part import energy_part
 from .glance import glance
 from .latency import latency_part
 from .line_charts import froc_chart, precision_recall_chart
@@ -142,6 +143,7 @@ def _render(
         judged=_judged(results),
         line=_line(source, results, entries),
         **latency_part(results),
+        **energy_part(results, measurements.benchmark),
         examples=_examples(source, results, entries),
         examples_precision=_examples_precision(results),
         parity=_parity_rows(entries, results),

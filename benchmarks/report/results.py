@@ -15,9 +15,11 @@ from ...deploy.stages import STAGES
 from ...detection.figure_names import FIGURE_TITLES
 from ...detection.intervals import Estimate
 from ...detection.metrics import AccuracyFigures
+from ..energy.rows import EnergyRow, SoakRow
 from ..latency_rows import PERCENTILES, SCENARIOS, LatencyRow, Punctuality, Summary
 from ..measurement import AccuracyRow, FootprintRow, Measurements, to_plain
 from ..subject import Subject
+from .energy import flat_energy, flat_soak
 from .line import LineFigures, flat_line, line_figures, plain_line
 
 SCHEMA_VERSION = 3
@@ -43,6 +45,8 @@ class Result:
         figures: COCO figures in points, None where mAP was not measured.
         detections: file of its detections below the folder of the measurements.
         line: what escapes and is flagged, AP with intervals, curves; None where they were not measured.
+        energy: its energy and heat, an entry per sensor.
+        soak: how it ran on; None where it was not run on.
     """
 
     subject: Subject
@@ -53,6 +57,8 @@ class Result:
     figures: AccuracyFigures | None
     detections: str | None
     line: LineFigures | None = None
+    energy: tuple[EnergyRow, ...] = ()
+    soak: SoakRow | None = None
 
     @property
     def batch(self) -> int:
@@ -79,6 +85,7 @@ def collect_results(measurements: Measurements) -> list[Result]:
     accuracy: dict[Subject, AccuracyRow] = {row.subject: row for row in measurements.accuracy}
     footprint = {(row.subject, row.batch): row for row in measurements.footprint}
     lines = line_figures(measurements)
+    soaks = {(row.subject, row.batch): row for row in measurements.soak}
     results = []
     for row in rows:
         judged = accuracy.get(row.subject)
@@ -92,6 +99,10 @@ def collect_results(measurements: Measurements) -> list[Result]:
                 figures=judged.figures if judged else None,
                 detections=judged.detections if judged else None,
                 line=lines.get(row.subject),
+                energy=tuple(
+                    one for one in measurements.energy if (one.subject, one.batch) == (row.subject, row.batch)
+                ),
+                soak=soaks.get((row.subject, row.batch)),
             )
         )
     return results
@@ -145,7 +156,17 @@ def write_results_json(
         "results": [_plain_result(result) for result in results],
         **{
             k: benchmark[k]
-            for k in ("temper", "started_at", "finished_at", "incomplete", "data", "data_sha256", "images", "unread")
+            for k in (
+                "temper",
+                "started_at",
+                "finished_at",
+                "incomplete",
+                "data",
+                "data_sha256",
+                "images",
+                "unread",
+                "no_energy",
+            )
         },
         "settings": benchmark["settings"],
         "warnings": list(care),
@@ -187,7 +208,14 @@ def _plain_result(result: Result) -> dict[str, Any]:
         "accuracy": result.figures.to_dict() if result.figures else None,
         "inspection": plain_line(result.line) if result.line else None,
         **{key: footprint.get(key) for key in _FOOTPRINT_FIELDS},
+        "energy": [_without_subject(row) for row in result.energy],
+        "soak": _without_subject(result.soak) if result.soak else None,
     }
+
+
+def _without_subject(row: EnergyRow | SoakRow) -> dict[str, Any]:
+    """A row within a result, which says what it is about."""
+    return {key: value for key, value in to_plain(row).items() if key not in ("subject", "batch", "threads", "row")}
 
 
 _FOOTPRINT_FIELDS = ("file_bytes", "load_ms", "first_call_ms", "peak_memory_mib", "idle_memory_mib", "runtime_version")
@@ -215,6 +243,8 @@ def _flat(result: Result, classes: Sequence[str]) -> dict[str, Any]:
         "warmup_calls": row.warmup_calls,
         "complete": row.complete,
         **{name: getattr(result.footprint, name) if result.footprint else None for name in _FOOTPRINT_FIELDS},
+        **flat_energy(result.energy, row.subject.runtime),
+        **flat_soak(result.soak),
     }
 
 

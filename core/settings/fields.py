@@ -129,6 +129,9 @@ def _without_null(model: type[BaseModel], entry: Mapping[str, Any]) -> str:
     if kind == "array":
         return _list_in_words(model, entry)
     if kind == "object":
+        named = entry.get("additionalProperties")
+        if "properties" not in entry and isinstance(named, dict):
+            return f"a section of names, each with {_in_words(model, _resolve(model, named))}"
         return f"a section with {', '.join(entry.get('properties', {}))}"
     names = {"integer": "a whole number", "number": "a number", "boolean": "true or false"}
     if kind in names:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -156,6 +157,7 @@ class SettingsSource:
             # a list with one wrong entry is told of at the entry, not as too short as well
             inner = {one["loc"][:length] for one in errors for length in range(len(one["loc"]))}
             errors = [one for one in errors if not (one["type"] == "too_short" and one["loc"] in inner)]
+            errors = _without_misspelt(errors)
             told = [self._of_the_field(model, dict(one)) for one in errors]
             found = sorted(told, key=lambda one: self.line(tuple(map(str, one["loc"]))))
             mistakes = [*mistakes, *(explain_mistake(model, one, self.place) for one in found)]
@@ -181,6 +183,20 @@ class SettingsSource:
         for part in path:
             value = value[int(part)] if isinstance(value, list) else value.get(part)
         return value
+
+
+def _without_misspelt(errors: Sequence[Any]) -> list[Any]:
+    """The mistakes without fields that are missing only because they are misspelt, which is told by itself."""
+    missing = [one["loc"] for one in errors if one["type"] == "missing"]
+    misspelt = {
+        (*one["loc"][:-1], near)
+        for one in errors
+        if one["type"] == "extra_forbidden"
+        for near in get_close_matches(
+            str(one["loc"][-1]), [str(loc[-1]) for loc in missing if loc[:-1] == one["loc"][:-1]], n=1, cutoff=0.6
+        )
+    }
+    return [one for one in errors if one["type"] != "missing" or one["loc"] not in misspelt]
 
 
 def _override_shown(text: str) -> str:

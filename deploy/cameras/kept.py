@@ -1,4 +1,4 @@
-"""A camera that is kept connected: opened, watched, opened anew; every time without it is told as a gap."""
+"""A camera that is kept connected: opened, watched, opened anew; every time without it is a gap, told as it begins."""
 
 from __future__ import annotations
 
@@ -92,18 +92,20 @@ class KeptCamera:
         self._backoff = backoff or Backoff()
         self._last = last_seen
         self._silence = silence_seconds
-        self._why = "This program was not running."
+        self._why = ""
         self._intervals: deque[float] = deque(maxlen=_INTERVALS)
         self._shift = 0
         self._wrap: int | None = None
         self._gave = False
         self._watched = False
-        self._begun: float | None = None
+        self._since: float | None = None
 
     def run(self, hand_on: HandOn, stop: threading.Event, beat: Callable[[], None]) -> None:
         """Hand on frames, gaps and notices until ``stop`` is set or a finite source has ended.
 
-        Whatever goes wrong with the camera is told, and the camera is opened anew: other cameras go on meanwhile.
+        Whatever goes wrong with the camera is told, and the camera is opened anew: other cameras go on meanwhile. A
+        gap is handed on when it begins and when it ends; the first one begins before the camera is opened, with the
+        last frame of an earlier process or with this one.
 
         Args:
             hand_on: takes them, in order; may block.
@@ -112,7 +114,8 @@ class KeptCamera:
         """
         tries = 0
         told: str | None = None
-        begun = time.time()
+        seen = self._last is not None and self._last.exposed is not None
+        self._lose("This program was not running." if seen else "This program had no frame of it yet.", hand_on)
         while not stop.is_set():
             beat()
             try:
@@ -120,7 +123,7 @@ class KeptCamera:
             except (TemperError, OSError) as error:
                 tries += 1
                 told = self._tell(error, told, hand_on)
-                self._never_seen(begun, told)
+                self._never_seen(told)
                 self._pause(self._wait(error, tries), stop, beat)
                 continue
             self._gave = False
@@ -132,8 +135,9 @@ class KeptCamera:
             except (TemperError, OSError) as error:
                 # one that gives nothing however often it is opened is asked ever less often
                 tries = 1 if self._gave else tries + 1
-                self._why = told = self._tell(error, None, hand_on)
-                self._never_seen(begun, told)
+                told = self._tell(error, None, hand_on)
+                self._never_seen(told)
+                self._lose(told, hand_on)
                 seconds = self._wait(None if self._gave else error, tries)
             finally:
                 # what is lost already cannot be freed in good order
@@ -165,10 +169,18 @@ class KeptCamera:
         of = f" of {error.filename}" if error.filename else ""
         return f"The camera {self.name} failed: {error.strerror or error}{of}."
 
-    def _never_seen(self, begun: float, why: str) -> None:
-        """Of a camera that has given no frame yet, and fails: it is away since this program began."""
+    def _never_seen(self, why: str) -> None:
+        """Of a camera that never gave a frame, and fails: that is why there is none."""
         if self._last is None or self._last.exposed is None:
-            self._begun, self._why = begun, why
+            self._why = why
+
+    def _lose(self, why: str, hand_on: HandOn) -> None:
+        """Tell of a gap that begins with the last frame there was, unless it has begun already."""
+        if self._since is not None:
+            return
+        last = self._last
+        self._since, self._why = (time.time() if last is None or last.exposed is None else last.exposed), why
+        hand_on(Gap(self.name, self._since, None, None, None if last is None else last.position_m, None, why))
 
     def _watch(self, camera: Camera, hand_on: HandOn, stop: threading.Event, beat: Callable[[], None]) -> None:
         """Hand on the frames of one connection."""
@@ -220,16 +232,16 @@ class KeptCamera:
         """Tell of the time without the camera, now that it is back; its count goes on where it can."""
         last, self._shift = self._last, 0
         if last is None or last.exposed is None:
-            if self._begun is not None:
-                hand_on(Gap(self.name, self._begun, max(self._begun, frame.exposed), None, None, None, self._why))
-                self._begun = None
+            since = frame.exposed if self._since is None else self._since
+            hand_on(Gap(self.name, since, max(since, frame.exposed), None, None, None, self._why, ends=True))
+            self._since = None
             return frame
         missed = self._missed(last, frame.exposed - last.exposed, frame)
         if missed is not None and frame.frame_id is not None and last.frame_id is not None:
             self._shift = last.frame_id + missed + 1 - frame.frame_id
         length = self._passed(last, replace(frame, frame_id=_shifted(frame, self._shift)), missed)
-        hand_on(Gap(self.name, last.exposed, frame.exposed, missed, last.position_m, length, self._why))
-        self._last = None
+        hand_on(Gap(self.name, last.exposed, frame.exposed, missed, last.position_m, length, self._why, ends=True))
+        self._last = self._since = None
         return frame
 
     def _passed(self, last: LastSeen, frame: Frame, missed: int | None) -> float | None:

@@ -5,6 +5,7 @@ And every defect that a frame shows is one of the strip, once.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
@@ -74,7 +75,7 @@ def audit_frames(sent: Sequence[SentFrame], store: Path, ended: float, by_time: 
     for frame_id, exposed, _, _ in rows:
         if frame_id is not None and exposed is not None:
             stored.setdefault((frame_id - 1) % GIGE_VISION_WRAP + 1, []).append(seconds_of(exposed))
-    spans = [(seconds_of(since), seconds_of(until)) for since, until in gaps if until is not None]
+    spans = [(seconds_of(since), math.inf if until is None else seconds_of(until)) for since, until in gaps]
     unaccounted: list[int] = []
     nobodys = 0
     for frame in sent:

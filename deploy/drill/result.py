@@ -56,6 +56,7 @@ class Drill:
         report: hears of each time.
         rng: chooses moments.
         patience: by how much a recovery may take longer than on a machine that has nothing else to do.
+        public_key: that must have signed the bundle; None asks for no signature.
     """
 
     folder: Path
@@ -64,6 +65,7 @@ class Drill:
     report: Reporter = silent
     rng: random.Random = field(default_factory=lambda: random.Random(0))
     patience: float = 1.0
+    public_key: Path | None = None
 
     def told(self, scenario: str, done: int) -> None:
         """Tell that something was broken, and mended."""

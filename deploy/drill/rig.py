@@ -147,6 +147,7 @@ class Rig:
         results: folder of the results; below ``folder``.
         first_frame: whether to wait for a verdict before anything is broken.
         images: folder of pictures that the camera sends; synthetic ones without.
+        public_key: that must have signed the bundle; None asks for no signature.
     """
 
     def __init__(
@@ -161,6 +162,7 @@ class Rig:
         results: Path | None = None,
         first_frame: bool = True,
         images: Path | None = None,
+        public_key: Path | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=results is not None)
         self.folder, self.results = folder, results or folder / "results"
@@ -184,6 +186,7 @@ class Rig:
         ]
         self.camera = Process(camera, folder / "camera.log", sign="ready")
         command = [sys.executable, "-m", "temper", "deploy", "run", str(bundle), "--config", str(folder / "line.yml")]
+        command += [] if public_key is None else ["--public-key", str(public_key)]
         self.service = Process(command, folder / "service.log", environment)
         self.broker = self._broker() if broker else None
         self.subscriber: Subscriber | None = None

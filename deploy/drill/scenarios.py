@@ -27,7 +27,7 @@ BROKER_SECONDS = 60.0
 def camera(drill: Drill) -> DrillResult:
     """The camera is killed and started again."""
     result = DrillResult("camera", drill.times)
-    with Rig(drill.folder, drill.bundle) as rig:
+    with Rig(drill.folder, drill.bundle, public_key=drill.public_key) as rig:
         for turn in range(drill.times):
             drill.pause(0.5, 2.0)
             rig.camera.kill()
@@ -42,7 +42,7 @@ def camera(drill: Drill) -> DrillResult:
 def broker(drill: Drill) -> DrillResult:
     """The broker is killed and started again."""
     result = DrillResult("broker", drill.times)
-    with Rig(drill.folder, drill.bundle) as rig:
+    with Rig(drill.folder, drill.bundle, public_key=drill.public_key) as rig:
         assert rig.broker is not None
         for turn in range(drill.times):
             drill.pause(0.5, 2.0)
@@ -60,7 +60,7 @@ def broker(drill: Drill) -> DrillResult:
 def kill(drill: Drill) -> DrillResult:
     """A process of the service, chosen by chance, is killed at a moment chosen by chance."""
     result = DrillResult("kill", drill.times)
-    with Rig(drill.folder, drill.bundle) as rig:
+    with Rig(drill.folder, drill.bundle, public_key=drill.public_key) as rig:
         for turn in range(drill.times):
             drill.pause(0.1, 3.0)
             parts = rig.parts()
@@ -85,14 +85,30 @@ def overload(drill: Drill) -> DrillResult:
     size = (1024, 1024)
     slow = {"tiles": {"size": 64, "overlap": 0}, "engine": {"threads": 1}, "mqtt": None}
     changes: dict[str, Any] = {**slow, "overload": {"policy": "block", "queue": 4}}
-    with Rig(drill.folder / "capacity", drill.bundle, fps=100, size=size, changes=changes, broker=False) as rig:
+    with Rig(
+        drill.folder / "capacity",
+        drill.bundle,
+        fps=100,
+        size=size,
+        changes=changes,
+        broker=False,
+        public_key=drill.public_key,
+    ) as rig:
         time.sleep(2)
         before, started = rig.frames(), time.monotonic()
         time.sleep(8)
         capacity = (rig.frames() - before) / (time.monotonic() - started)
     rate = min(2 * capacity, 200.0)
     changes["overload"] = {"policy": "drop-oldest", "queue": 4}
-    with Rig(drill.folder / "overload", drill.bundle, fps=rate, size=size, changes=changes, broker=False) as rig:
+    with Rig(
+        drill.folder / "overload",
+        drill.bundle,
+        fps=rate,
+        size=size,
+        changes=changes,
+        broker=False,
+        public_key=drill.public_key,
+    ) as rig:
         memory = _resident(rig)
         for minute in range(drill.times):
             time.sleep(60)
@@ -161,7 +177,7 @@ def _out_of_order(keys: list[str]) -> list[str]:
     """Whether frames of a run came in order, after each key is counted once."""
     last: dict[str, int] = {}
     for key in keys:
-        run, kind, number = key.split(":")
+        run, kind, number = key.split(":")[:3]
         if kind == "frame":
             if int(number) < last.get(run, -1):
                 return [f"Frame {number} of run {run} came after frame {last[run]}."]

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from ...core.errors import UsageError
 from ...core.settings.fields import FieldPath
 from ...core.settings.file import SettingsSource
 from ...core.settings.section import Section, each_once
@@ -63,7 +64,7 @@ class KeepSection(Section):
 
     gigabytes: Positive = Field(20.0, description="of pictures; the oldest go first")
     days: Positive = Field(30.0, description="of pictures")
-    verdict_days: Positive = Field(365.0, description="of verdicts and defects in the local store")
+    verdict_days: Positive = Field(365.0, description="of verdicts, defects, gaps and coils in the local store")
     free_gigabytes: float = Field(
         1.0, ge=0, le=1e6, description="that stay free on the disk: below it no picture is written, verdicts still are"
     )
@@ -162,12 +163,31 @@ def read_line(path: Path, overrides: Sequence[str] = (), environment: dict[str, 
     Raises:
         UsageError: naming every mistake, one a line: the field, its line, its value, and what is accepted.
     """
-    source = SettingsSource.read(path, "line configuration", " 'temper deploy init' writes one to start from.")
-    for text in overrides:
-        source.override(text, "overload.queue=8")
+    source = _source(path, overrides)
     source.fill_empty_sections(LineConfig)
     listed = source.values.get("cameras")
     cameras = range(len(listed)) if isinstance(listed, list) else ()
     fields = [*PATH_FIELDS, *(("cameras", str(place), name) for place in cameras for name in CAMERA_FIELDS)]
     mistakes = source.expand_paths(fields, dict(os.environ) if environment is None else environment)
     return source.checked(LineConfig, mistakes)
+
+
+def read_metrics(path: Path, overrides: Sequence[str] = ()) -> MetricsSection | None:
+    """Where a line would serve its health, whatever is wrong with the rest of its configuration.
+
+    Returns:
+        It; None where that is switched off, or cannot be known: the file is none, or this is what is wrong.
+    """
+    try:
+        source = _source(path, overrides)
+        section = source.values.get("metrics", {})
+        return None if section is None else MetricsSection.model_validate(section)
+    except (UsageError, ValidationError):
+        return None
+
+
+def _source(path: Path, overrides: Sequence[str]) -> SettingsSource:
+    source = SettingsSource.read(path, "line configuration", " 'temper deploy init' writes one to start from.")
+    for text in overrides:
+        source.override(text, "overload.queue=8")
+    return source

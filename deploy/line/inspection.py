@@ -15,6 +15,7 @@ from ...core.errors import TemperError
 from ...core.events import Event
 from ..detector import Outcome, open_detector
 from ..frames import Notice
+from ..publish.plant import PlantSink
 from ..results.pictures import PictureWriter
 from ..results.retention import Limits, Retention
 from ..results.schema import STORE_NAME
@@ -71,7 +72,8 @@ def run(context: Context, config: dict[str, Any], bundle: str, public_key: str |
         inspector = Inspector(detector, line.tiles.sides, line.tiles.overlap, engine.batch)
         store = stack.enter_context(Store(folder / STORE_NAME, wake))
         keep = Limits(**line.results.keep.model_dump())
-        retention = stack.enter_context(Retention(store.path, folder, keep))
+        coils_to = () if line.plant is None else (PlantSink.name,)
+        retention = stack.enter_context(Retention(store.path, folder, keep, coils_to=coils_to))
         retention.remove_strays()
         cameras = [camera.name for camera in line.cameras]
         last = {name: seen for name in cameras if (seen := store.last_seen(name)) is not None}

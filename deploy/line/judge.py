@@ -30,6 +30,7 @@ class Judged:
         times: milliseconds by stage.
         latency_ms: from exposure to verdict; None if it was not inspected.
         length_m: how much of the strip the frame shows; None if not known.
+        side: of the strip that its camera sees; None if not known.
     """
 
     frame: Frame
@@ -40,6 +41,7 @@ class Judged:
     times: StageTimes
     latency_ms: float | None
     length_m: float | None = None
+    side: str | None = None
 
 
 class Judge:
@@ -83,12 +85,13 @@ class Judge:
         nothing = Detections.none(size, frame.source, Status.SKIPPED)
         times: StageTimes = {"decode": frame.decode_ms}
         length_m = self._length_m(frame, size)
-        judged = Judged(frame, number, Verdict(Outcome.NOT_INSPECTED, nothing), cause, detail, times, None, length_m)
+        verdict, side = Verdict(Outcome.NOT_INSPECTED, nothing), self._sides.get(frame.camera)
+        judged = Judged(frame, number, verdict, cause, detail, times, None, length_m, side)
         if self._across is None or frame.camera not in self._scales:
             return judged, []
         begins_mm = None if frame.position_m is None else 1000 * frame.position_m
-        length_mm, side = 1000 * (length_m or 0.0), self._sides.get(frame.camera, "")
-        return judged, self._judged(self._across.passed(frame.camera, begins_mm, length_mm, exposure(frame), side))
+        passed = self._across.passed(frame.camera, begins_mm, 1000 * (length_m or 0.0), exposure(frame), side or "")
+        return judged, self._judged(passed)
 
     def judge(
         self, frame: Frame, number: int, found: Detections, times: StageTimes
@@ -106,16 +109,16 @@ class Judge:
         defects = parts.counted
         whole = self._follow(frame, number, parts, scale)
         latency_ms = since_exposure_ms(frame)
-        length_m = self._length_m(frame, found.image_size)
+        length_m, side = self._length_m(frame, found.image_size), self._sides.get(frame.camera)
         if self._deadline_ms is not None and latency_ms > self._deadline_ms:
             detail = f"Its verdict took {latency_ms:.0f} ms; the deadline is {self._deadline_ms:g} ms."
             verdict = Verdict(Outcome.NOT_INSPECTED, defects)
-            return Judged(frame, number, verdict, Cause.LATE, detail, times, latency_ms, length_m), whole
+            return Judged(frame, number, verdict, Cause.LATE, detail, times, latency_ms, length_m, side), whole
         verdict = Verdict(Outcome.DEFECT if len(defects) else Outcome.OK, defects)
-        return Judged(frame, number, verdict, None, None, times, latency_ms, length_m), whole
+        return Judged(frame, number, verdict, None, None, times, latency_ms, length_m, side), whole
 
     def heard(self, item: Gap | Notice) -> list[StripDefect]:
-        """The defects that end with a camera's going away: told when it goes, or only once it is back."""
+        """The defects that end with a camera's going away: told when it goes, and once more when it is back."""
         gone = isinstance(item, Gap) or item.state != "connected"
         return self._judged(self._across.lost(item.camera)) if gone and self._across is not None else []
 

@@ -93,6 +93,7 @@ class StoreKeeper:
             picture=picture,
             full_picture=full,
             files=frame.files,
+            side=judged.side,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +13,16 @@ from ...bundle.loader import open_bundle
 from ...core.errors import TemperError, UsageError
 from ...core.files import explain_os_errors
 from ...core.locks import held_file
+from ..publish.health import HeldServer
+from ..publish.settings import MetricsSettings
 from ..supervision.safe_state import FileState, state_of
 from ..supervision.safe_state import hold as hold_safely
 from .build import require_fitting
-from .config import LineConfig, read_line
+from .config import LineConfig, read_line, read_metrics
 from .libraries import require_libraries
 from .service import LOCK_NAME, SERVICE_FOLDER
+
+log = logging.getLogger("temper.line")
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,27 @@ class _Asked:
                     stack.enter_context(held_file(folder / LOCK_NAME, "in use"))
                 except (TemperError, OSError):  # another service's state is not to be written over
                     folder = None
-            return hold_safely(reason, self._seen, stop, folder=folder)
+            return hold_safely(reason, self._seen, stop, folder=folder, show=_Health(self._file, self._overrides).show)
 
     def _look_at(self, file: Path) -> None:
         self._seen.append((file, state_of(file)))
+
+
+class _Health:
+    """The health endpoint of a line that is held, at the place where it would be if the line ran."""
+
+    def __init__(self, file: Path, overrides: Sequence[str]) -> None:
+        self._file, self._overrides = file, overrides
+        self._server: HeldServer | None = None
+
+    def show(self, reason: str | None) -> None:
+        """Answer with a reason; None ends that."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        section = None if reason is None else read_metrics(self._file, self._overrides)
+        if reason is not None and section is not None:
+            try:
+                self._server = HeldServer(reason, MetricsSettings(section.address, section.port))
+            except TemperError as error:  # that line is held all the same
+                log.warning("%s", error)

@@ -27,6 +27,7 @@ CauseName = Literal["dropped", "late", "frozen", "black", "overexposed", "lost",
 assert set(CauseName.__args__) == {cause.value for cause in Cause}  # type: ignore[attr-defined]
 
 Moment = str
+Side = Literal["top", "bottom"]
 
 
 class Told(BaseModel):
@@ -79,6 +80,7 @@ class FrameMessage(Happened):
         description="its picture with the defects drawn, relative to the folder of results on the device"
     )
     latency_ms: float | None = Field(description="from exposure to verdict, milliseconds")
+    side: Side | None = Field(description="of the strip that the camera sees")
     stages_ms: dict[str, float] = Field(
         description="milliseconds by stage, with the stages of docs/reference/latency.md"
     )
@@ -89,12 +91,18 @@ class FrameMessage(Happened):
 
 
 class GapMessage(Happened):
-    """A stretch of time in which a camera was not connected, or Temper was not running."""
+    """A stretch of time in which a camera was not connected, or Temper was not running: told when it begins and ends.
+
+    The message of its beginning has the key of that of its end, and ``:open`` behind it.
+    """
 
     kind: Literal["gap"]
+    state: Literal["open", "closed"] = Field(
+        description="open: it lasts, and its end will be told, perhaps in a later run; closed: all is known of it"
+    )
     camera: str = Field(description="name of the camera in line.yml")
     since: Moment = Field(description="when it began: the exposure of the last frame before it, UTC, ISO 8601")
-    until: Moment | None = Field(description="when the next frame came; null if none came")
+    until: Moment | None = Field(description="when the next frame came; null while it is open")
     frames: int | None = Field(description="how many frames the camera counted meanwhile; null if it cannot tell")
     position_m: float | None = Field(description="where along the strip it began, metres")
     length_m: float | None = Field(description="how much of the strip passed meanwhile, metres")
@@ -116,6 +124,7 @@ class DefectMessage(Happened):
     last_frame: int = Field(description="number of the last frame that shows it")
     cut: bool = Field(description="whether it ends where nothing was seen: at a gap or a frame that was not inspected")
     repeat_m: float | None = Field(description="distance at which it comes again and again, metres; a damaged roll")
+    side: Side | None = Field(description="of the strip")
     time: Moment = Field(description="when it was complete, UTC, ISO 8601")
 
 

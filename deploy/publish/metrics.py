@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import json
 import math
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from ...core.errors import MissingDependencyError, TemperError, install_hint
+from ...core.errors import MissingDependencyError, install_hint
 from ..results.message import Message, last_of
+from .health import Answer, StatusServer, state_answer
 from .settings import MetricsSettings
 from .sink import Progress
 
@@ -25,7 +22,6 @@ BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25,
 #: The stage of the histogram that is from exposure to verdict; the others are those of a call (``deploy/stages.py``).
 WHOLE = "exposure_to_verdict"
 BATCH = 2000
-REQUEST_SECONDS = 5.0
 
 
 def _nothing() -> dict[str, float]:
@@ -93,6 +89,7 @@ class MetricsSink:
         self.registry: CollectorRegistry = CollectorRegistry()
         self.vitals = vitals or Vitals()
         self._line = line
+        self._open_gaps: set[tuple[str, int]] = set()
 
         def named(kind: Any, name: str, says: str, *labels: str, **more: Any) -> Any:
             return kind(f"temper_{name}", says, ["line", *labels], registry=self.registry, **more)
@@ -136,8 +133,13 @@ class MetricsSink:
             self._latency.labels(self._line, camera, stage).observe(milliseconds / 1000)
 
     def _gap(self, told: dict[str, Any]) -> None:
-        camera = told["camera"]
-        self._gaps.labels(self._line, camera).inc()
+        camera, gap = told["camera"], (told["run"], told["number"])
+        if gap not in self._open_gaps:  # counted when it begins
+            self._gaps.labels(self._line, camera).inc()
+        if told["state"] == "open":
+            self._open_gaps.add(gap)
+        else:
+            self._open_gaps.discard(gap)
         self._gap_frames.labels(self._line, camera).inc(max(0, told["frames"] or 0))
         self._gap_metres.labels(self._line, camera).inc(max(0.0, told["length_m"] or 0.0))
 
@@ -185,7 +187,7 @@ class _Readings:
         yield from (sent, given_up, retried, behind, failing)
 
 
-class MetricsServer:
+class MetricsServer(StatusServer):
     """Serves ``/metrics``, ``/health`` and ``/ready``; use it as a context manager.
 
     ``/health`` answers 200 while the line is alive and 503 with the reasons when it is not, ``/ready`` likewise for
@@ -200,78 +202,18 @@ class MetricsServer:
     """
 
     def __init__(self, sink: MetricsSink, settings: MetricsSettings) -> None:
-        where = f"{settings.address}:{settings.port}"
-        try:
-            self._server = _Server((settings.address, settings.port), _handler(sink))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise TemperError(
-                    f"The port of the metrics, {where}, is taken by another program. Stop it, or choose another port."
-                ) from error
-            raise TemperError(
-                f"The metrics cannot be served on {where}: {error.strerror or error}. "
-                "Give an address of this machine and a port that may be used."
-            ) from error
-        self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="metrics", daemon=True)
-        self._thread.start()
+        def metrics() -> Answer:
+            from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-    def __enter__(self) -> MetricsServer:
-        return self
+            return Answer(200, generate_latest(sink.registry), CONTENT_TYPE_LATEST)
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(REQUEST_SECONDS)
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    # a second program on the same port is an error, not a share of the requests
-    allow_reuse_port = False
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away in the middle is none of ours to report."""
-
-
-def _handler(sink: MetricsSink) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        timeout = REQUEST_SECONDS
-        server_version, sys_version = "temper", ""
-
-        def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            if path == "/metrics":
-                from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-
-                self._answer(200, generate_latest(sink.registry), CONTENT_TYPE_LATEST)
-            elif path == "/health":
-                self._state("alive", sink.vitals.troubles(), {"heartbeat_ages": _finite(sink.vitals.ages())})
-            elif path == "/ready":
-                self._state("ready", [*sink.vitals.troubles(), *sink.vitals.waiting()], {})
-            else:
-                self._answer(404, b"/metrics, /health, /ready\n", "text/plain; charset=utf-8")
-
-        def _state(self, word: str, reasons: Sequence[str], more: dict[str, Any]) -> None:
-            told = {word: not reasons, "reasons": list(reasons), **more}
-            self._answer(503 if reasons else 200, json.dumps(told).encode() + b"\n", "application/json")
-
-        def _answer(self, status: int, body: bytes, content_type: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("Cache-Control", "no-store")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Requests are not worth a line each."""
-
-    return Handler
+        vitals = sink.vitals
+        pages = {
+            "/metrics": metrics,
+            "/health": lambda: state_answer("alive", vitals.troubles(), heartbeat_ages=_finite(vitals.ages())),
+            "/ready": lambda: state_answer("ready", [*vitals.troubles(), *vitals.waiting()]),
+        }
+        super().__init__(pages, settings)
 
 
 def _finite(ages: Mapping[str, float]) -> dict[str, float | None]:

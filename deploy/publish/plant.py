@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Table, create_engine, make_url, select
+from sqlalchemy import Table, create_engine, make_url, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -16,7 +16,7 @@ from ...core.errors import MissingDependencyError, TemperError, UsageError, inst
 from ...core.passwords import ENCODED
 from ..results.message import Message, MessageKind, last_of
 from ..results.migrate import upgrade_database
-from ..results.schema import Base, CoilTable, DefectTable, DetectionTable, FrameTable, GapTable, RunTable
+from ..results.schema import Base, CoilTable, CursorTable, DefectTable, DetectionTable, FrameTable, GapTable, RunTable
 from ..results.store import KIND
 from .settings import PlantSettings
 from .sink import SinkAway, SinkRefused
@@ -28,8 +28,6 @@ Row = dict[str, Any]
 BATCH = 500
 #: PostgreSQL takes at most 65,535 values in one statement.
 MOST_VALUES = 60_000
-#: Tables whose rows change after they are made; they are short, and what is new in them goes along with each batch.
-CHANGING: tuple[type[Base], ...] = (RunTable, CoilTable)
 #: The tables that a message speaks of, and the column with its number; a table stands after those that it refers to.
 TABLES: dict[MessageKind, tuple[tuple[type[Base], str], ...]] = {
     "frame": ((FrameTable, "number"), (DetectionTable, "frame_number")),
@@ -79,7 +77,9 @@ class PlantSink:
         self._store: Database | None = None
         self._engine: Engine | None = None
         self._connection: Connection | None = None
-        self._copied: dict[tuple[str, Any], Row] = {}
+        # runs that may change still; None: not known which, so all of them are copied
+        self._unfinished: set[str] | None = None
+        self._delivered = 0
 
     def open(self) -> None:
         """Connect, and make the tables or bring them up to date.
@@ -94,7 +94,10 @@ class PlantSink:
         if (password := self._settings.password.read("The password of the plant's database")) is not None:
             url = url.set(password=password)
         self._store = Database(self._path, KIND, read_only=True)
-        self._copied.clear()
+        self._unfinished = None
+        with self._store.reading() as reading:
+            query = select(CursorTable.event_id).where(CursorTable.sink == self.name)
+            self._delivered = reading.execute(query).scalar() or 0
         milliseconds = int(1000 * seconds)
         arguments = {
             "connect_timeout": max(2, round(seconds)),
@@ -127,20 +130,19 @@ class PlantSink:
         if self._connection is None or self._store is None:
             raise SinkAway(f"{self.target} is not connected.")
         with self._store.reading() as reading:
-            changed = {table: _all_rows(reading, table) for table in CHANGING}
+            runs = _runs(reading, messages, self._unfinished)
+            coils = changed_coils(reading, self._delivered)
             named = [(table, rows) for kind in TABLES for table, rows in _rows_of(reading, kind, messages)]
+        tables: list[tuple[type[Base], list[Row]]] = [(RunTable, runs), (CoilTable, coils), *named]
         try:
             with self._connection.begin():
-                for table, rows in changed.items():
-                    new = [row for row in rows if self._copied.get((table.__tablename__, row["id"])) != row]
-                    _upsert(self._connection, table, new)
-                for table, rows in named:
+                for table, rows in tables:
                     _upsert(self._connection, table, rows)
         except SQLAlchemyError as error:
             raise self._explained(error) from error
-        for table, rows in changed.items():
-            self._copied |= {(table.__tablename__, row["id"]): row for row in rows}
-        return last_of(messages)
+        self._unfinished = _may_change(runs)
+        self._delivered = last_of(messages)
+        return self._delivered
 
     def close(self) -> None:
         """Disconnect."""
@@ -186,8 +188,28 @@ def _postgres_url(text: str) -> URL:
     return url.set(drivername="postgresql+psycopg")
 
 
-def _all_rows(reading: Connection, table: type[Base]) -> list[Row]:
-    return [dict(row) for row in reading.execute(select(table.__table__)).mappings()]
+def _runs(reading: Connection, messages: Sequence[Message], unfinished: set[str] | None) -> list[Row]:
+    """The runs that messages speak of, and those that may have ended since they were copied; all if it is not known."""
+    query = select(RunTable.__table__)
+    if unfinished is not None:
+        query = query.where(RunTable.id.in_({message.payload["run"] for message in messages} | unfinished))
+    return [dict(row) for row in reading.execute(query).mappings()]
+
+
+def _may_change(runs: Sequence[Row]) -> set[str]:
+    """Those that have not ended; of a line's only the last one may still, as others that have no end were killed."""
+    last = max((row["number"] for row in runs if row["line"] is not None), default=None)
+    return {row["id"] for row in runs if row["finished"] is None and (row["line"] is None or row["number"] == last)}
+
+
+def changed_coils(reading: Connection, delivered: int) -> list[Row]:
+    """The coils that began or ended since an event was delivered.
+
+    What changed before that event was stored went along with it: so a coil whose newest event then was an earlier one
+    is known already.
+    """
+    since = or_(CoilTable.started_event >= delivered, CoilTable.ended_event >= delivered)
+    return [dict(row) for row in reading.execute(select(CoilTable.__table__).where(since)).mappings()]
 
 
 def _rows_of(

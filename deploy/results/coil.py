@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from ...core.database import Database
 from ...core.errors import UsageError, nearest
+from .batch import newest_event
 from .records import moment, seconds_of
 from .schema import STORE_NAME, CoilTable, FrameTable, RunTable
 from .store import KIND
@@ -30,6 +31,8 @@ class Coil:
         started: UTC in ISO 8601.
         ended: likewise; None while it is on the line.
         position_m: where on the line's count it began; None if not known.
+        started_event: the newest event that was stored when it began; 0 if there was none.
+        ended_event: likewise of its end; None while it is on the line.
     """
 
     id: str
@@ -38,6 +41,8 @@ class Coil:
     started: str
     ended: str | None
     position_m: float | None
+    started_event: int = 0
+    ended_event: int | None = None
 
 
 class Coils:
@@ -86,7 +91,8 @@ class Coils:
             if before is not None:
                 _end(connection, before, now)
             line = connection.execute(select(RunTable.line).order_by(RunTable.number.desc()).limit(1)).scalar()
-            coil = Coil(str(uuid.uuid4()), name, line, moment(now), None, _position(connection))
+            place = (_position(connection), newest_event(connection))
+            coil = Coil(str(uuid.uuid4()), name, line, moment(now), None, *place)
             connection.execute(insert(CoilTable), [vars(coil)])
         return coil, before
 
@@ -114,10 +120,12 @@ class Coils:
         Raises:
             UsageError: if there is none.
         """
-        there = {coil.name: coil for coil in self.all()}
-        if name not in there:
-            raise UsageError(f"There is no coil '{name}'.{nearest(name, there)}")
-        return there[name]
+        with self.database.reading() as connection:
+            row = connection.execute(select(CoilTable.__table__).where(CoilTable.name == name)).first()
+            if row is None:
+                there = connection.execute(select(CoilTable.name)).scalars().all()
+                raise UsageError(f"There is no coil '{name}'.{nearest(name, there)}")
+        return _coil(row)
 
 
 def _coil(row: Row[tuple[object, ...]]) -> Coil:
@@ -132,8 +140,9 @@ def _open_coil(connection: Connection) -> Coil | None:
 
 def _end(connection: Connection, coil: Coil, now: float) -> Coil:
     ended = moment(max(now, seconds_of(coil.started)))  # the clock may have been set back
-    connection.execute(update(CoilTable).where(CoilTable.id == coil.id).values(ended=ended))
-    return Coil(**{**vars(coil), "ended": ended})
+    changes = {"ended": ended, "ended_event": newest_event(connection)}
+    connection.execute(update(CoilTable).where(CoilTable.id == coil.id).values(**changes))
+    return Coil(**{**vars(coil), **changes})
 
 
 def _position(connection: Connection) -> float | None:

@@ -8,14 +8,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import and_, or_, select
-from sqlalchemy.engine import Connection
-
 from ...core.database import Database
 from .coil import Coil
+from .coil_rows import cameras_of, defects_of, frames_of, gaps_of
 from .coverage import Coverage, Span, cover
 from .records import seconds_of
-from .schema import DefectTable, FrameTable, GapTable, RunTable
 
 #: The cause of a gap, among the causes of frames.
 GAP = "gap"
@@ -23,7 +20,7 @@ GAP = "gap"
 NOT_INSPECTED, DEFECT = "not inspected", "defect"
 CSV_COLUMNS = (
     "kind", "from_m", "to_m", "cause", "label", "severity", "score", "across_mm", "length_mm", "width_mm", "cut",
-    "repeat_m", "position_m", "time",
+    "repeat_m", "position_m", "time", "side",
 )  # fmt: skip
 #: A map of more stretches or defects is too large to be drawn; the tables and the CSV have all.
 MOST_DRAWN = 5_000
@@ -40,6 +37,7 @@ class CoilReport:
     Attributes:
         coil: which.
         frames: how many ended as ``ok``, ``defect`` and ``not_inspected``, by camera.
+        sides: of the strip, by camera; None where no line said it.
         causes: why frames were not inspected, and how many for each reason.
         coverage: of the strip; None if no frame has a position.
         gaps: the rows of the table, those that reach into the coil.
@@ -49,6 +47,7 @@ class CoilReport:
 
     coil: Coil
     frames: dict[str, Counter[str]] = field(default_factory=dict)
+    sides: dict[str, str | None] = field(default_factory=dict)
     causes: Counter[str] = field(default_factory=Counter)
     coverage: Coverage | None = None
     gaps: list[dict[str, Any]] = field(default_factory=list)
@@ -79,14 +78,15 @@ def make_report(database: Database, coil: Coil) -> CoilReport:
     """
     report = CoilReport(coil)
     with database.reading() as connection:
-        frames = _frames(connection, coil)
-        report.gaps = _gaps(connection, coil)
-        defects = _defects(connection, {(frame.run_id, frame.number) for frame in frames})
-        cameras = _cameras(connection, coil, {frame.run_id for frame in frames})
+        frames = frames_of(connection, coil)
+        report.gaps = gaps_of(connection, coil)
+        defects = defects_of(connection, {(frame.run_id, frame.number) for frame in frames})
+        cameras = cameras_of(connection, coil, {frame.run_id for frame in frames})
     cameras += [gap["camera"] for gap in report.gaps] + [frame.camera for frame in frames]
     report.frames = {camera: Counter() for camera in cameras}
     for frame in frames:
         report.frames.setdefault(frame.camera, Counter())[frame.verdict] += 1
+        report.sides[frame.camera] = frame.side
         if frame.cause is not None:
             report.causes[frame.cause] += 1
     shifts = _shifts(frames, report)
@@ -138,48 +138,6 @@ def to_html(report: CoilReport) -> str:
     return environment.get_template("coil.html.j2").render(report=report, width_mm=width, most_drawn=MOST_DRAWN)
 
 
-def _within(column: Any, coil: Coil) -> Any:
-    return column >= coil.started if coil.ended is None else and_(column >= coil.started, column < coil.ended)
-
-
-def _frames(connection: Connection, coil: Coil) -> list[Any]:
-    columns = ("run_id", "number", "camera", "verdict", "cause", "position_m", "length_m", "exposed")
-    unknown = and_(FrameTable.exposed.is_(None), _within(FrameTable.time, coil))
-    query = select(*(FrameTable.__table__.c[name] for name in columns))
-    query = query.where(or_(_within(FrameTable.exposed, coil), unknown))
-    # in the order of the runs, whatever the clock says: a count of the strip that begins anew does so with one
-    query = query.join(RunTable, RunTable.id == FrameTable.run_id)
-    return list(connection.execute(query.order_by(RunTable.number, FrameTable.number)).all())
-
-
-def _cameras(connection: Connection, coil: Coil, runs: set[str]) -> list[str]:
-    """The cameras that should have seen the coil: those of the runs within it, and of the one before its end."""
-    query = select(RunTable.id, RunTable.cameras).order_by(RunTable.started)
-    if coil.ended is not None:
-        query = query.where(RunTable.started < coil.ended)
-    rows = connection.execute(query).all()
-    named = [row.cameras for row in rows if row.id in runs] or [row.cameras for row in rows[-1:]]
-    return list(dict.fromkeys(camera for names in named for camera in names.split(",") if camera))
-
-
-def _gaps(connection: Connection, coil: Coil) -> list[dict[str, Any]]:
-    query = select(GapTable.__table__).where(or_(GapTable.until.is_(None), GapTable.until > coil.started))
-    if coil.ended is not None:
-        query = query.where(GapTable.since < coil.ended)
-    return [dict(row) for row in connection.execute(query.order_by(GapTable.since)).mappings()]
-
-
-def _defects(connection: Connection, frames: set[tuple[str, int]]) -> list[dict[str, Any]]:
-    """Those that begin in one of these frames; they are finished, and stored, some time later."""
-    found = []
-    for run_id in {run_id for run_id, _ in frames}:
-        numbers = [number for run, number in frames if run == run_id]
-        among = DefectTable.first_frame.between(min(numbers), max(numbers))
-        query = select(DefectTable.__table__).where(DefectTable.run_id == run_id, among)
-        found += [dict(row) for row in connection.execute(query).mappings() if (run_id, row["first_frame"]) in frames]
-    return found
-
-
 def _shifts(frames: list[Any], report: CoilReport) -> dict[str, float]:
     """What to add to the positions of each run, so that they go on where those of the run before ended."""
     shifts: dict[str, float] = {}
@@ -224,7 +182,14 @@ def _spans(
 
 
 def _warn_of_gaps(report: CoilReport) -> None:
-    unknown = sum(gap["length_m"] is None or gap["position_m"] is None for gap in report.gaps)
+    for gap in report.gaps:
+        if gap["until"] is None:
+            report.warnings.append(
+                f"The camera {gap['camera']} has given no frame since {gap['since']}: what passes until it does is not "
+                "inspected."
+            )
+    ended = [gap for gap in report.gaps if gap["until"] is not None]
+    unknown = sum(gap["length_m"] is None or gap["position_m"] is None for gap in ended)
     if unknown:
         report.warnings.append(f"{unknown} gaps have no known length: what passed in them was not inspected either.")
     for camera, counts in report.frames.items():
@@ -235,11 +200,12 @@ def _warn_of_gaps(report: CoilReport) -> None:
 
 
 def _warn_of_silence(report: CoilReport, frames: list[Any]) -> None:
-    """A gap is known once its camera is back: one that lasts until the coil's end shows as silence alone."""
+    """A camera that gave nothing until the coil's end, though it was not away as far as anybody noticed."""
     if report.coil.ended is None:
         return
     ended = seconds_of(report.coil.ended)
-    for camera in report.frames:
+    away = {gap["camera"] for gap in report.gaps if gap["until"] is None or gap["until"] > report.coil.ended}
+    for camera in report.frames.keys() - away:
         moments = [seconds_of(frame.exposed) for frame in frames if frame.camera == camera and frame.exposed]
         if not moments:
             continue

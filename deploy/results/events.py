@@ -18,14 +18,14 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import DeclarativeBase
 
 from ...core.database import Database
-from .message import Message, MessageKind
+from .message import OPEN, Message, MessageKind
 from .schema import CursorTable, DefectTable, DetectionTable, EventTable, FrameTable, GapTable, RunTable
 from .store import KIND
 
 #: How often a log looks for something new where nobody wakes it.
 POLL_SECONDS = 0.2
 #: What a message does not carry: it stands for itself in another form, or is of use on the device alone.
-_KEPT_HERE = frozenset(("run_id", "full_picture", "picture_bytes"))
+_KEPT_HERE = frozenset(("run_id", "full_picture", "picture_bytes", "opened_event", "closed_event"))
 _Key = tuple[str, int]
 _Payload = dict[str, Any]
 
@@ -171,10 +171,20 @@ def _newest(connection: Connection) -> int:
 def _messages(connection: Connection, events: Sequence[Any]) -> list[Message]:
     payloads = _payloads(connection, events)
     return [
-        Message(event.id, f"{event.run_id}:{event.kind}:{event.number}", event.kind, payload)
+        _message(event, payload)
         for event in events
         if (payload := payloads.get((event.kind, event.run_id, event.number))) is not None
     ]
+
+
+def _message(event: Any, payload: _Payload) -> Message:
+    """What is told of an event; of a gap that lasted then what was known then, though it may have ended since."""
+    key = f"{event.run_id}:{event.kind}:{event.number}"
+    if event.kind == "gap":
+        unknown = dict.fromkeys(("until", "frames", "length_m"))
+        payload = payload | (unknown | {"state": OPEN} if event.body == OPEN else {"state": "closed"})
+        key += f":{OPEN}" if event.body == OPEN else ""
+    return Message(event.id, key, event.kind, payload)
 
 
 def _payloads(connection: Connection, events: Sequence[Any]) -> dict[tuple[MessageKind, str, int], _Payload]:

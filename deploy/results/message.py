@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 MessageKind = Literal["frame", "gap", "defect", "notice"]
+#: The state of a gap that lasts, and the end of the key of the message that tells of it.
+OPEN = "open"
 
 
 @dataclass(frozen=True)

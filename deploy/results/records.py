@@ -42,6 +42,7 @@ class FrameResult:
         full_picture: the picture as the camera gave it, likewise.
         picture_bytes: length of both files.
         files: of a watched folder, that have their verdict with it.
+        side: of the strip that the camera sees; None where no line says it.
     """
 
     number: int
@@ -62,6 +63,7 @@ class FrameResult:
     full_picture: str | None = None
     picture_bytes: int | None = None
     files: tuple[FileState, ...] = ()
+    side: str | None = None
 
     def as_written(self, lengths: Mapping[str, int]) -> FrameResult:
         """The same with those of its pictures that are there, by what :meth:`~.pictures.PictureWriter.flush` says."""
@@ -119,6 +121,7 @@ def frame_row(run_id: str, result: FrameResult) -> Row:
         "full_picture": result.full_picture,
         "picture_bytes": result.picture_bytes,
         "latency_ms": None if result.latency_ms is None else round(result.latency_ms, 4),
+        "side": result.side,
         **times,
     }
 
@@ -155,13 +158,16 @@ def detection_rows(run_id: str, result: FrameResult, labels: Sequence[str]) -> l
 def gap_row(run_id: str, number: int, gap: Gap) -> Row:
     """The row of a gap; none ends before it begins, whatever set a clock back, or the time of a file."""
     until = None if gap.until is None else moment(max(gap.since, gap.until))
-    return {"run_id": run_id, "number": number, **vars(gap), "since": moment(gap.since), "until": until}
+    row = {"run_id": run_id, "number": number, **vars(gap), "since": moment(gap.since), "until": until}
+    del row["ends"]
+    return row
 
 
 def defect_row(run_id: str, number: int, time: str, defect: StripDefect, labels: Sequence[str]) -> Row:
     """The row of a defect of the strip."""
     row = {"run_id": run_id, "number": number, "time": time, **vars(defect), "label": labels[defect.label]}
     row["first_frame"], row["last_frame"] = row.pop("frames")
+    row["side"] = defect.side or None
     return row
 
 

@@ -6,19 +6,19 @@ import contextlib
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import and_, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.engine import Connection
 
 from ...core.database import Database
 from ...core.files import PARTIAL_SUFFIX
 from .records import moment, seconds_of
-from .schema import DefectTable, DetectionTable, EventTable, FrameTable, GapTable, RunTable
+from .schema import CoilTable, CursorTable, DefectTable, DetectionTable, EventTable, FrameTable, GapTable, RunTable
 from .store import KIND
 
 #: Pictures or rows that are taken away at once. Whoever stores verdicts waits for as long as that takes.
@@ -43,7 +43,7 @@ class Limits:
     Attributes:
         gigabytes: of pictures (10^9 bytes).
         days: of pictures.
-        verdict_days: of verdicts, gaps, defects and events.
+        verdict_days: of verdicts, gaps, defects, coils and events.
         free_gigabytes: of the disk that pictures leave free for verdicts.
     """
 
@@ -65,6 +65,7 @@ class Retention:
         limits: how much is kept.
         clock: seconds of UTC since 1970.
         free_bytes: what is free on the disk of a folder.
+        coils_to: names of sinks that coils are copied by: until each has, a coil stays.
 
     Raises:
         TemperError: if the file cannot be used.
@@ -77,9 +78,11 @@ class Retention:
         limits: Limits,
         clock: Callable[[], float] = time.time,
         free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
+        coils_to: Sequence[str] = (),
     ) -> None:
         self._database = Database(path, KIND, durable=False)
         self._folder, self._limits, self._clock, self._free_bytes = folder, limits, clock, free_bytes
+        self._coils_to = coils_to
         self._budget = int(limits.gigabytes * _GIGABYTE)
         self._counting = threading.Lock()
         self._asked = float("-inf")
@@ -221,6 +224,7 @@ class Retention:
         more = False
         for table, column in ((EventTable, "time"), (GapTable, "since"), (DefectTable, "time")):
             more |= _delete_older(connection, table, column, oldest)
+        more |= _delete_coils(connection, oldest, self._coils_to)
         for run_id, finished in connection.execute(
             select(RunTable.id, RunTable.finished).where(RunTable.started < oldest).order_by(RunTable.number)
         ).all():
@@ -252,12 +256,35 @@ def _delete_older(connection: Connection, table: Any, column: str, oldest: str) 
     columns = table.__table__.c
     keys = list(table.__table__.primary_key)
     when = columns[column]
-    rows = connection.execute(select(*keys).where(when < oldest).order_by(when).limit(SLICE)).all()
+    query = select(*keys).where(when < oldest).order_by(when).limit(SLICE)
+    if table is GapTable:  # one that lasts, or has ended only now, is not old
+        query = query.where(columns.until < oldest)
+    rows = connection.execute(query).all()
     if rows:
         same = (key == bindparam(f"_{key.name}") for key in keys)
         names = [f"_{key.name}" for key in keys]
         connection.execute(delete(table).where(*same), [dict(zip(names, row, strict=True)) for row in rows])
     return len(rows) == SLICE
+
+
+def _delete_coils(connection: Connection, oldest: str, sinks: Sequence[str]) -> bool:
+    """Delete a slice of the coils that ended before a moment, of which nothing is left; whether there may be more.
+
+    A sink has a coil as it is once it has delivered a later event.
+    """
+    coil, event, frame = CoilTable, EventTable, FrameTable
+    query = select(coil.id).where(
+        coil.ended < oldest,
+        ~exists().where(event.id > coil.started_event, event.id <= coil.ended_event),
+        ~exists().where(frame.exposed >= coil.started, frame.exposed < coil.ended),
+    )
+    for sink in sinks:
+        reached = select(CursorTable.event_id).where(CursorTable.sink == sink).scalar_subquery()
+        query = query.where(coil.ended_event < func.coalesce(reached, 0))
+    gone = connection.execute(query.order_by(coil.ended).limit(SLICE)).scalars().all()
+    if gone:
+        connection.execute(delete(coil).where(coil.id.in_(gone)))
+    return len(gone) == SLICE
 
 
 def _is_empty(connection: Connection, run_id: str) -> bool:

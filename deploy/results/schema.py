@@ -15,7 +15,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 STORE_NAME = "results.sqlite"
 #: Marks the file as ours (PRAGMA application_id, "TMPR") and its tables' version (PRAGMA user_version).
 APPLICATION_ID = 0x544D5052
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 #: Whole numbers that may outgrow 32 bits; SQLite counts up only a column that is called INTEGER.
 Long = BigInteger().with_variant(Integer, "sqlite")
@@ -60,7 +60,8 @@ class FrameTable(Base):
 
     ``number`` counts the frames of a run from 0. ``picture`` (with the defects drawn) and ``full_picture`` (as the
     camera gave it) are paths below the folder of results, ``picture_bytes`` the length of both files; NULL once they
-    are gone. ``latency_ms`` is from exposure to verdict.
+    are gone. ``latency_ms`` is from exposure to verdict. ``side`` is the strip's, ``top`` or ``bottom``; NULL where no
+    line says it.
     """
 
     __tablename__ = "frame"
@@ -105,6 +106,7 @@ class FrameTable(Base):
     postprocess_ms: Mapped[float | None]
     end_to_end_ms: Mapped[float | None]
     latency_ms: Mapped[float | None]
+    side: Mapped[str | None]
 
 
 class DetectionTable(Base):
@@ -131,7 +133,11 @@ class DetectionTable(Base):
 
 
 class GapTable(Base):
-    """A stretch of time in which a camera gave nothing, or this program was not running."""
+    """A stretch of time in which a camera gave nothing, or this program was not running.
+
+    It is stored when it begins; ``until``, ``frames`` and ``length_m`` when it ends, perhaps by a later run.
+    ``opened_event`` and ``closed_event`` are those of the log that told either; NULL where none did.
+    """
 
     __tablename__ = "gap"
     __table_args__ = (Index("gap_since", "since"), _KEYED)
@@ -145,6 +151,8 @@ class GapTable(Base):
     position_m: Mapped[float | None]
     length_m: Mapped[float | None]
     cause: Mapped[str]
+    opened_event: Mapped[int | None] = mapped_column(Long)
+    closed_event: Mapped[int | None] = mapped_column(Long)
 
 
 class DefectTable(Base):
@@ -167,10 +175,16 @@ class DefectTable(Base):
     last_frame: Mapped[int] = mapped_column(Long)
     cut: Mapped[bool]
     repeat_m: Mapped[float | None]
+    side: Mapped[str | None]
 
 
 class CoilTable(Base):
-    """A coil: a name and an interval of time; ``position_m`` is where on the line's count it began."""
+    """A coil: a name and an interval of time; ``position_m`` is where on the line's count it began.
+
+    ``started_event`` and ``ended_event`` are the newest events that were stored then: what belongs to it is told by
+    the order in which things were stored, which no setting of the clock upsets. They say, too, to whom its changes
+    are news.
+    """
 
     __tablename__ = "coil"
 
@@ -178,15 +192,17 @@ class CoilTable(Base):
     name: Mapped[str] = mapped_column(index=True)
     line: Mapped[str | None]
     started: Mapped[str]
-    ended: Mapped[str | None]
+    ended: Mapped[str | None] = mapped_column(index=True)
     position_m: Mapped[float | None]
+    started_event: Mapped[int | None] = mapped_column(Long, index=True)
+    ended_event: Mapped[int | None] = mapped_column(Long, index=True)
 
 
 class EventTable(Base):
     """The log that everything which leaves the device is made of, in order; ids grow and are never used again.
 
     ``number`` is that of the row in the table that ``kind`` names; ``body`` has the words of a notice, which has no
-    table.
+    table, and is ``open`` where a gap is told that lasts.
     """
 
     __tablename__ = "event"

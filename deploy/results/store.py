@@ -13,39 +13,15 @@ from pathlib import Path
 from statistics import median
 
 from sqlalchemy import Table, bindparam, delete, func, insert, select, update
-from sqlalchemy.engine import Connection
 
 from ...core.database import Database, DatabaseKind
 from ..detector import BundleDetector
-from ..frames import FileState, Gap, LastSeen
-from ..strip.defect import StripDefect
+from ..frames import FileState, LastSeen
+from .batch import Batch, OpenGap, open_gaps
 from .message import MessageKind
 from .migrate import upgrade_file
-from .records import (
-    FrameResult,
-    Item,
-    Row,
-    defect_row,
-    detection_rows,
-    frame_row,
-    gap_row,
-    inspected_rows,
-    notice_body,
-    now,
-    seconds_of,
-)
-from .schema import (
-    APPLICATION_ID,
-    SCHEMA_VERSION,
-    Base,
-    DefectTable,
-    DetectionTable,
-    EventTable,
-    FrameTable,
-    GapTable,
-    InspectedTable,
-    RunTable,
-)
+from .records import Item, inspected_rows, now, seconds_of
+from .schema import APPLICATION_ID, SCHEMA_VERSION, Base, FrameTable, InspectedTable, RunTable
 
 #: What a file of results is.
 KIND = DatabaseKind(
@@ -72,6 +48,8 @@ class StoredRun:
     number: int
     labels: tuple[str, ...]
     _counts: Counter[MessageKind] = field(default_factory=Counter)
+    #: The gap that each camera has now, told by this run or an earlier one.
+    _open_gaps: dict[str, OpenGap] = field(default_factory=dict)
 
 
 class Store:
@@ -125,6 +103,9 @@ class Store:
     ) -> StoredRun:
         """Note that ``detector`` begins to work on ``source``; what is added from now on belongs to this run.
 
+        Gaps that earlier runs left open go on until their camera gives a frame; of a camera that the line has no more
+        they end here.
+
         Args:
             detector: a bundle, loaded.
             source: what it looks at, in words.
@@ -148,24 +129,31 @@ class Store:
         with self._database.transaction() as connection:
             number = 1 + (connection.execute(select(func.max(RunTable.number))).scalar_one() or 0)
             connection.execute(insert(RunTable), [{**row, "number": number}])
-        self._run = StoredRun(str(row["id"]), number, tuple(manifest.labels))
+            left_open = {} if cameras is None else open_gaps(connection)
+            batch = Batch(str(row["id"]), tuple(manifest.labels), Counter(), now(), left_open)
+            for camera in left_open.keys() - set(cameras or ()):
+                batch.end_gap(camera)
+            batch.write(connection)
+        self._run = StoredRun(batch.run_id, number, batch.labels, _open_gaps=batch.open_gaps)
+        self._tell()
         return self._run
 
     def add(self, items: Sequence[Item]) -> None:
         """Store what happened, in order, all or nothing; it survives a power cut once this returns.
 
-        Gaps, defects and notices are numbered here, each kind from 0 in its run; frames bring their numbers.
+        Gaps, defects and notices are numbered here, each kind from 0 in its run; frames bring their numbers. A camera
+        has one open gap at most: another one that has no end is the same, and an end is that of the open one.
 
         Raises:
             TemperError: if it cannot be stored; what was stored before stays, and the same items may be given again.
         """
         with self._adding:  # numbers are given here, so two threads must not do it at once
-            batch = _Batch(self.run.id, self.run.labels, Counter(self.run._counts), now())
+            batch = Batch(self.run.id, self.run.labels, Counter(self.run._counts), now(), dict(self.run._open_gaps))
             for item in items:
                 batch.add(item)
             with self._database.transaction() as connection:
                 batch.write(connection)
-            self.run._counts = batch.counts
+            self.run._counts, self.run._open_gaps = batch.counts, batch.open_gaps
         self._tell()
 
     def end_run(self, ended_by: str) -> None:
@@ -234,56 +222,3 @@ def _interval(moments: Sequence[float | None]) -> float | None:
     pairs = zip(moments, moments[1:], strict=False)
     steps = [new - old for new, old in pairs if new is not None and old is not None and new > old]
     return median(steps) if steps else None
-
-
-@dataclass
-class _Batch:
-    """The rows of one transaction."""
-
-    run_id: str
-    labels: tuple[str, ...]
-    counts: Counter[MessageKind]
-    time: str
-    frames: list[Row] = field(default_factory=list)
-    detections: list[Row] = field(default_factory=list)
-    gaps: list[Row] = field(default_factory=list)
-    defects: list[Row] = field(default_factory=list)
-    events: list[Row] = field(default_factory=list)
-    inspected: list[Row] = field(default_factory=list)
-
-    def add(self, item: Item) -> None:
-        if isinstance(item, FrameResult):
-            self.frames.append(frame_row(self.run_id, item))
-            self.detections += detection_rows(self.run_id, item, self.labels)
-            self.inspected += inspected_rows(item.camera, item.files)
-            self._log("frame", item.number)
-        elif isinstance(item, Gap):
-            number = self._log("gap")
-            self.gaps.append(gap_row(self.run_id, number, item))
-        elif isinstance(item, StripDefect):
-            number = self._log("defect")
-            self.defects.append(defect_row(self.run_id, number, self.time, item, self.labels))
-        else:
-            self._log("notice", body=notice_body(item))
-
-    def write(self, connection: Connection) -> None:
-        for table, rows in (
-            (FrameTable, self.frames),
-            (DetectionTable, self.detections),
-            (GapTable, self.gaps),
-            (DefectTable, self.defects),
-            (EventTable, self.events),
-        ):
-            if rows:
-                assert isinstance(table.__table__, Table)
-                connection.execute(table.__table__.insert(), rows)
-        if self.inspected:  # a name may come again, with another picture
-            connection.execute(insert(InspectedTable).prefix_with("OR REPLACE"), self.inspected)
-
-    def _log(self, kind: MessageKind, number: int | None = None, body: str | None = None) -> int:
-        if number is None:
-            number = self.counts[kind]
-            self.counts[kind] += 1
-        row = {"run_id": self.run_id, "kind": kind, "number": number, "time": self.time, "body": body}
-        self.events.append(row)
-        return number

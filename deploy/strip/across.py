@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .defect import Joined
 from .group import Group
-from .linking import components, links
+from .linking import Seen, components, links_over_edges
 from .views import PATIENCE_MM, View, Views
 
 #: Parts that may be open at once; beyond, the oldest defects are given out as they are.
@@ -179,9 +179,9 @@ class AcrossFrames:
             Bool [parts]: those of which the frame shows all again, as of a strip that stands.
         """
         boxes, windows = (np.stack([getattr(part, name) for part in self._parts]) for name in ("box", "window"))
-        pairs = links(frame.boxes, np.broadcast_to(frame.window, frame.boxes.shape), boxes, windows, self.tolerance_mm)
-        labels = np.array([part.group.label if part.group.side == frame.side else -1 for part in self._parts])
-        new, old = pairs[np.asarray(frame.labels)[pairs[:, 0]] == labels[pairs[:, 1]]].T
+        kinds = np.array([part.group.label if part.group.side == frame.side else -1 for part in self._parts])
+        here = Seen(frame.boxes, np.broadcast_to(frame.window, frame.boxes.shape), np.asarray(frame.labels))
+        new, old = links_over_edges(here, Seen(boxes, windows, kinds), self.tolerance_mm).T
         nodes = [*fresh, *self._parts]
         together = components(len(nodes), np.column_stack([new, len(fresh) + old]))
         for node in np.flatnonzero(together != np.arange(len(nodes))).tolist():

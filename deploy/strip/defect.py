@@ -43,7 +43,7 @@ class Joined:
     def judged(self, severity: Severity, repeat_m: float | None) -> StripDefect:
         """The defect of the strip that it is."""
         size = (self.position_m, self.across_mm, self.length_mm, self.width_mm)
-        return StripDefect(self.label, self.score, severity, *size, self.frames, self.cut, repeat_m)
+        return StripDefect(self.label, self.score, severity, *size, self.frames, self.cut, repeat_m, self.side)
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class StripDefect:
         cut: whether it may reach further: into a part of the strip that was not inspected, or beyond the longest
             length.
         repeat_m: the distance at which it comes again and again; None if it does not.
+        side: of the strip; empty where no line says it.
     """
 
     label: int
@@ -74,3 +75,4 @@ class StripDefect:
     frames: tuple[int, int]
     cut: bool = False
     repeat_m: float | None = None
+    side: str = ""

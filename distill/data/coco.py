@@ -195,7 +195,7 @@ class _Reader:
 
     def _find_picture(self, name: str, described: dict[PurePosixPath, str]) -> PurePosixPath | None:
         """The picture that an image's ``file_name`` means, unless another image means it already."""
-        files = self.listing.find_pictures(name, self.path, self.split)
+        files = self.listing.find_pictures(name, self.path, self.split, apart=True)
         if len(files) != 1:
             fitting = f"fits {len(files)} pictures: {', '.join(map(str, files[:3]))}" if files else "is not there"
             self.complain("missing-picture", f"The picture '{name[:120]}' {fitting}.")

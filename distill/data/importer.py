@@ -19,7 +19,7 @@ import numpy as np
 from ...core.errors import TemperError
 from ...core.files import atomic_folder
 from ...detection.boxes import clip_boxes
-from ...detection.dataset import SPLITS, DataSet, Sample, save_split
+from ...detection.dataset import MAX_LABEL_LENGTH, MAX_LABELS, SPLITS, DataSet, Sample, save_split
 from .finding import Kind, refuse
 from .folder import place_picture, require_apart, require_replaceable
 from .likeness import alike_groups
@@ -110,7 +110,22 @@ def import_data(
             raise TemperError(f"{source} holds no picture with an annotation.")
         if not found.labels:
             raise TemperError(f"{source} holds no box, and so no class to learn.")
+        _require_labels_fit(source, found.labels)
         return _write(found, target, split_ratio, split_seed)
+
+
+def _require_labels_fit(source: Path, labels: Sequence[str]) -> None:
+    """Told before a training of hours, at whose end no bundle could hold them."""
+    if len(labels) > MAX_LABELS:
+        raise TemperError(
+            f"{source} has {len(labels):,} classes, and a bundle holds {MAX_LABELS:,}. Join some of them."
+        )
+    longest = max(labels, key=len)
+    if len(longest) > MAX_LABEL_LENGTH:
+        raise TemperError(
+            f"{source} has a class of {len(longest):,} characters, '{longest[:40]}…', and a bundle holds names of "
+            f"{MAX_LABEL_LENGTH}. Rename it in the annotations."
+        )
 
 
 def _write(found: SourceData, target: Path, ratio: Sequence[int], seed: int) -> ImportSummary:

@@ -38,28 +38,42 @@ class Listing:
     jsons: tuple[PurePosixPath, ...]
     texts: tuple[PurePosixPath, ...]
     _by_stem: dict[str, list[PurePosixPath]] = field(init=False, repr=False, default_factory=lambda: defaultdict(list))
+    _folders: set[str] = field(init=False, repr=False, default_factory=set)
+    _splits: set[str | None] = field(init=False, repr=False, default_factory=set)
 
     def __post_init__(self) -> None:
-        """Index the pictures by their stem."""
+        """Index the pictures by their stem, and note the folders and splits that hold pictures."""
         for picture in self.pictures:
             self._by_stem[picture.stem].append(picture)
+        for folder in {picture.parent for picture in self.pictures}:
+            self._folders.update(folder.parts)
+            self._splits.add(split_of_folders(folder / "any"))
 
-    def find_pictures(self, name: str, near: PurePosixPath, split: str | None) -> list[PurePosixPath]:
+    def find_pictures(
+        self, name: str, near: PurePosixPath, split: str | None, apart: bool = False
+    ) -> list[PurePosixPath]:
         """The pictures that ``name`` may mean, the likeliest ones; more than one if they are equally likely.
+
+        Spelling is taken lightly (another ending, the folders of another machine), places are not: where the folder
+        that is named is there, a picture of the same stem elsewhere is another picture.
 
         Args:
             name: a file name with or without folders and ending; only its last parts are looked at, so that it
                 cannot lead out of ``root``.
             near: the annotation file that uses the name; of equal names the one nearest to it is meant,
             split: and before that the one in a folder of this split.
+            apart: whether names may begin anew in every split, so that a picture of the same stem in another split's
+                folder is another picture where this split has folders of its own.
         """
         parts = PurePosixPath(name.replace("\\", "/")).parts
         if not parts:
             return []
         stem = PurePosixPath(parts[-1]).stem if _is_picture(parts[-1]) else parts[-1]
-        candidates = self._by_stem.get(stem, [])
+        candidates = self._in_place(
+            self._by_stem.get(stem, []), parts[-2] if len(parts) > 1 else None, split if apart else None
+        )
         if len(candidates) < 2:
-            return list(candidates)
+            return candidates
 
         def likeness(picture: PurePosixPath) -> tuple[int, ...]:
             folders, home = picture.parts[:-1], near.parts[:-1]
@@ -73,6 +87,14 @@ class Listing:
 
         best = max(likeness(picture) for picture in candidates)
         return [picture for picture in candidates if likeness(picture) == best]
+
+    def _in_place(self, pictures: list[PurePosixPath], folder: str | None, split: str | None) -> list[PurePosixPath]:
+        """Those in the folder that was named, else in the split's, as far as there are such folders."""
+        if folder in self._folders:
+            return [picture for picture in pictures if folder in picture.parts[:-1]]
+        if split is not None and split in self._splits:
+            return [picture for picture in pictures if split_of_folders(picture) in (None, split)]
+        return list(pictures)
 
 
 def list_files(root: Path) -> Listing:

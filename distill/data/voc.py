@@ -196,13 +196,20 @@ def _without_repeats(pictures: list[SourcePicture], complain: Complain) -> list[
 
 
 def _listed_splits(listing: Listing) -> dict[str, PurePosixPath]:
-    """The list file of each split, for names such as train.txt and ImageSets/Main/val.txt."""
+    """The list file of each split, for names such as train.txt and ImageSets/Main/val.txt.
+
+    A full VOC tree has lists of other tasks (Action, Layout, Segmentation) beside those of detection, in Main.
+    """
     lists: dict[str, PurePosixPath] = {}
-    for path in sorted(listing.texts, key=lambda path: (len(path.parts), path)):
-        split = split_of_name(PurePosixPath(path.name)) if path.stem.isalpha() else None
-        if split is not None:
-            lists.setdefault(split, path)
+    plain = [path for path in listing.texts if path.stem.isalpha() and _split_of_list(path) is not None]
+    main = [path for path in plain if path.parts[-3:-1] == ("ImageSets", "Main")]
+    for path in sorted(main or plain, key=lambda path: (len(path.parts), path)):
+        lists.setdefault(str(_split_of_list(path)), path)
     return lists
+
+
+def _split_of_list(path: PurePosixPath) -> str | None:
+    return split_of_name(PurePosixPath(path.name))
 
 
 def _read_list(path: Path) -> str:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ..recipe_detectors import RetinaNetSection
 
 F = paddle.nn.functional
+#: Of group normalisation, as in PaddleDetection.
+MOST_GROUPS = 32
 
 
 class RetinaNet(Detector):
@@ -158,9 +160,17 @@ class LevelNormTower(paddle.nn.Layer):
 def _tower(section: RetinaNetSection) -> Any:
     if section.head_norm == "level_batch":
         return LevelNormTower(section.neck_channels, section.head_convs, len(section.strides))
-    return paddle_detection().retina_feat(
-        feat_in=section.neck_channels,
-        feat_out=section.neck_channels,
-        num_convs=section.head_convs,
-        norm_type="gn" if section.head_norm == "group" else None,
+    tower = paddle_detection().retina_feat(
+        feat_in=section.neck_channels, feat_out=section.neck_channels, num_convs=section.head_convs, norm_type=None
     )
+    if section.head_norm == "group":
+        for layer in (*tower.cls_subnet_convs, *tower.reg_subnet_convs):
+            layer.norm = _group_norm(section.neck_channels)
+    return tower
+
+
+def _group_norm(channels: int) -> paddle.nn.GroupNorm:
+    """In 32 groups, as in PaddleDetection, or the most below that divide the channels; no weight decay on it."""
+    groups = max(count for count in range(1, MOST_GROUPS + 1) if channels % count == 0)
+    free = [paddle.ParamAttr(regularizer=paddle.regularizer.L2Decay(0.0)) for _ in range(2)]
+    return paddle.nn.GroupNorm(groups, channels, weight_attr=free[0], bias_attr=free[1])

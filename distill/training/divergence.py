@@ -76,22 +76,33 @@ class LossWatch:
     """Warns when the loss stays far above what it was.
 
     A single high loss is a hard batch. ``STEPS`` of them in a row, each more than ``FACTOR`` times the median of the
-    last ``WINDOW`` usual ones, is a training on its way out.
+    last ``WINDOW`` usual ones, is a training on its way out; so is, from the first steps on and however slowly it came,
+    a loss ``START_FACTOR`` times that of the untrained network, the median of the first ``START_STEPS``, for as many
+    steps in a row.
 
     Args:
         past: the losses so far, oldest first.
     """
 
     WINDOW, FEWEST, FACTOR, STEPS = 200, 40, 3.0, 20
+    START_FACTOR, START_STEPS = 10.0, 5
 
     def __init__(self, past: Iterable[float] = ()) -> None:
         self._usual: deque[float] = deque(maxlen=self.WINDOW)
         self._high = 0
+        self._first: list[float] = []
+        self._above_start = 0
         for total in past:
             self.take(total)
 
     def take(self, total: float) -> str | None:
         """Take in a step's loss; returns a sentence at the step where it has been high for too long."""
+        if len(self._first) < self.START_STEPS:
+            self._first.append(total)
+        start = min(median(self._first), self._first[0])
+        self._above_start = self._above_start + 1 if total > self.START_FACTOR * start else 0
+        if self._above_start == self.START_STEPS:
+            return _warning(f"{self.START_FACTOR:g} times the untrained network's {start:.3g}", self.START_STEPS, total)
         middle = median(self._usual) if len(self._usual) >= self.FEWEST else None
         if middle is None or total <= self.FACTOR * middle:
             self._usual.append(total)
@@ -100,8 +111,11 @@ class LossWatch:
         self._high += 1
         if self._high != self.STEPS:
             return None
-        return (
-            f"The loss has been more than {self.FACTOR:g} times its usual {middle:.3g} for {self.STEPS} steps (now "
-            f"{total:.3g}): the training may be diverging. If it does not come back, try a smaller learning rate, a "
-            "longer warm-up, or a smaller training.clip_norm."
-        )
+        return _warning(f"{self.FACTOR:g} times its usual {middle:.3g}", self.STEPS, total)
+
+
+def _warning(level: str, steps: int, total: float) -> str:
+    return (
+        f"The loss has been more than {level} for {steps} steps (now {total:.3g}): the training may be diverging. If "
+        "it does not come back, try a smaller learning rate, a longer warm-up, or a smaller training.clip_norm."
+    )

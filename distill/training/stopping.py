@@ -37,7 +37,13 @@ def set_aside(data: DataSet, share: float, seed: int) -> tuple[DataSet, DataSet]
         TemperError: if one of them would have no box, or no picture as all are alike.
     """
     aside = max(1, round(share * _SHARES))
-    parts = split_data(data, (_SHARES - aside, aside), seed, alike_in(data))
+    try:
+        parts = split_data(data, (_SHARES - aside, aside), seed, alike_in(data))
+    except TemperError as error:  # that speaks of a ratio which nobody gave
+        raise TemperError(
+            f"Early stopping would set {share:.1%} of the {len(data)} training pictures aside, which is not one. "
+            "Give a larger training.early_stopping.hold_out, more pictures, or early_stopping: null."
+        ) from error
     learnt, held = (parts.get(name) for name in ("train", "val"))
     if learnt is None or held is None or not all(label_counts(p.samples, len(p.labels)).sum() for p in (learnt, held)):
         raise TemperError(

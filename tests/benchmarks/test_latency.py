@@ -21,6 +21,7 @@ from temper.benchmarks.scenarios import loadgen
 from temper.benchmarks.worker_process import WorkerProcess
 from temper.core.errors import MissingDependencyError, TemperError, UsageError
 from temper.core.events import Event
+from temper.core.files import sha256_file
 from temper.detection.dataset import DataSet
 
 QUICK = BenchmarkSettings(
@@ -45,6 +46,7 @@ def pictures(data: DataSet) -> list[Path]:
 def load_fields(bundle: Path, data: DataSet, **changes: object) -> dict[str, object]:
     fields: dict[str, object] = {
         "bundle": str(bundle),
+        "manifest_sha256": sha256_file(bundle / "manifest.json"),
         "variant": "fp32",
         "runtime": "onnxruntime",
         "batch": 1,
@@ -181,6 +183,14 @@ def test_what_the_user_can_mend_comes_back_as_such(bundles: dict[str, Path], dat
         pytest.raises(TemperError, match="small fp32: There is no runtime 'onnxruntim'. Did you mean 'onnxruntime'"),
     ):
         worker.ask("load", **load_fields(bundles["student"], data, runtime="onnxruntim"))
+
+
+def test_a_bundle_that_was_replaced_is_not_measured(bundles: dict[str, Path], data: DataSet) -> None:
+    with (
+        WorkerProcess("small fp32", 60) as worker,
+        pytest.raises(TemperError, match="was replaced while it was measured"),
+    ):
+        worker.ask("load", **load_fields(bundles["student"], data, manifest_sha256="0" * 64))
 
 
 def test_a_mistake_in_the_worker_is_no_user_error() -> None:

@@ -23,7 +23,7 @@ def test_this_machine_is_examined() -> None:
     assert "CPU" in findings["ONNX Runtime"].text
     wanted = ("CPU features", "Memory", "Disk", "Paddle", "OpenVINO", "TensorRT", "trtexec")
     cameras = ("Cameras (V4L2)", "Cameras (Aravis)", "Cameras (PyAV)", "Cameras (Harvesters)")
-    assert {*wanted, *cameras} < set(findings)
+    assert {*wanted, *cameras, "Energy (processor)"} < set(findings)
     for finding in findings.values():
         assert finding.text
         assert "\n" not in finding.text + finding.advice
@@ -160,3 +160,26 @@ def test_advice_is_for_this_python(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pip("uninstall", "av") == "'/opt/my env/bin/python' -m pip uninstall -y av"
     monkeypatch.setattr(doctor, "version_of", lambda *_: None)
     assert pip("uninstall", "av") == "uv pip uninstall --python '/opt/my env/bin/python' av"
+
+
+def test_sensors_of_energy_that_this_machine_could_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    install = "In a clone of Temper: pip install '.[energy]'."
+    answers(
+        monkeypatch,
+        sensors_here={
+            "sensors": [{"part": "processor", "text": "rapl (package-0): processor packages", "power": True}],
+            "absences": {"GPU": f"A GPU's power is read through nvidia-ml-py, which is not installed. {install}"},
+        },
+    )
+    (processor,) = doctor._energy(PLAIN)
+    assert processor == doctor.Finding("Energy (processor)", True, "rapl (package-0): processor packages")
+    gpu = doctor._energy(WITH_GPU)[1]
+    text = "A GPU's power is read through nvidia-ml-py, which is not installed"
+    assert gpu == doctor.Finding("Energy (GPU)", False, text, install)
+    assert [finding.name for finding in doctor._energy(JETSON)] == ["Energy (processor)", "Energy (module)"]
+
+
+def test_a_processor_that_tells_its_heat_alone_is_no_sensor_of_energy(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"part": "processor", "text": "processor: heat and clock, no power", "power": False}
+    answers(monkeypatch, sensors_here={"sensors": [told], "absences": {}})
+    assert doctor._energy(PLAIN) == [doctor.Finding("Energy (processor)", False, told["text"])]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fake_stages import FakeStages, make_recipe
+from foreign_data import write_coco, write_drawing
 from temper.core.errors import TemperError, UsageError
 from temper.core.events import silent
 from temper.distill.recipe import Recipe
@@ -164,6 +165,19 @@ def test_an_archive_is_known_by_its_state(pictures: Path) -> None:
     first = read_sources(from_folder(file)).data
     file.write_bytes(b"longer")
     assert read_sources(from_folder(file)).data != first
+
+
+def test_the_pictures_that_a_json_file_names_count_and_no_others(tmp_path: Path) -> None:
+    source = write_coco(tmp_path / "source")
+    recipe = from_folder(source / "annotations" / "instances_val2017.json")
+    first = read_sources(recipe).data
+    write_drawing(source / "runs" / "page.png", 1)
+    assert read_sources(recipe).data == first
+    write_drawing(source / "val2017" / "0000.png", 99)
+    changed = read_sources(recipe).data
+    assert changed != first
+    (source / "val2017" / "0000.png").unlink()
+    assert read_sources(recipe).data != changed
 
 
 def test_missing_data_is_one_sentence(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from temper.benchmarks.devices.table import SOURCED, find_device, load_devices, table_text
+from temper.benchmarks.devices.table import NOT_LOOKED_UP, SOURCED, find_device, load_devices, table_text
 from temper.core.errors import UsageError
 
 
@@ -52,6 +52,7 @@ def test_own_devices_join_the_table_and_take_the_place_of_others(tmp_path: Path)
     ("change", "message"),
     [
         ({"tops": {"int8": -3, "fp16": 1, "fp32": 1}}, "line .*tops.int8 is -3"),
+        ({"sources": 3}, "sources is 3; it takes a section of names, each with a text"),
         ({"bandwith_gb_s": 3}, "no field 'bandwith_gb_s' in 'devices.l4'. Did you mean 'bandwidth_gb_s'"),
         ({"bandwidth_gb_s": 0}, "devices.l4.bandwidth_gb_s is 0; it takes a number above 0 and at most 1000000"),
         ({"architecture": "foo"}, "architecture is 'foo'; it takes volta, turing, ampere, ada, hopper or blackwell"),
@@ -65,6 +66,48 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, change: dict[str, obje
     path.write_text(yaml.safe_dump({"devices": {"l4": {**table["devices"]["l4"], **change}}}))
     with pytest.raises(UsageError, match=message):
         load_devices(path)
+
+
+def test_a_misspelt_field_is_one_mistake(tmp_path: Path) -> None:
+    entry = yaml.safe_load(table_text())["devices"]["l4"]
+    entry["bandwith_gb_s"] = entry.pop("bandwidth_gb_s")
+    path = tmp_path / "my.yml"
+    path.write_text(yaml.safe_dump({"devices": {"l4": entry}}))
+    with pytest.raises(UsageError, match="no field 'bandwith_gb_s' in 'devices.l4'") as told:
+        load_devices(path)
+    assert "\n" not in str(told.value)
+
+
+def test_power_modes_are_those_of_the_makers_own_files() -> None:
+    """Clocks, memory clocks and multiprocessors that NVIDIA's nvpmodel files give each mode."""
+    table = {
+        ("jetson-orin-nx-16gb", "25W"): (408 / 918, 1, 8 / 8),
+        ("jetson-orin-nx-16gb", "15W"): (612 / 918, 1, 4 / 8),
+        ("jetson-orin-nx-16gb", "10W"): (612 / 918, 2133 / 3199, 4 / 8),
+        ("jetson-orin-nano-8gb", "7W"): (408 / 625, 1, 4 / 8),
+        ("jetson-orin-nano-super-8gb", "25W"): (918 / 1020, 1, 1),
+        ("jetson-orin-nano-super-8gb", "15W"): (612 / 1020, 2133 / 3199, 1),
+        ("jetson-agx-orin-32gb", "40W"): (816 / 930, 1, 1),
+        ("jetson-agx-orin-32gb", "30W"): (612 / 930, 1, 8 / 14),
+        ("jetson-agx-orin-32gb", "15W"): (408 / 930, 2133 / 3199, 6 / 14),
+    }
+    devices = load_devices()
+    for (key, name), shares in table.items():
+        mode = devices[key].mode(name)
+        found = (mode.clock_share, mode.bandwidth_share, mode.multiprocessor_share)
+        assert found == pytest.approx(shares, abs=0.002), (key, name)
+        assert mode.watts == float(name.removesuffix("W"))
+
+
+def test_only_what_nobody_found_is_not_looked_up() -> None:
+    """As of 2026-11-28; who finds it, and its source, takes it out here."""
+    missing = {
+        (device.key, name)
+        for device in load_devices().values()
+        for name, source in device.sources.items()
+        if NOT_LOOKED_UP in source
+    }
+    assert missing == {("jetson-agx-orin-32gb", "clock_mhz")}
 
 
 def test_a_name_that_no_device_can_have(tmp_path: Path) -> None:

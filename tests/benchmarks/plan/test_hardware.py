@@ -58,7 +58,7 @@ def test_a_plan_of_estimates_and_of_a_measured_device(bundles: dict[str, Path], 
         ("measured", ORIN, 1),
     ]  # fmt: skip
     measured = next(row for row in plan.rows if row.supply.capability.kind == "measured")
-    assert measured.supply.capability.place == Place(ORIN, "NVIDIA Jetson Orin Nano 8GB", "7W", 7.0)
+    assert measured.supply.capability.place == Place(ORIN, "NVIDIA Jetson Orin Nano 8GB", "7W", 7.0, "module")
     assert measured.supply.cost == 480
     for row in plan.rows:
         words = row_words(row, "EUR")

@@ -14,13 +14,15 @@ from tiny_bundle import LABELS, make_tiny_bundle
 from toy_data import toy_data
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """One server, one bundle and one environment over there for all tests of this folder."""
     folder = tmp_path_factory.mktemp("remote")
     save_split(replace(toy_data(folder / "data" / "images", 4), labels=LABELS), folder / "data", "val")
     make_tiny_bundle(folder, name="small")
     make_stub_wheels(folder / "wheels")
-    with ssh_server(folder / "ssh") as server:
+    # that pip compiles what nobody will import is no part of any test, and takes longer than the tests
+    with ssh_server(folder / "ssh", SetEnv="PIP_NO_COMPILE=1") as server:
         try:
             yield Place(folder, server)
         finally:

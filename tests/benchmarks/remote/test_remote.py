@@ -22,7 +22,7 @@ from tiny_bundle import make_tiny_bundle
 
 pytestmark = needs_sshd
 #: Long enough to be caught in the middle, on a busy machine too.
-LONG = ("--seconds", "3", "--time-box", "9")
+LONG = ("--seconds", "2", "--time-box", "6")
 
 
 @pytest.mark.slow
@@ -120,7 +120,7 @@ def test_a_connection_that_is_cut_does_not_end_the_benchmark(
 def test_one_that_is_killed_says_so_and_is_begun_anew(
     place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    long = ("--seconds", "3", "--time-box", "8")
+    long = (*LONG, "--batch", "3")
     before = set(place.jobs())
 
     def kill() -> None:
@@ -156,7 +156,7 @@ def test_clean_takes_ours_away_and_nothing_else(
     place.far.mkdir(exist_ok=True)
     (place.far / OURS).touch()
     (place.far / "theirs.txt").touch()
-    assert place.remote(tmp_path / "out", "--again", "--clean") == 0
+    assert place.remote(tmp_path / "out", "--clean") == 0
     assert [path.name for path in place.far.iterdir()] == ["theirs.txt"]
     (place.far / "theirs.txt").unlink()
     assert (tmp_path / "out" / "127.0.0.1" / "measurements.jsonl").exists()

@@ -109,7 +109,9 @@ def test_wheels_that_are_missing_are_named_with_the_command(place: Place, tmp_pa
 def test_without_an_index_the_command_for_wheels_is_given(place: Place, tmp_path: Path, capsys: Told) -> None:
     words = place.words(tmp_path / "out")
     at = words.index("--wheels")
-    with ssh_server(tmp_path / "ssh", SetEnv="PIP_INDEX_URL=http://127.0.0.1:1/simple PIP_RETRIES=0") as cut_off:
+    with ssh_server(
+        tmp_path / "ssh", SetEnv="PIP_INDEX_URL=http://127.0.0.1:1/simple PIP_RETRIES=0 PIP_NO_COMPILE=1"
+    ) as cut_off:
         words[2] = cut_off.login
         words = [*words[:at], *words[at + 2 :], "--identity", str(cut_off.identity)]
         assert main([*words, "--known-hosts", str(cut_off.known_hosts)]) == 1

@@ -46,7 +46,16 @@ def test_pip_takes_it_and_the_command_is_there(tmp_path: Path) -> None:
     (tmp_path / wheel.name).write_bytes(wheel.content)
     venv.create(tmp_path / "env", symlinks=True)
     python = tmp_path / "env" / "bin" / "python"
-    words = ["--disable-pip-version-check", "--python", str(python), "install", "--no-index", "--no-deps", "--quiet"]
+    words = [
+        "--disable-pip-version-check",
+        "--python",
+        str(python),
+        "install",
+        "--no-index",
+        "--no-deps",
+        "--no-compile",
+        "--quiet",
+    ]
     subprocess.run([sys.executable, "-m", "pip", *words, str(tmp_path / wheel.name)], check=True, timeout=120)
     assert (tmp_path / "env" / "bin" / "temper").exists()
     assert read_wheel(tmp_path / wheel.name) == wheel

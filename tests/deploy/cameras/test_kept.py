@@ -65,8 +65,12 @@ def run(*connections: Roll | TemperError | OSError, **options: object) -> list[I
     return items
 
 
+NOT_YET = "This program had no frame of it yet."
+
+
 def gaps(items: list[Item]) -> list[Gap]:
-    return [item for item in items if isinstance(item, Gap)]
+    """The gaps that have ended, but for the one before a camera's very first frame."""
+    return [item for item in items if isinstance(item, Gap) and item.until is not None and item.cause != NOT_YET]
 
 
 def states(items: list[Item]) -> list[str]:
@@ -143,8 +147,35 @@ def test_a_camera_that_is_away_from_the_beginning_is_a_gap() -> None:
     (gap,) = gaps(items)
     assert begun <= gap.since < gap.until == BEGIN + came  # type: ignore[operator]
     assert (gap.frames, gap.length_m, gap.cause) == (None, None, "Nobody answers.")
-    # and one that answers at once has none
-    assert gaps(run(Roll(frame(1), frame(2)))) == []
+
+
+def test_the_time_until_the_first_frame_is_a_gap() -> None:
+    begun = time.time()
+    opened, connected, ended, first = run(Roll(frame(1, begun - BEGIN + 3.0)))
+    assert isinstance(connected, Notice)
+    assert isinstance(first, Frame)
+    assert isinstance(opened, Gap)
+    assert isinstance(ended, Gap)
+    assert (opened.until, opened.ends, opened.cause) == (None, False, NOT_YET)
+    assert begun <= opened.since == ended.since < begun + 3.0 == pytest.approx(ended.until)
+    assert (ended.ends, ended.frames, ended.length_m) == (True, None, None)
+
+
+def test_a_gap_is_told_as_it_begins_and_once() -> None:
+    """Also of a camera that never comes back, and of one that is connected and lost again without a frame."""
+    lost = CameraLost("The cable is out.")
+    items = run(Roll(frame(1), lost), CameraUnavailable("Nobody answers."), Roll(lost), Roll())
+    told = [item for item in items if isinstance(item, Gap)]
+    assert [(gap.until is None, gap.ends) for gap in told] == [(True, False), (False, True), (True, False)]
+    assert (told[-1].since, told[-1].cause) == (pytest.approx(BEGIN + 0.1), "The cable is out.")
+    place = items.index(told[-1])
+    assert [type(item) for item in items[place - 2 : place]] == [Frame, Notice]
+
+
+def test_a_restart_of_our_own_is_told_before_the_camera_is_there() -> None:
+    last = LastSeen(100, BEGIN + 10.0, 5.0, interval=0.1)
+    (opened,) = (item for item in run(CameraUnavailable("Nobody."), Roll(), last_seen=last) if isinstance(item, Gap))
+    assert opened == Gap("top", BEGIN + 10.0, None, None, 5.0, None, "This program was not running.")
 
 
 def test_a_camera_that_falls_silent_counts_as_lost() -> None:

@@ -79,6 +79,12 @@ def test_a_gap_accounts_for_its_time_alone(store: Store) -> None:
     assert audit.problems == ["1 frames have neither a verdict nor a gap (the first are 35)."]
 
 
+def test_a_gap_that_lasts_accounts_for_all_that_follows(store: Store) -> None:
+    fill(store, set(range(60, 100)), [Gap("top", BEGIN + 5.9, None, None, None, None, "The cable was out.")])
+    audit = audit_frames(sent(100), store.path, BEGIN + 10)
+    assert (audit.in_gaps, audit.problems) == (40, [])
+
+
 def test_two_verdicts_of_one_frame_are_found(store: Store) -> None:
     fill(store, set(), twice=30)
     assert audit_frames(sent(100), store.path, BEGIN + 10).problems == [

@@ -172,9 +172,11 @@ def test_a_lost_camera_is_a_gap_between_its_frames(detector: BundleDetector) -> 
     rolls = [Roll([frame(0), frame(1), CameraLost("The cable is out.")]), Roll([frame(9), frame(10)])]
     loop_of(detector, [], keeper, open_camera=lambda: rolls.pop(0)).run(threading.Event())
     kinds = [type(result).__name__ for result in keeper.results]
-    assert kinds == ["Notice", "Judged", "Judged", "Notice", "Notice", "Gap", "Judged", "Judged"]
-    gap = next(result for result in keeper.results if isinstance(result, Gap))
-    assert (gap.frames, gap.cause) == (7, "The cable is out.")
+    begins = ["Gap", "Notice", "Gap", "Judged", "Judged"]
+    assert kinds == [*begins, "Notice", "Gap", "Notice", "Gap", "Judged", "Judged"]
+    *_, opened, closed = (result for result in keeper.results if isinstance(result, Gap))
+    assert (opened.until, opened.cause) == (None, "The cable is out.")
+    assert (closed.frames, closed.cause, closed.ends) == (7, "The cable is out.", True)
     states = [result.state for result in keeper.results if isinstance(result, Notice)]
     assert states == ["connected", "waiting", "connected"]
 

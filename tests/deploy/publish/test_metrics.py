@@ -73,6 +73,16 @@ def test_every_message_is_counted() -> None:
     assert got["temper_latency_seconds_sum", "top", "exposure_to_verdict"] == pytest.approx(0.054)
 
 
+def test_a_gap_counts_once_as_it_begins() -> None:
+    sink, log = MetricsSink("mill-2"), MemoryLog()
+    with MetricsServer(sink, MetricsSettings(port=0)) as server, running(sink, log):
+        for messages, counted in (([gap(1, state="open", frames=None, length_m=None)], 1), ([gap(1), gap(2)], 2)):
+            log.add(*messages)
+            eventually(lambda: log.behind("metrics") == 0)
+            assert read(server.port)["temper_gaps_total", "top"] == counted
+        assert read(server.port)["temper_gap_frames_total", "top"] == 20
+
+
 def test_health_says_why_not() -> None:
     troubles: list[str] = []
     waiting = ["The engine warms up."]

@@ -10,15 +10,19 @@ import numpy as np
 import pytest
 from outgoing import eventually, running
 from postgres import Postgres, postgres
+from sqlalchemy import insert
+from sqlalchemy.engine import Connection
 from temper.core.errors import UsageError
 from temper.deploy.detector import BundleDetector, Outcome, Verdict
 from temper.deploy.frames import Cause, Gap, Notice
 from temper.deploy.publish.messages import MODELS, describe
-from temper.deploy.publish.plant import PlantSink
+from temper.deploy.publish.plant import PlantSink, changed_coils
 from temper.deploy.publish.settings import PlantSettings, Secret
 from temper.deploy.publish.sink import SinkAway, SinkRefused
+from temper.deploy.results.coil import Coils
 from temper.deploy.results.events import EventLog
 from temper.deploy.results.records import FrameResult
+from temper.deploy.results.schema import CoilTable
 from temper.deploy.results.store import Store
 from temper.deploy.strip.defect import StripDefect
 from temper.detection.detections import Detections
@@ -96,6 +100,42 @@ def test_a_run_that_ends_later_is_written_over(store: Store, postgres: Postgres)
         store.add([frame(1)])
         eventually(lambda: log.behind("plant") == 0)
     assert count(postgres, url, "SELECT ended_by FROM run") == [["signal"]]
+
+
+def test_a_batch_reads_the_coils_that_changed_alone(
+    store: Store, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres.new_database()
+    with Coils(tmp_path) as coils:
+        with coils.database.transaction() as connection:
+            rows = [
+                {"id": str(n), "name": f"C-{n}", "started": f"{n:05d}", "ended": f"{n + 1:05d}", "started_event": 0,
+                 "ended_event": 0}
+                for n in range(10_000)
+            ]  # fmt: skip
+            connection.execute(insert(CoilTable), rows)
+        read: list[int] = []
+
+        def counted(reading: Connection, delivered: int) -> list[dict[str, object]]:
+            found = changed_coils(reading, delivered)
+            read.append(len(found))
+            return found
+
+        monkeypatch.setattr("temper.deploy.publish.plant.changed_coils", counted)
+        with EventLog(store.path) as log, running(sink(url, store.path), log):
+            for number, change in enumerate((None, None, "start", None, None, "end", None, None)):
+                if change == "start":
+                    coils.start("C-new", 1_764_000_000.0)
+                if change == "end":
+                    coils.end(1_764_000_060.0)
+                store.add([frame(number)])
+                eventually(lambda: log.behind("plant") == 0, 30)
+        assert read[0] == 10_000
+        assert all(count <= 1 for count in read[1:])
+        assert sum(read[1:]) >= 2
+    assert count(postgres, url, "SELECT count(*) FROM coil") == [["10001"]]
+    new = "SELECT started_event, ended, ended_event FROM coil WHERE name = 'C-new'"
+    assert count(postgres, url, new) == [["2", "2025-11-24T16:01:00.000000Z", "5"]]
 
 
 def test_a_server_killed_while_rows_flow_loses_none(store: Store, postgres: Postgres) -> None:

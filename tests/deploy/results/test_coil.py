@@ -81,6 +81,72 @@ def test_a_coil_begins_where_the_strip_is_whatever_the_clock_said(store: Store, 
         assert coils.start("C-1", BEGIN + 10)[0].position_m == 109.5
 
 
+def test_a_coil_has_the_frames_that_were_stored_within_it_whatever_the_clock_said(
+    store: Store, tmp_path: Path, detector: BundleDetector
+) -> None:
+    """The clock is an hour ahead at first, is set right within the coil, and goes wrong again after it."""
+
+    def seen(numbers: range, begin: float) -> list[object]:
+        each = {"length_m": 0.5, "camera": "top"}
+        return [frame_result(n, exposed=begin + 0.5 * n, position_m=100 + 0.5 * n, **each) for n in numbers]
+
+    with Coils(tmp_path) as coils:
+        store.add(seen(range(10), BEGIN + 3600))
+        coils.start("C-1", BEGIN + 3605)
+        store.add(seen(range(10, 20), BEGIN + 3600))
+        store.add(
+            [*seen(range(20, 40), BEGIN), StripDefect(0, 0.5, "major", 111.0, 10, 40, 3, (22, 22), side="bottom")]
+        )
+        store.add([Gap("top", BEGIN - 60, None, None, 120.0, None, "The cable was out.")])
+        coils.start("C-2", BEGIN + 20)
+        store.add([Gap("top", BEGIN - 60, BEGIN - 59, 1, 120.0, 0.5, "The cable was out.", ends=True)])
+        store.add(seen(range(41, 50), BEGIN - 3600))
+        coils.end(BEGIN - 3575)
+        store.add(seen(range(50, 60), BEGIN - 3600))
+        store.begin_run(detector, "cameras", "mill-2", ["top"])
+        store.add(seen(range(10), BEGIN + 10))
+        first, second = (make_report(coils.database, coils.find(name)) for name in ("C-1", "C-2"))
+    assert first.headline.endswith("30 frames: 30 ok, 0 defect, 0 not inspected.")
+    assert [(row["label"], row["side"]) for row in first.defects] == [("dark", "bottom")]
+    assert second.headline.endswith("9 frames: 9 ok, 0 defect, 0 not inspected.")
+    assert [[gap["position_m"] for gap in report.gaps] for report in (first, second)] == [[120.0], [120.0]]
+
+
+def test_what_was_exposed_before_a_coil_and_stored_after_its_beginning_is_the_coils_before(
+    store: Store, tmp_path: Path
+) -> None:
+    with Coils(tmp_path) as coils:
+        coils.start("C-1", BEGIN - 1)
+        store.add(strip(0, 20))
+        coils.start("C-2", BEGIN + 11)  # frames 20 and 21 are on their way to their verdicts
+        store.add(strip(20, 40))
+        first, second = (make_report(coils.database, coils.find(name)) for name in ("C-1", "C-2"))
+    assert [sum(report.frames["top"].values()) for report in (first, second)] == [22, 18]
+
+
+def test_a_gap_that_lasts_is_told(store: Store, tmp_path: Path) -> None:
+    with Coils(tmp_path) as coils:
+        coils.start("C-1", BEGIN)
+        store.add([*strip(0, 20), Gap("top", BEGIN + 9.5, None, None, 109.5, None, "The cable was out.")])
+        coils.end(BEGIN + 60)
+        report = make_report(coils.database, coils.find("C-1"))
+    (warning,) = report.warnings
+    assert warning.startswith("The camera top has given no frame since 2025-11-24T16:00:09.500000Z")
+    assert "<td>lasts</td>" in to_html(report)
+
+
+def test_the_side_of_the_strip_is_told(store: Store, tmp_path: Path) -> None:
+    with Coils(tmp_path) as coils:
+        coils.start("C-1", BEGIN)
+        store.add([*strip(0, 10, side="bottom")])
+        store.add([StripDefect(0, 0.5, "major", 101.0, 10.0, 40.0, 3.0, (2, 2), side="bottom")])
+        report = make_report(coils.database, coils.find("C-1"))
+    assert report.sides == {"top": "bottom"}
+    assert to_html(report).count('<td class="text">bottom</td>') == 2
+    (row,) = csv.DictReader(io.StringIO(to_csv(report)))
+    assert row["side"] == "bottom"
+
+
 def test_a_coil_begins_by_the_newest_run_that_saw_the_strip(
     store: Store, tmp_path: Path, detector: BundleDetector
 ) -> None:

@@ -70,17 +70,17 @@ def test_payloads_are_plain_and_whole(store: Store, log: EventLog) -> None:
         "run": store.run.id, "number": 0, "camera": "files", "source": "#0", "frame_id": None, "exposed": None,
         "time": when, "timestamp_ms": None, "position_m": None, "width": 200, "height": 100, "picture": None,
         "verdict": "not_inspected", "cause": "late", "detail": "After 9 ms.", "latency_ms": 9.0,
-        "stages_ms": {"compute": 4.0, "end_to_end": 5.0}, "detections": found,
+        "stages_ms": {"compute": 4.0, "end_to_end": 5.0}, "detections": found, "side": None,
     }  # fmt: skip
     assert gap == {
         "run": store.run.id, "number": 0, "camera": "top", "since": "2025-11-24T16:00:00.000000Z",
         "until": "2025-11-24T16:00:02.500000Z", "frames": 50, "position_m": 12.0, "length_m": 5.0,
-        "cause": "The camera was unplugged.",
+        "cause": "The camera was unplugged.", "state": "closed",
     }  # fmt: skip
     assert {name: value for name, value in defect.items() if name != "time"} == {
         "run": store.run.id, "number": 0, "label": "rough", "score": 0.75, "severity": "major", "position_m": 10.5,
         "across_mm": 100.0, "length_mm": 40.0, "width_mm": 3.0, "first_frame": 7, "last_frame": 9, "cut": False,
-        "repeat_m": None,
+        "repeat_m": None, "side": None,
     }  # fmt: skip
     assert (notice["state"], notice["message"], notice["number"]) == ("waiting", "top is away.", 0)
 

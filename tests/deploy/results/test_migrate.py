@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -13,6 +14,7 @@ from sqlalchemy import Engine, create_engine, text
 from stored_frames import frame_result
 from temper.core.errors import TemperError
 from temper.deploy.detector import BundleDetector
+from temper.deploy.frames import Gap
 from temper.deploy.results import migrate
 from temper.deploy.results.events import EventLog
 from temper.deploy.results.migrate import VERSION_TABLE, upgrade_database
@@ -50,6 +52,14 @@ INSERT INTO detection VALUES (2, 1, 'rough', 0.8, 5, 6, 7, 8);
 INSERT INTO detection VALUES (3, 3, 'dark', 0.7, 1, 2, 3, 4);
 PRAGMA application_id = 0x544D5052;
 PRAGMA user_version = 2;
+"""
+#: What version 5 brought, taken away again.
+BACK_TO_4 = """
+DROP INDEX ix_coil_ended; DROP INDEX ix_coil_started_event; DROP INDEX ix_coil_ended_event;
+ALTER TABLE frame DROP COLUMN side; ALTER TABLE defect DROP COLUMN side;
+ALTER TABLE gap DROP COLUMN opened_event; ALTER TABLE gap DROP COLUMN closed_event;
+ALTER TABLE coil DROP COLUMN started_event; ALTER TABLE coil DROP COLUMN ended_event;
+PRAGMA user_version = 4;
 """
 
 
@@ -90,7 +100,7 @@ def test_a_file_of_version_2_is_brought_up_to_date_in_its_place(old: Path) -> No
         "JOIN run ON run.id = run_id ORDER BY 1, 2, 3"
     )
     assert rows(old, query) == [(1, 0, 0, "dark", 0.9, 4), (1, 0, 1, "rough", 0.8, 8), (2, 0, 0, "dark", 0.7, 4)]
-    assert rows(old, "PRAGMA user_version") == [(4,)]
+    assert rows(old, "PRAGMA user_version") == [(5,)]
     assert rows(old, "PRAGMA foreign_key_check") == []
     assert rows(old, "PRAGMA integrity_check") == [("ok",)]
     assert [path.name for path in old.parent.iterdir()] == ["results.sqlite"]  # no copy is left
@@ -127,12 +137,43 @@ def test_a_file_of_version_3_keeps_its_rows(tmp_path: Path, detector: BundleDete
         store.begin_run(detector, "cameras", "mill-2")
         store.add([frame_result(0, found=2)])
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript("DROP TABLE inspected; PRAGMA user_version = 3;")
+        connection.executescript(f"{BACK_TO_4} DROP TABLE inspected; PRAGMA user_version = 3;")
     with Store(path) as store:
         assert store.inspected("top") == []
-    assert rows(path, "PRAGMA user_version") == [(4,)]
+    assert rows(path, "PRAGMA user_version") == [(5,)]
     assert rows(path, "SELECT count(*) FROM frame") == [(1,)]
     assert rows(path, "SELECT count(*) FROM detection") == [(2,)]
+
+
+def test_a_file_of_version_4_keeps_its_coils_and_gaps(tmp_path: Path, detector: BundleDetector) -> None:
+    path = tmp_path / "results.sqlite"
+    with Store(path) as store:
+        store.begin_run(detector, "cameras", "mill-2")
+        store.add([frame_result(0), frame_result(1), Gap("top", 1.0, 2.0, 3, None, None, "The cable was out.")])
+        store.add([frame_result(n) for n in range(2, 6)])
+        store.add([frame_result(6)])
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(BACK_TO_4)
+        connection.execute("UPDATE event SET time = '2025-01-01T00:00:0' || id || '.000Z'")
+        connection.executemany(
+            "INSERT INTO coil (id, name, started, ended) VALUES (?, ?, ?, ?)",
+            [
+                ("a", "first", "2025-01-01T00:00:02.500000Z", "2025-01-01T00:00:05.500000Z"),
+                ("b", "second", "2025-01-01T00:00:05.500000Z", None),
+                ("c", "later", "2026-01-01T00:00:00.000000Z", "2026-01-01T01:00:00.000000Z"),
+            ],
+        )
+        connection.commit()
+    Store(path).close()
+    assert rows(path, "PRAGMA user_version") == [(5,)]
+    assert rows(path, "SELECT name, started_event, ended_event FROM coil ORDER BY id") == [
+        ("first", 2, 5), ("second", 5, None), ("later", 8, 8),
+    ]  # fmt: skip
+    assert rows(path, "SELECT opened_event, closed_event FROM gap") == [(None, 3)]
+    assert rows(path, "SELECT count(*), max(side) FROM frame") == [(7, None)]
+    engine = create_engine(f"sqlite:///{path}")
+    assert differences(engine) == []
+    engine.dispose()
 
 
 def test_a_file_of_version_1_is_too_old(old: Path) -> None:
@@ -151,7 +192,7 @@ def test_a_new_file_has_the_tables_that_the_steps_make(tmp_path: Path) -> None:
     engine.dispose()
     query = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite%' AND name NOT LIKE '%temper_schema'"
     new, steps = (
-        {name: sorted(str(sql).replace("\t", "").replace(" ", "").splitlines()) for name, sql in rows(path, query)}
+        {name: sorted(re.sub(r"\s", "", str(sql)).split(",")) for name, sql in rows(path, query)}
         for path in (tmp_path / "new.sqlite", tmp_path / "steps.sqlite")
     )
     assert new == steps
@@ -170,6 +211,23 @@ def test_the_same_tables_on_postgresql(postgres: Postgres) -> None:  # noqa: F81
     assert differences(engine) == []
     with engine.begin() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '99'"))
-    with pytest.raises(TemperError, match=r"are of version 99, from a newer Temper; this one knows 4\."):
+    with pytest.raises(TemperError, match=r"are of version 99, from a newer Temper; this one knows 5\."):
         upgrade()
+    engine.dispose()
+
+
+def test_a_plant_database_of_version_4_is_brought_up_to_date(postgres: Postgres) -> None:  # noqa: F811
+    engine = create_engine(postgres.new_database().replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        upgrade_database(connection)
+        for statement in BACK_TO_4.split(";"):
+            if statement.strip() and "PRAGMA" not in statement:
+                connection.execute(text(statement))
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '4'"))
+        connection.execute(text("INSERT INTO coil (id, name, started) VALUES ('a', 'C-1', '2025-01-01T00:00:00Z')"))
+    assert differences(engine) != []
+    with engine.begin() as connection:
+        upgrade_database(connection)
+        assert connection.execute(text("SELECT name, started_event FROM coil")).all() == [("C-1", None)]
+    assert differences(engine) == []
     engine.dispose()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -10,16 +10,19 @@ import cv2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import insert
 from steel_pictures import steel
 from stored_frames import frame_result
 from temper.core.errors import TemperError
 from temper.deploy.detector import BundleDetector
 from temper.deploy.frames import Gap
 from temper.deploy.results import retention as retention_module
+from temper.deploy.results.coil import Coils
 from temper.deploy.results.events import EventLog
 from temper.deploy.results.pictures import PictureWriter
-from temper.deploy.results.records import seconds_of
+from temper.deploy.results.records import moment, seconds_of
 from temper.deploy.results.retention import SLICE, Limits, Retention
+from temper.deploy.results.schema import CoilTable
 from temper.deploy.results.store import Store
 from temper.deploy.strip.defect import StripDefect
 from temper.detection.detections import Detections
@@ -37,9 +40,16 @@ def store(tmp_path: Path, detector: BundleDetector) -> Iterator[Store]:
         yield opened
 
 
-def retention(store: Store, bytes_: int, days: float = 30, verdict_days: float = 365, now: float = WHEN) -> Retention:
+def retention(
+    store: Store,
+    bytes_: int,
+    days: float = 30,
+    verdict_days: float = 365,
+    now: float = WHEN,
+    coils_to: Sequence[str] = (),
+) -> Retention:
     limits = Limits(bytes_ / 1e9, days, verdict_days, free_gigabytes=1.0)
-    return Retention(store.path, store.path.parent, limits, clock=lambda: now, free_bytes=lambda _: PLENTY)
+    return Retention(store.path, store.path.parent, limits, lambda: now, lambda _: PLENTY, coils_to)
 
 
 def rows(store: Store, query: str) -> list[tuple[object, ...]]:
@@ -184,6 +194,47 @@ def test_rows_that_could_not_be_deleted_take_their_room_still(store: Store) -> N
             with pytest.raises(TemperError, match="No space left"):
                 kept.tidy()
         assert kept.used_bytes == 100
+
+
+def test_coils_go_once_nothing_is_left_of_them_and_they_are_told(store: Store) -> None:
+    """Ten thousand of them, of an hour each; a line over years must not keep them all."""
+    with Coils(store.path.parent) as coils, coils.database.transaction() as connection:
+        hours = [{"id": str(n), "name": f"C-{n}", "started": moment(WHEN + 3600 * n)} for n in range(10_000)]
+        ends = [{"ended": moment(WHEN + 3600 * (n + 1)), "started_event": 0, "ended_event": 0} for n in range(10_000)]
+        connection.execute(insert(CoilTable), [hour | end for hour, end in zip(hours, ends, strict=True)])
+    now = WHEN + 3600 * 10_000
+    store.add([frame_result(0, exposed=WHEN + 3600 * 10.5)])  # of the eleventh hour
+    with closing(sqlite3.connect(store.path)) as connection:
+        connection.execute("UPDATE frame SET time = ?", (moment(now),))
+        connection.execute("UPDATE coil SET ended_event = 1 WHERE id = '20'")
+        connection.commit()
+
+    def left() -> list[object]:
+        return [name for (name,) in rows(store, "SELECT name FROM coil ORDER BY started")]
+
+    with retention(store, 10_000, verdict_days=365, now=now, coils_to=["plant"]) as kept:
+        kept._believed = now
+        kept.tidy()
+    assert len(left()) == 10_000, "the plant has none of them yet"
+    with EventLog(store.path) as log:
+        log.delivered("plant", 1)
+    with retention(store, 10_000, verdict_days=365, now=now, coils_to=["plant"]) as kept:
+        kept._believed = now
+        while kept.tidy():
+            pass
+    # a frame that was exposed in its hour, an event of it, or a year that has not passed
+    assert left() == ["C-10", "C-20", *(f"C-{n}" for n in range(10_000 - 365 * 24 - 1, 10_000))]
+
+
+def test_a_gap_that_lasts_or_has_just_ended_is_not_old(store: Store) -> None:
+    store.add([Gap("top", WHEN, None, None, None, None, "Unplugged.")])
+    store.add([Gap("side", WHEN, WHEN + 8 * DAY, None, None, None, "Unplugged.")])
+    store.add([Gap("back", WHEN, WHEN + 1, None, None, None, "Unplugged.")])
+    with retention(store, 10_000, verdict_days=1, now=WHEN + 9 * DAY - 10) as kept:
+        kept._believed = WHEN + 9 * DAY - 10
+        while kept.tidy():
+            pass
+    assert rows(store, "SELECT camera FROM gap ORDER BY number") == [("top",), ("side",)]
 
 
 def test_rows_go_after_their_days_and_the_log_goes_on(store: Store, detector: BundleDetector) -> None:

@@ -128,7 +128,7 @@ def test_a_store_of_a_newer_temper_is_left_alone(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 7")
     connection.close()
-    with pytest.raises(TemperError, match="holds results of version 7; this Temper writes 4"):
+    with pytest.raises(TemperError, match="holds results of version 7; this Temper writes 5"):
         Store(path)
 
 
@@ -201,7 +201,7 @@ def test_a_late_frame_keeps_what_was_found(tmp_path: Path, detector: BundleDetec
 def test_gaps_defects_and_notices_are_numbered_by_their_kind(tmp_path: Path, detector: BundleDetector) -> None:
     path = tmp_path / "results.sqlite"
     gap = Gap("top", 1_764_000_000.0, 1_764_000_002.5, 50, 12.0, 5.0, "The camera was unplugged.")
-    scratch = StripDefect(2, 0.75, "major", 10.5, 100.0, 40.0, 3.0, (7, 9), cut=True, repeat_m=1.5)
+    scratch = StripDefect(2, 0.75, "major", 10.5, 100.0, 40.0, 3.0, (7, 9), cut=True, repeat_m=1.5, side="bottom")
     notice = Notice("top", "connected", "top is back.")
     with Store(path) as store:
         store.begin_run(detector, "cameras", "mill-2")
@@ -212,8 +212,8 @@ def test_gaps_defects_and_notices_are_numbered_by_their_kind(tmp_path: Path, det
     assert rows(path, "SELECT since, until, frames, length_m FROM gap WHERE number = 1") == [
         ("2025-11-24T16:00:00.000000Z", "2025-11-24T16:00:02.500000Z", 50, 5.0)
     ]
-    query = "SELECT label, severity, position_m, first_frame, last_frame, cut, repeat_m FROM defect WHERE number = 0"
-    assert rows(path, query) == [("rough", "major", 10.5, 7, 9, 1, 1.5)]
+    query = "SELECT label, severity, position_m, first_frame, last_frame, cut, repeat_m, side FROM defect"
+    assert rows(path, f"{query} WHERE number = 0") == [("rough", "major", 10.5, 7, 9, 1, 1.5, "bottom")]
 
 
 def test_no_gap_ends_before_it_begins(tmp_path: Path, detector: BundleDetector) -> None:

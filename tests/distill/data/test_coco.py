@@ -58,6 +58,16 @@ def test_roboflows_layout_with_the_json_beside_the_pictures(tmp_path: Path) -> N
         assert data.image_path(data.samples[0]).read_bytes() == original.read_bytes()
 
 
+def test_a_lost_picture_is_not_replaced_by_one_of_its_name_in_another_split(tmp_path: Path) -> None:
+    for number, split in enumerate(("train", "val")):
+        for name in ("0.png", "1.png"):
+            write_drawing(tmp_path / "source" / split / name, 2 * number + int(name[0]))
+        write_text(tmp_path / "source" / split / "_annotations.coco.json", json.dumps(coco(["0.png", "1.png"])))
+    (tmp_path / "source/train/1.png").unlink()
+    with pytest.raises(TemperError, match=r"train/_annotations.coco.json.*1\.png"):
+        import_data(tmp_path / "source", tmp_path / "data")
+
+
 def test_crowds_are_left_out_and_sizes_read_where_they_lack(tmp_path: Path) -> None:
     content = coco(["0.png", "1.png", "2.png", "3.png"])
     content["annotations"][3]["iscrowd"] = 1

@@ -196,6 +196,20 @@ def test_data_without_any_box_is_refused(tmp_path: Path) -> None:
         import_data(tmp_path / "source", tmp_path / "data")
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["x" * 101], "a class of 101 characters, 'x{40}…', and a bundle holds names of 100"),
+        ([f"kind {number}" for number in range(1001)], "1,003 classes"),
+    ],
+)
+def test_classes_that_no_bundle_could_hold_are_refused_at_once(tmp_path: Path, names: list[str], message: str) -> None:
+    source = write_official(tmp_path / "source")
+    write_text(source / "ANNOTATIONS/patches_1.xml", voc_xml([(name, 1, 1, 20, 30) for name in names]))
+    with pytest.raises(TemperError, match=message):
+        import_data(source, tmp_path / "data")
+
+
 def test_a_target_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
     source = write_official(tmp_path / "source")
     write_text(tmp_path / "home" / "thesis.txt", "years of work")

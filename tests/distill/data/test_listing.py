@@ -14,8 +14,8 @@ def listing_of(*pictures: str) -> Listing:
     return Listing(Path("/data"), tuple(map(PurePosixPath, pictures)), (), (), ())
 
 
-def found(listing: Listing, name: str, near: str = "a.xml", split: str | None = None) -> list[str]:
-    return [path.as_posix() for path in listing.find_pictures(name, PurePosixPath(near), split)]
+def found(listing: Listing, name: str, near: str = "a.xml", split: str | None = None, apart: bool = False) -> list[str]:
+    return [path.as_posix() for path in listing.find_pictures(name, PurePosixPath(near), split, apart)]
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,19 @@ def test_of_equal_names_folders_ending_split_and_nearness_decide() -> None:
     assert found(listing, "1", near="train/b/1.xml") == ["train/b/1.jpg"]
     # nothing speaks for one of them
     assert found(listing, "1.jpg", near="x/1.xml", split="train") == ["train/a/1.jpg", "train/b/1.jpg"]
+
+
+def test_a_picture_of_the_same_stem_elsewhere_is_not_the_missing_one() -> None:
+    listing = listing_of("good/1.png", "raw/2.png", "train/3.png", "val/4.png", "any/5.png")
+    assert found(listing, "good/2.png") == []
+    assert found(listing, "D:\\mill\\good\\2.png") == []
+    assert found(listing, "4.png", split="train", apart=True) == []
+    assert found(listing, "4.png", split="train") == ["val/4.png"]
+    # a folder that is named counts for more than the split; one that is not there says nothing
+    assert found(listing, "val/4.png", split="train", apart=True) == ["val/4.png"]
+    assert found(listing, "shots/2.png") == ["raw/2.png"]
+    assert found(listing, "5.png", split="train", apart=True) == ["any/5.png"]
+    assert found(listing, "4.png", split="test", apart=True) == ["val/4.png"]
 
 
 def test_a_folder_is_listed_sorted_without_what_is_hidden_or_foreign(tmp_path: Path) -> None:

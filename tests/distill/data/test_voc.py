@@ -215,3 +215,16 @@ def test_voc_comes_back_as_it_was_written(
 def test_whatever_the_bytes_an_annotation_is_read_or_refused(content: bytes) -> None:
     with contextlib.suppress(UnsafeXmlError, expat.ExpatError, ValueError, LookupError):
         assert parse_xml(content).tag
+
+
+def test_of_the_lists_of_a_full_tree_those_of_detection_count(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    names = [f"{number:06}" for number in range(8)]
+    for number, name in enumerate(names):
+        write_drawing(source / "JPEGImages" / f"{name}.jpg", number)
+        write_text(source / "Annotations" / f"{name}.xml", voc_xml([("patches", 1, 1, 20, 30)]))
+    lists = {"Main/train": names[:5], "Main/val": names[5:7], "Layout/train": names[:2], "Action/val": names[2:3]}
+    # and one that Main does not have, which is another task's own
+    for name, members in {**lists, "Layout/test": names[7:], "Main/patches_train": names[:1]}.items():
+        write_text(source / "ImageSets" / f"{name}.txt", "\n".join(members))
+    assert import_data(source, tmp_path / "data").pictures == {"train": 5, "val": 2}

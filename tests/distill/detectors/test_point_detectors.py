@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 paddle = pytest.importorskip("paddle", reason="detectors are built on PaddlePaddle")
 
@@ -190,6 +192,19 @@ def test_every_parameter_that_trains_learns(kind):
         sum(terms.values()).backward()
         assert not [name for name, p in detector.named_parameters() if not p.stop_gradient and p.grad is None]
         detector.clear_gradients()
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.floats(0.001, 0.7))
+@example(0.3)
+@example(0.33)
+def test_ppyoloe_of_any_width_can_be_built(width):
+    section = PpYoloeSection(width_mult=width, depth_mult=0.1)
+    detector = build_detector(section, LABELS, 0)
+    detector.eval()
+    features = detector.neck_features(paddle.zeros([1, 3, 64, 64]))
+    assert tuple(feature.shape[1] for feature in features) == section.neck()[1]
+    assert all(channels % 8 == 0 for channels in section.neck()[1])
 
 
 @KINDS

@@ -111,6 +111,23 @@ def test_shapes_agree_for_every_kind(depth, width, norm):
     assert regressions.shape == [*scores.shape[:2], 4]
 
 
+@pytest.mark.parametrize(("channels", "groups"), [(256, 32), (48, 24), (20, 20), (37, 1)])
+def test_groups_divide_the_channels_and_train(channels, groups):
+    section = RetinaNetSection(depth=18, width=0.25, neck_channels=channels, head_convs=1, head_norm="group")
+    detector = build_detector(section, LABELS, 0)
+    norms = [layer for layer in detector.sublayers() if isinstance(layer, paddle.nn.GroupNorm)]
+    assert [norm._num_groups for norm in norms] == [groups, groups]
+    names = {name for name in detector.state_dict() if ".norm." in name and "tower" in name}
+    assert names == {
+        f"head.conv_feat.fcos_head_{kind}_tower_conv_0.norm.{part}"
+        for kind in ("cls", "reg")
+        for part in ("weight", "bias")
+    }
+    scores, _ = detector.raw_predictions(detector.neck_features(paddle.rand([1, 3, 64, 64])))
+    scores.sum().backward()
+    assert float(norms[0].weight.grad.abs().sum()) > 0
+
+
 def test_same_seed_same_weights():
     first, second, other = (build_detector(RetinaNetSection(**THIN), LABELS, seed).state_dict() for seed in (1, 1, 2))
     assert all(np.array_equal(first[n].numpy(), second[n].numpy()) for n in first)

@@ -102,9 +102,19 @@ def test_a_hard_batch_is_no_divergence_and_many_in_a_row_are_told_once():
 
 
 def test_the_watch_needs_losses_to_compare_with_and_is_where_it_was_after_a_pause():
-    assert not any(LossWatch().take(10.0**n) for n in range(LossWatch.FEWEST))
+    mild = LossWatch()
+    assert not any(mild.take(1.2**n) for n in range(12))
     past = [1.0] * 60 + [9.0] * (LossWatch.STEPS - 1)
     assert LossWatch(past).take(9.0) is not None
+
+
+@pytest.mark.parametrize(("start", "growth"), [(10, 1.01), (0, 8.0)])
+def test_a_loss_that_leaves_its_start_behind_is_told_once_however_it_came(start, growth):
+    watch = LossWatch()
+    said = [watch.take(1.9 * growth ** max(step - start, 0)) for step in range(2000 if growth < 2 else 12)]
+    told = [step for step, sentence in enumerate(said) if sentence and "the untrained network's 1.9" in sentence]
+    assert len(told) == 1
+    assert 1.9 * growth ** (told[0] - start) < 1e7
 
 
 def test_a_warning_is_kept_for_the_report(tmp_path, monkeypatch):

@@ -45,6 +45,11 @@ def test_too_few_pictures_to_set_any_aside_is_said(tmp_path):
         set_aside(type(data)(data.labels, (boxes, *empty), data.image_folder, "few"), 0.3, 1)
 
 
+def test_a_share_of_less_than_one_picture_names_the_field(tmp_path):
+    with pytest.raises(TemperError, match=r"0\.1% of the 12 training .* larger training.early_stopping.hold_out"):
+        set_aside(toy_data(tmp_path, 12, 3), 0.001, 1)
+
+
 def looks(stopping: EarlyStopping, accuracies: list[float | None]) -> list[bool]:
     over = []
     for epoch, accuracy in enumerate(accuracies, start=1):
