@@ -107,6 +107,8 @@ def _run(
     kept = _Kept(out, entrants, data, settings, started_at, before)
     try:
         readable = _measure_accuracies(kept, report)
+        # before the first turn, as nobody can keep it once a power cut has come
+        kept.write(kept.latency, kept.footprint)
         pictures = _pictures(readable.data, settings.pictures)
         latency: Sequence[LatencyRow] = ()
         outside = OutsideLoad(0.0, 0.0)

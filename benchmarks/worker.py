@@ -9,7 +9,8 @@ command     fields                                                   answer
             public_key or null, weights of Paddle or null
 ``warm_up`` seconds, sizes (pictures in a call)                      ``warm``: calls made, whether stable, median
 ``measure`` load (see ``scenarios/load.py``), driver                 ``round``: durations of each stage in ms, how many
-                                                                     pictures in how long, late and dropped frames
+                                                                     pictures in how long, late and dropped frames,
+                                                                     threads that took processor time
 ``run_on``  seconds                                                  ``ran``: when it began and ended on the system's
                                                                      monotonic clock, pictures, duration of every call
 ``finish``                                                           ``finished``: peak memory; then it ends
@@ -33,6 +34,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+import psutil
+
 from ..bundle.loader import open_bundle
 from ..core.errors import TemperError
 from ..deploy.detector import BundleDetector
@@ -50,6 +53,8 @@ SETTLING_CALLS = 2
 WINDOW_SECONDS = 0.2
 WINDOW_CALLS = 5
 WINDOW_TOLERANCE = 0.03
+#: A thread worked in a turn if it took this share of the busiest one's processor time.
+WORKING_SHARE = 0.1
 
 Answer = dict[str, Any]
 
@@ -114,13 +119,16 @@ class Session:
         for _ in range(SETTLING_CALLS):
             self._next_call()
         load = Load(**command["load"])
+        before = _thread_seconds()
         turn = self._drive(load, command["driver"])
+        threads = _threads_at_work(before, _thread_seconds())
         self._next = (self._next + turn.images) % len(self._pictures)
         stages = [stage for stage in STAGES if stage in turn.samples[0]]
         return {
             "kind": "round",
             "samples_ms": {stage: [sample[stage] for sample in turn.samples] for stage in stages},
             **{name: getattr(turn, name) for name in ("images", "seconds", "late", "dropped")},
+            "threads_at_work": threads,
         }
 
     def run_on(self, command: dict[str, Any]) -> Answer:
@@ -227,6 +235,21 @@ def peak_memory_mib() -> float | None:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
     return None
+
+
+def _thread_seconds() -> dict[int, float]:
+    """Processor seconds of each thread of this process so far; none where the system does not tell."""
+    try:
+        return {one.id: one.user_time + one.system_time for one in psutil.Process().threads()}
+    except (psutil.Error, OSError):
+        return {}
+
+
+def _threads_at_work(before: dict[int, float], after: dict[int, float]) -> int | None:
+    """How many threads worked in between; None where the turn was too short for the system's clock to tell."""
+    spent = [seconds - before.get(thread, 0.0) for thread, seconds in after.items()]
+    busiest = max(spent, default=0.0)
+    return sum(seconds >= WORKING_SHARE * busiest for seconds in spent) if busiest > 0 else None
 
 
 if __name__ == "__main__":

@@ -262,7 +262,9 @@ def _benchmark(recipe: Recipe, run: RunFolder, report: Reporter) -> dict[str, An
         batch_sizes=section.batch_sizes,
         threads=section.threads,
     )
-    settings = BenchmarkSettings(min_seconds=section.min_seconds, min_samples=section.min_samples)
+    settings = BenchmarkSettings(
+        min_seconds=section.min_seconds, min_samples=section.min_samples, rounds=section.starts
+    )
     folder = run.stage("benchmark")
     measured = run_benchmark(candidates, judged_split(recipe, run), settings, folder, report)
     remember(measured, history_path(run.path.parent), folder, report, STAGE)

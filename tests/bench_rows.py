@@ -72,6 +72,7 @@ def latency(
         complete=True,
         samples_ms={stage: values.tolist() for stage, values in parts.items()},
         punctuality=punctuality,
+        starts=3,
     )
 
 

@@ -16,6 +16,7 @@ from ...core.files import write_text
 from ...core.models import in_sentence
 from ...detection.dataset import DataSet
 from ...detection.detections import Detections
+from ..accelerators import GpuState
 from ..accuracy import load_detections
 from ..measurement import BundleEntry, MachineState, Measurements, read_rows
 from .care import sentences_of_care
@@ -245,6 +246,9 @@ def machine_rows(before: MachineState, after: MachineState) -> list[tuple[str, s
         ("Instructions", ", ".join(before.cpu_features) or "not told"),
         ("Governor", before.governor or "not told"),
         ("Clock at the start", "not told" if before.frequency_mhz is None else f"{before.frequency_mhz:.0f} MHz"),
+        *((f"GPU {number}" if len(before.gpus) > 1 else "GPU", _gpu(gpu)) for number, gpu in enumerate(before.gpus)),
+        *([("GPUs that may be used", before.visible_gpus)] if before.visible_gpus is not None else []),
+        *([("Power mode", before.power_mode)] if before.power_mode else []),
         ("Virtual machine", {True: "yes", False: "no", None: "not told"}[before.virtual_machine]),
         ("Memory", f"{_gib(before.memory_mib)}, {_gib(before.memory_available_mib)} free{limit}"),
         ("Other programs at the start", other),
@@ -252,6 +256,18 @@ def machine_rows(before: MachineState, after: MachineState) -> list[tuple[str, s
         ("System", f"{before.system}, kernel {before.kernel}"),
         ("Software", ", ".join([f"Python {before.python}", *(f"{k} {v}" for k, v in before.packages.items())])),
     ]  # fmt: skip
+
+
+def _gpu(gpu: GpuState) -> str:
+    told = [
+        gpu.name,
+        None if gpu.memory_mib is None else _gib(gpu.memory_mib),
+        None if gpu.clock_mhz is None else f"{gpu.clock_mhz:.0f} MHz at the start",
+        None if gpu.max_clock_mhz is None else f"{gpu.max_clock_mhz:.0f} MHz at most",
+        None if gpu.power_limit_w is None else f"{gpu.power_limit_w:.0f} W at most",
+        None if gpu.driver is None else f"driver {gpu.driver}",
+    ]
+    return ", ".join(text for text in told if text)
 
 
 def _gib(mib: float) -> str:

@@ -236,6 +236,8 @@ def flat_result(result: Result, classes: Sequence[str]) -> CsvRow:
         "driver": row.driver,
         "batch": row.batch,
         "threads": row.threads,
+        "threads_at_work": row.threads_at_work,
+        "starts": row.starts,
         "images": figures.images if figures else None,
         **{name: getattr(figures, name) if figures else None for name in FIGURE_TITLES},
         **{f"ap_class_{label}": per_class.get(label) for label in classes},
