@@ -40,6 +40,10 @@ _NO_SUCH_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
+#: Commands that keep what is finished and go on from there.
+RESUMING = (("run",), ("distill",), ("export", "onnx"), ("bench", "remote"))
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called; listing them reads a table."""
 
@@ -107,15 +111,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return BROKEN_PIPE
         except (Exception, KeyboardInterrupt) as error:
             ignore_further()  # a second Ctrl-C would break in on the sentence about the first
-            return _end(error, debug)
+            return _end(error, debug, _resumes(words))
 
 
-def _end(error: BaseException, debug: bool) -> int:
+def _resumes(words: Sequence[str]) -> bool:
+    """Whether a command, given again, goes on where it stopped; others begin anew."""
+    named = [word for word in words if not word.startswith("-")]
+    return any(tuple(named[: len(command)]) == command for command in RESUMING)
+
+
+def _end(error: BaseException, debug: bool, resumes: bool) -> int:
     """Tell the user why a command ended early; gives the exit code."""
     # click passes an interruption on as its own Abort, and other libraries as anything
     interruption = received() or (error if isinstance(error, KeyboardInterrupt | click.Abort) else None)
     if interruption is not None:
-        _say("\nInterrupted. What is finished is kept; the same command goes on from there.")
+        _say("\nInterrupted." + (" What is finished is kept; the same command goes on from there." if resumes else ""))
         return TERMINATED if isinstance(interruption, Terminated) else INTERRUPTED
     if isinstance(error, BrokenPipeError) or (
         # the terminal has gone

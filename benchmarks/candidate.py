@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,9 @@ from ..core.errors import TemperError, UsageError
 from ..deploy.runtimes.load import runtime_kind
 from ..detection.dataset import DataSet
 from .subject import Subject
+
+#: The runtime of a reference, and what stands where a graph's name stands.
+PADDLE, REFERENCE = "paddle", "reference"
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Candidate:
         batch: pictures per call.
         threads: of the runtime; None lets it choose.
         public_key: file of the keys that the bundle has to be signed with; None takes any bundle.
+        weights: of the model in Paddle that the bundle was made of; None measures the graph.
     """
 
     bundle: Path
@@ -33,6 +37,7 @@ class Candidate:
     batch: int = 1
     threads: int | None = None
     public_key: Path | None = None
+    weights: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,12 @@ class Entrant:
     bundle: Bundle
     variant: Variant
     subject: Subject
+
+    @property
+    def file_bytes(self) -> int:
+        """What it takes on the disk: its graph, or of a reference its weights."""
+        weights = self.candidate.weights
+        return self.variant.bytes if weights is None else weights.stat().st_size
 
     @property
     def title(self) -> str:
@@ -93,6 +104,33 @@ def list_candidates(
     return candidates
 
 
+def paddle_references(
+    candidates: Sequence[Candidate], find: Callable[[Bundle], Path], threads: int | None = None
+) -> list[Candidate]:
+    """A reference in Paddle for every bundle and batch size among the candidates.
+
+    Args:
+        candidates: graphs to measure.
+        find: gives the weights of a bundle.
+        threads: of Paddle; None lets it choose.
+
+    Raises:
+        UsageError: if a bundle's weights are not found.
+    """
+    references = []
+    for path in dict.fromkeys(candidate.bundle for candidate in candidates):
+        own = [candidate for candidate in candidates if candidate.bundle == path]
+        bundle = open_bundle(path, own[0].public_key)
+        variants = bundle.manifest.variants
+        like = next((one for one in variants if one.precision == "fp32"), variants[0])
+        weights = find(bundle)
+        references += [
+            Candidate(path, like.name, PADDLE, batch, threads, own[0].public_key, weights)
+            for batch in dict.fromkeys(candidate.batch for candidate in own)
+        ]
+    return references
+
+
 def open_candidates(candidates: Sequence[Candidate], data: DataSet) -> list[Entrant]:
     """Open every candidate's bundle, each once, and check that it fits the data.
 
@@ -124,8 +162,10 @@ def open_candidates(candidates: Sequence[Candidate], data: DataSet) -> list[Entr
                 f"{name} and {entrants[0].bundle.manifest.name} tell other classes, or the same in another order, so "
                 "they cannot be measured on one data set; measure them in two runs."
             )
-        variant = bundle.variant(candidate.variant)
-        subject = Subject(name, bundle.manifest.made_by.role, variant.name, variant.precision, candidate.runtime)
+        variant, role = bundle.variant(candidate.variant), bundle.manifest.made_by.role
+        subject = Subject(name, role, variant.name, variant.precision, candidate.runtime)
+        if candidate.weights is not None:
+            subject = Subject(name, role, REFERENCE, "fp32", PADDLE)
         entrants.append(Entrant(candidate, bundle, variant, subject))
     return entrants
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..bundle.loader import Bundle
-from ..bundle.manifest import BUNDLE_SUFFIX, Variant
+from ..bundle.manifest import BUNDLE_SUFFIX, Manifest, Variant
 from ..core.errors import MissingDependencyError, TemperError, UsageError
 from ..core.events import Event, Reporter
 from ..core.files import write_json
@@ -174,6 +174,11 @@ class _Check:
     report: Reporter
 
     @property
+    def manifest(self) -> Manifest:
+        """The bundle's, at the size of this graph."""
+        return self.bundle.manifest.at_size_of(self.variant)
+
+    @property
     def tolerance(self) -> Tolerance:
         """Of the graph's precision."""
         return TOLERANCES[self.variant.precision]
@@ -219,7 +224,7 @@ class _Check:
             image = self._image(index)
             picture = detector.to_input(image)[np.newaxis]
             ours = detector.runtime.infer(picture)
-            faults += answer_faults(ours, self.bundle.manifest)
+            faults += answer_faults(ours, self.manifest)
             found["runtime"].append(detector.to_detections(ours, 0, image, ""))
             if reference is not None:
                 theirs = reference.infer(picture)
@@ -269,7 +274,7 @@ class _Check:
 
     @functools.cached_property
     def _made_up(self) -> NDArray[np.uint8]:
-        return made_up_pictures(self.bundle)
+        return made_up_pictures(self.manifest)
 
     def _image(self, index: int) -> NDArray[np.uint8]:
         if self.data is None:
@@ -277,13 +282,13 @@ class _Check:
         return read_sample(self.data, self.data.samples[index], self.bundle.manifest.input.channels)
 
 
-def made_up_pictures(bundle: Bundle) -> NDArray[np.uint8]:
-    """Pictures at the graph's size, the same on every machine: those of the quick check, mirrored and dimmed.
+def made_up_pictures(manifest: Manifest) -> NDArray[np.uint8]:
+    """Pictures at the manifest's size, the same on every machine: those of the quick check, mirrored and dimmed.
 
     Returns:
         uint8 [8, H, W] or [8, H, W, 3].
     """
-    two = check_pictures(bundle.manifest)
+    two = check_pictures(manifest)
     dimmed = (two // 2 + 20).astype(np.uint8)
     return np.concatenate([two, two[:, :, ::-1], dimmed, dimmed[:, ::-1]])
 

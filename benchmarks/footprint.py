@@ -43,7 +43,7 @@ def measure_footprint(
             FootprintRow(
                 subject=entrant.subject,
                 batch=entrant.candidate.batch,
-                file_bytes=entrant.variant.bytes,
+                file_bytes=entrant.file_bytes,
                 load_ms=None,
                 first_call_ms=None,
                 peak_memory_mib=None,

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log
 
 import numpy as np
 
-from ..detection.intervals import Estimate
+from ..detection.intervals import LEVEL, Estimate
+from .compare.effect import median_ratio, starts_needed
 from .early_stopping import withheld_reason
 from .latency_rows import PERCENTILES, Round, Summary
-from .round_bootstrap import RoundBootstrap, percentile
+from .round_bootstrap import RoundBootstrap, percentile, widened, widening
 
 
-def summarise(rounds_ms: Sequence[Sequence[float]], dropped: Sequence[int] = ()) -> Summary:
+def summarise(rounds_ms: Sequence[Sequence[float]], dropped: Sequence[int] = (), *, alike: float = 0.0) -> Summary:
     """Summary of the durations of one stage, in milliseconds.
 
     Args:
         rounds_ms: the durations of each round, in the order they were taken; at least one in all.
         dropped: for each round, how many samples never ended; none given means none. Percentiles count them as longer
             than every other, mean and jitter cannot count them.
+        alike: the share of the processors that others used, see :mod:`.round_bootstrap`.
 
     Raises:
         ValueError: if there are no samples.
@@ -28,7 +31,7 @@ def summarise(rounds_ms: Sequence[Sequence[float]], dropped: Sequence[int] = ())
     if not len(ended):
         raise ValueError("no samples to summarise")
     lost = list(dropped) or [0] * len(rounds)
-    bootstrap = RoundBootstrap(len(rounds))
+    bootstrap = RoundBootstrap(len(rounds), alike)
     steps = [np.abs(np.diff(part)) for part in rounds]
     step_count = sum(len(part) for part in steps)
     mean = float(ended.mean())
@@ -67,13 +70,27 @@ def summarise(rounds_ms: Sequence[Sequence[float]], dropped: Sequence[int] = ())
     )
 
 
-def throughput(rounds: Sequence[Round]) -> Estimate:
+def throughput(rounds: Sequence[Round], *, alike: float = 0.0) -> Estimate:
     """Pictures answered per second, with the interval over rounds.
 
     Args:
         rounds: at least one, together longer than no time.
+        alike: as of :func:`summarise`.
     """
     images, seconds = [one.images for one in rounds], [one.seconds for one in rounds]
     value = sum(images) / sum(seconds)
-    low, high = RoundBootstrap(len(rounds)).of_ratio(value, images, seconds) or (None, None)
+    low, high = RoundBootstrap(len(rounds), alike).of_ratio(value, images, seconds) or (None, None)
     return Estimate(value, low, high)
+
+
+def median_interval(values: Sequence[float], *, alike: float = 0.0) -> tuple[float, float] | None:
+    """The 95 % interval of the median of one value above 0 a start; None where there are too few for one (below 6).
+
+    Args:
+        values: of the starts.
+        alike: as of :func:`summarise`.
+    """
+    if len(values) < starts_needed(1 - LEVEL) or min(values) <= 0:
+        return None
+    interval = median_ratio([log(value) for value in values], 1 - LEVEL)
+    return widened(interval.value, interval.low, interval.high, widening(len(values), alike))

@@ -56,7 +56,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Round:
-    """One turn of a candidate.
+    """One turn of a candidate; of a row with several ``starts`` each in a process that was started for it.
 
     Attributes:
         samples: how many of the row's samples were taken in it; rounds follow each other in ``samples_ms``.
@@ -111,14 +111,19 @@ class LatencyRow:
         driver: who issued the queries.
         stages: summary of each stage that was timed; a stage that the runtime does not have is not there.
         images_per_second: pictures answered per second, with its interval.
-        warmup_calls: calls made before the first sample.
-        warmup_stable: whether the durations had settled when sampling began.
+        warmup_calls: calls made before the first sample of each start, in all.
+        warmup_stable: whether the durations had settled when sampling began, in most of the starts.
         rounds: the turns, in order.
         round_p50_ms: median end-to-end duration of every round; their spread shows the machine's drift.
         complete: whether both the least time (but of offline and line, reckoned beforehand) and the least number of
             samples were reached within the time box.
         samples_ms: the raw durations of each stage in ``stages``, in the order they were taken; all equally many.
         punctuality: what was missed on a line; None in other scenarios.
+        starts: how often it was started anew, once a round; 1 in files from before, of which all rounds were in one
+            process and the intervals say nothing of what another process would have shown.
+        outside_share: of the processors, what others used meanwhile; the intervals are widened by it.
+        threads_at_work: threads of its process that took processor time in a turn, as the system counts it: the median
+            of the turns, each with those that took at least a tenth of the busiest one's; None where it does not tell.
     """
 
     __pydantic_config__ = STRICT
@@ -137,6 +142,9 @@ class LatencyRow:
     complete: bool
     samples_ms: dict[str, list[Annotated[float, Field(ge=0)]]]
     punctuality: Punctuality | None = None
+    starts: int = 1
+    outside_share: float = 0.0
+    threads_at_work: int | None = None
     row: Literal["latency"] = "latency"
     kind: Kind = "measured"
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from ..core.emulation import is_emulated
 from ..core.errors import TemperError
+from .accelerators import gpu_states, power_mode
 from .measurement import MachineState
 
 #: Instructions that decide how fast int8 and fp32 networks run on x86 and ARM.
@@ -47,9 +50,11 @@ PACKAGES = (
     "mlcommons-loadgen",
 )
 
-#: Shares of all cores above which somebody else's work is worth a warning.
+#: Shares of the usable cores above which somebody else's work is worth a warning.
 OTHER_LOAD_LIMIT = 0.10
 STEAL_LIMIT = 0.01
+#: So much of one core is worth it, too, however many there are: one program that keeps a core busy.
+BUSY_CORE = 0.7
 
 #: Why a benchmark here has no durations.
 EMULATED = (
@@ -68,7 +73,7 @@ def machine_state(sample_seconds: float = 0.5) -> MachineState:
         TemperError: if ``/proc`` is not mounted.
     """
     _require_proc()
-    busy = psutil.cpu_percent(interval=sample_seconds) / 100 if sample_seconds > 0 else None
+    busy = _busy_share(sample_seconds) if sample_seconds > 0 else None
     memory = psutil.virtual_memory()
     cpu, emulated = _cpu_info(), is_emulated()
     if emulated:
@@ -96,6 +101,9 @@ def machine_state(sample_seconds: float = 0.5) -> MachineState:
         python=platform.python_version(),
         packages=_package_versions(),
         emulated=emulated,
+        gpus=() if emulated else gpu_states(),
+        visible_gpus=os.environ.get("CUDA_VISIBLE_DEVICES"),
+        power_mode=None if emulated else power_mode(),
     )
 
 
@@ -121,7 +129,7 @@ def usable_cores() -> int:
 
 @dataclass(frozen=True)
 class OutsideLoad:
-    """What others did with the processors over a stretch of time, as shares of all cores from 0 to 1."""
+    """What others did with the cores this process may use over a stretch of time, as shares of them from 0 to 1."""
 
     other_share: float
     steal_share: float
@@ -137,7 +145,7 @@ class LoadWatch:
     """
 
     def __init__(self) -> None:
-        self._start = psutil.cpu_times()
+        self._start = _core_times()
 
     def finish(self, own_seconds: float) -> OutsideLoad:
         """The load since construction.
@@ -145,18 +153,41 @@ class LoadWatch:
         Args:
             own_seconds: processor seconds that one's own processes used in that time.
         """
-        before, after = self._start, psutil.cpu_times()
-
-        def spent(*names: str) -> float:
-            return sum(float(getattr(after, name, 0.0) - getattr(before, name, 0.0)) for name in names)
-
-        # guest time is part of user time, and a core that waits for a disk is idle
-        total = spent(*after._fields) - spent("guest", "guest_nice")
+        total = idle = steal = 0.0
+        for before, after in zip(self._start, _core_times(), strict=False):
+            spent = {name: float(getattr(after, name) - getattr(before, name)) for name in after._fields}
+            # guest time is part of user time, and a core that waits for a disk is idle
+            total += sum(spent.values()) - spent.get("guest", 0.0) - spent.get("guest_nice", 0.0)
+            idle += spent["idle"] + spent.get("iowait", 0.0)
+            steal += spent.get("steal", 0.0)
         if total <= 0:
             return OutsideLoad(0.0, 0.0)
-        idle, steal = spent("idle", "iowait"), spent("steal")
         other = total - idle - steal - own_seconds
         return OutsideLoad(min(1.0, max(0.0, other / total)), min(1.0, max(0.0, steal / total)))
+
+
+def _core_times() -> list[Any]:
+    """The times of each core that this process may use; of all where their numbers are not the system's."""
+    times = psutil.cpu_times(percpu=True)
+    mine = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(len(times)))
+    # a container may be shown its own cores alone, counted from 0, and be bound to the host's numbers
+    return [times[core] for core in mine] if mine and mine[-1] < len(times) else list(times)
+
+
+def _busy_share(seconds: float) -> float:
+    """The share of the usable cores that was busy during so many seconds from now."""
+    watch = LoadWatch()
+    time.sleep(seconds)
+    load = watch.finish(0.0)
+    return load.other_share + load.steal_share
+
+
+def _of_cores(share: float, cores: int) -> str:
+    return f"{share:.0%} of the processors ({share * cores:.1f} of {cores} cores)"
+
+
+def _is_busy(share: float, cores: int) -> bool:
+    return share > OTHER_LOAD_LIMIT or share * cores > BUSY_CORE
 
 
 def machine_warnings(state: MachineState, outside: OutsideLoad | None = None) -> list[str]:
@@ -174,15 +205,15 @@ def machine_warnings(state: MachineState, outside: OutsideLoad | None = None) ->
             f"The processor's governor is '{state.governor}', so its clock follows the load; "
             "'sudo cpupower frequency-set -g performance' pins it."
         )
-    if state.other_cpu_share is not None and state.other_cpu_share > OTHER_LOAD_LIMIT:
+    if state.other_cpu_share is not None and _is_busy(state.other_cpu_share, state.usable_cores):
         found.append(
-            f"Other programs used {state.other_cpu_share:.0%} of the processors before the measurement began; "
-            "stop them and measure again."
+            f"Other programs used {_of_cores(state.other_cpu_share, state.usable_cores)} before the measurement began; "
+            "stop them ('top' names them) and measure again."
         )
-    if outside is not None and outside.other_share > OTHER_LOAD_LIMIT:
+    if outside is not None and _is_busy(outside.other_share, state.usable_cores):
         found.append(
-            f"Other programs used {outside.other_share:.0%} of the processors while this was measured, so "
-            "latencies are longer than on a quiet machine; stop them and measure again."
+            f"Other programs used {_of_cores(outside.other_share, state.usable_cores)} while this was measured, so "
+            "latencies are longer than on a quiet machine; stop them ('top' names them) and measure again."
         )
     if outside is not None and outside.steal_share > STEAL_LIMIT:
         found.append(

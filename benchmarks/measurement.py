@@ -20,6 +20,7 @@ from ..core.errors import TemperError
 from ..core.files import write_text
 from ..detection.inspection import FOUND_IOU
 from ..detection.metrics import AccuracyFigures
+from .accelerators import GpuState
 from .energy.rows import EnergyRow, SoakRow
 from .inspection_rows import CurveRow, EscapeRow, FalseAlarmRow, InspectionRow, PrecisionRow, SortingRow
 from .latency_rows import Driver, LatencyRow, Scenario, Summary
@@ -52,11 +53,14 @@ class FootprintRow:
         batch: pictures per call.
         file_bytes: size of the graph file.
         load_ms: from a checked bundle to a runtime ready to take a picture; None on an emulated processor, as are
-            the next three.
-        first_call_ms: the first call end to end (cold start).
-        peak_memory_mib: most memory of the process that ran the candidate, pictures and libraries included.
-        idle_memory_mib: the same process just before it loaded the candidate.
+            the next three; the median of the starts.
+        first_call_ms: the first call end to end (cold start); the median of the starts.
+        peak_memory_mib: most memory of a process that ran the candidate, pictures and libraries included.
+        idle_memory_mib: the first such process just before it loaded the candidate.
         runtime_version: version of the runtime.
+        load_starts_ms: of every start.
+        first_call_starts_ms: of every start.
+        intervals: for ``load_ms`` and ``first_call_ms`` the 95 % interval of the median, as far as there is one.
     """
 
     __pydantic_config__ = STRICT
@@ -69,6 +73,9 @@ class FootprintRow:
     peak_memory_mib: float | None
     idle_memory_mib: float | None
     runtime_version: str
+    load_starts_ms: tuple[float, ...] = ()
+    first_call_starts_ms: tuple[float, ...] = ()
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     row: Literal["footprint"] = "footprint"
     kind: Kind = "measured"
 
@@ -78,6 +85,7 @@ class MachineState:
     """The machine as it was at one moment; None where the system does not tell.
 
     ``emulated`` says whether the processor is a program that pretends to be one. Then there are no latencies.
+    ``visible_gpus`` is ``CUDA_VISIBLE_DEVICES``, where it is set; ``power_mode`` a Jetson's, or the firmware's profile.
     """
 
     __pydantic_config__ = STRICT
@@ -103,6 +111,9 @@ class MachineState:
     python: str
     packages: dict[str, str]
     emulated: bool | None = None
+    gpus: tuple[GpuState, ...] = ()
+    visible_gpus: str | None = None
+    power_mode: str | None = None
 
 
 @dataclass(frozen=True)
@@ -129,9 +140,9 @@ class BenchmarkSettings:
     Attributes:
         min_seconds: each candidate is sampled at least this long in each scenario,
         min_samples: and at least this often,
-        max_seconds: but no longer than this (the time box), or than twice ``min_seconds`` where that is more.
-        rounds: turns that the candidates take.
-        warmup_seconds: longest warm-up before the first sample.
+        max_seconds: but no longer than this (the time box).
+        rounds: turns that the candidates take, each in a process that is started for it.
+        warmup_seconds: longest warm-up of a start.
         pictures: encoded pictures kept in memory and cycled through.
         answer_seconds: a process that says nothing for this long beyond its task is given up.
         found_iou: from which IoU on a detection lies on a defect.
@@ -161,11 +172,6 @@ class BenchmarkSettings:
     energy_seconds: float | None = None
     soak_minutes: int | None = None
     minute_seconds: float = 60.0
-
-    @property
-    def time_box_seconds(self) -> float:
-        """The longest that one candidate is sampled."""
-        return max(self.max_seconds, 2 * self.min_seconds)
 
 
 @dataclass(frozen=True)

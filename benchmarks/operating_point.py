@@ -262,7 +262,7 @@ def write_operating_point(bundle: Bundle, point: OperatingPoint, target: Path) -
         ) from error
     # the graphs are the same, so the golden pictures and their answers are, too; the card names the thresholds
     golden = [] if old.golden is None else [*old.golden.images, old.golden.answers]
-    contents = {one.file: (bundle.folder / one.file).read_bytes() for one in golden}
+    contents = {one.file: bundle.read(one) for one in golden}
     if old.card is not None:
         card = render_card(manifest).encode("utf-8")
         contents[CARD_NAME] = card

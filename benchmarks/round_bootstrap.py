@@ -4,6 +4,10 @@ Durations that follow each other are alike: what slows one down, a neighbour or 
 single durations are drawn again but whole rounds (Field and Welsh, 2007), and a machine that changes between rounds
 widens the interval. Of few rounds the bootstrap's spread is too small, by a factor that is known: the interval is taken
 at wider quantiles that make up for it (the expanded percentile interval of Hesterberg, 2015).
+
+A neighbour who keeps a processor busy all the while slows every round, and is not there in the next benchmark, or there
+are two. So rounds that he shared are not independent of each other: they are taken to be as alike as the share of the
+processors that others used, and the interval is widened by the design effect of that (Kish, 1965).
 """
 
 from __future__ import annotations
@@ -29,10 +33,12 @@ class RoundBootstrap:
 
     Args:
         rounds: how many there are.
+        alike: the correlation of rounds that others cause, from 0 to 1.
     """
 
-    def __init__(self, rounds: int) -> None:
+    def __init__(self, rounds: int, alike: float = 0.0) -> None:
         self.possible = rounds >= FEWEST_ROUNDS
+        self._widening = widening(rounds, alike)
         if not self.possible:
             return
         generator = np.random.default_rng(SEED)
@@ -84,7 +90,19 @@ class RoundBootstrap:
         ordered = np.sort(resampled)
         beyond = int(self._tail * len(ordered))
         low, high = float(ordered[beyond]), float(ordered[-1 - beyond])
-        return None if isinf(high) else (min(low, value), max(high, value))
+        return None if isinf(high) else widened(value, min(low, value), max(high, value), self._widening)
+
+
+def widening(rounds: int, alike: float) -> float:
+    """By what factor an interval over so many rounds is too narrow, if they are so much alike (0 to 1)."""
+    return sqrt(1 + max(0, rounds - 1) * alike)
+
+
+def widened(value: float, low: float, high: float, factor: float) -> tuple[float, float]:
+    """An interval with its ends so much farther from the value, as ratios, so that none falls below 0."""
+    if value <= 0:
+        return low, high
+    return value * (low / value) ** factor, value * (high / value) ** factor
 
 
 def percentile(ordered: NDArray[np.float64], percent: float) -> float:

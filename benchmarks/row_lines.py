@@ -40,8 +40,14 @@ def _row(line: str, check: Callable[[Any], Row], place: str, again: str) -> Row:
     try:
         return check(json.loads(line))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise TemperError(f"{place}: {where}: {first['msg']}. {again}") from error
+        raise TemperError(f"{place}: {_fault(error)}. {again}") from error
     except (json.JSONDecodeError, RecursionError) as error:
         raise TemperError(f"{place} is not JSON: {error}. {again}") from error
+
+
+def _fault(error: ValidationError) -> str:
+    first = error.errors()[0]
+    if first["type"].startswith("union_tag"):  # what pydantic says of it speaks of how it tells rows apart
+        return "It is no row that this Temper knows"
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else str(first["msg"])

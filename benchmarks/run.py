@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from ..core.errors import TemperError, UsageError
 from ..core.events import Event, Reporter
 from ..core.files import PARTIAL_SUFFIX, atomic_folder, explain_os_errors, read_json, remove_tree, write_json
 from ..core.locks import held_file
-from ..deploy.runtimes.load import load_runtime, prepare_runtime
+from ..deploy.runtimes.load import prepare_runtime
 from ..detection.dataset import DataSet, from_coco, to_coco
 from ..detection.detections import Detections
 from .accuracy import Readable, detect_pictures, leave_out_unread, save_detections, unread_warning
@@ -39,10 +40,13 @@ from .measurement import (
     read_rows,
     write_rows,
 )
+from .paddle_reference import load_candidate
 from .subject import Subject
 
 DETECTIONS_FOLDER = "detections"
 TRUTH_NAME = "truth.json"
+#: Stands in the truth of a benchmark's folder, so that nobody else's files are taken for older results.
+MADE_BY = "temper bench run"
 LOCK_NAME = ".lock"
 #: Pictures between two progress events while mAP is measured.
 PROGRESS_STEP = 20
@@ -91,17 +95,20 @@ def _run(
     data = in_labels_of(entrants[0].bundle, data)
     for entrant in entrants:
         require_query_size(entrant, settings)
-        prepare_runtime(entrant.subject.runtime, entrant.bundle, entrant.variant, entrant.candidate.batch, report)
+        if entrant.candidate.weights is None:
+            prepare_runtime(entrant.subject.runtime, entrant.bundle, entrant.variant, entrant.candidate.batch, report)
     started_at = now()
     _clear(out)
     # first, as the mark that what else lies here is a benchmark's
-    write_json(out / TRUTH_NAME, to_coco(data))
+    write_json(out / TRUTH_NAME, to_coco(data) | {"info": {"made_by": MADE_BY}})
     before = machine_state()
     for warning in machine_warnings(before):
         report(Event("warning", STAGE, {"message": warning}))
     kept = _Kept(out, entrants, data, settings, started_at, before)
     try:
         readable = _measure_accuracies(kept, report)
+        # before the first turn, as nobody can keep it once a power cut has come
+        kept.write(kept.latency, kept.footprint)
         pictures = _pictures(readable.data, settings.pictures)
         latency: Sequence[LatencyRow] = ()
         outside = OutsideLoad(0.0, 0.0)
@@ -237,16 +244,24 @@ def load_truth(folder: Path, benchmark: BenchmarkRow) -> DataSet:
 
 
 def _require_ours(out: Path) -> None:
-    """Refuse a folder whose ``detections`` somebody else made.
+    """Refuse a folder in which somebody else's files have the names of a benchmark's.
 
     Raises:
-        UsageError: if it is there without measurements beside it.
+        UsageError: if one is there, and no ``truth.json`` that a benchmark wrote.
     """
-    if (out / DETECTIONS_FOLDER).exists() and not (out / TRUTH_NAME).is_file():
+    theirs = [name for name in (MEASUREMENTS_NAME, TRUTH_NAME, DETECTIONS_FOLDER) if os.path.lexists(out / name)]
+    if theirs and not _is_marked(out / TRUTH_NAME):
         raise UsageError(
-            f"{out} has a folder '{DETECTIONS_FOLDER}' that is not of a benchmark, and it would be replaced. Choose "
-            "another folder with --out."
+            f"{out / theirs[0]} is not of a benchmark, and it would be replaced. Choose another folder with --out."
         )
+
+
+def _is_marked(truth: Path) -> bool:
+    try:
+        content = read_json(truth)
+    except TemperError:  # absent, damaged, or no file
+        return False
+    return isinstance(content, dict) and content.get("info") == {"made_by": MADE_BY}
 
 
 def _clear(out: Path) -> None:
@@ -275,7 +290,7 @@ def _measure_accuracies(kept: _Kept, report: Reporter) -> Readable:
                 if done % PROGRESS_STEP == 0 or done == len(data):
                     report(Event("step", STAGE, {"done": already + done, "total": total, "unit": "pictures"}))
 
-            runtime = load_runtime(subject.runtime, entrant.bundle, entrant.variant, threads=entrant.candidate.threads)
+            runtime = load_candidate(entrant.candidate, entrant.bundle, entrant.variant)
             try:
                 found[subject], reasons = detect_pictures(entrant.bundle, entrant.variant, runtime, data, progress)
             finally:

@@ -6,10 +6,11 @@ It reads one JSON command a line from standard input and answers each with one J
 command     fields                                                   answer
 =========== ======================================================== ==========================================
 ``load``    bundle, variant, runtime, batch, threads, pictures,      ``loaded``: durations, memory, versions
-            public_key or null
+            public_key or null, weights of Paddle or null
 ``warm_up`` seconds, sizes (pictures in a call)                      ``warm``: calls made, whether stable, median
 ``measure`` load (see ``scenarios/load.py``), driver                 ``round``: durations of each stage in ms, how many
-                                                                     pictures in how long, late and dropped frames
+                                                                     pictures in how long, late and dropped frames,
+                                                                     threads that took processor time
 ``run_on``  seconds                                                  ``ran``: when it began and ended on the system's
                                                                      monotonic clock, pictures, duration of every call
 ``finish``                                                           ``finished``: peak memory; then it ends
@@ -33,11 +34,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+import psutil
+
 from ..bundle.loader import open_bundle
 from ..core.errors import TemperError
 from ..deploy.detector import BundleDetector
-from ..deploy.runtimes.load import load_runtime
 from ..deploy.stages import STAGES, StageTimes
+from .candidate import Candidate
+from .paddle_reference import load_candidate
 from .scenarios.line import drive_line
 from .scenarios.load import Load, Turn
 from .scenarios.loadgen import drive_loadgen
@@ -49,6 +53,8 @@ SETTLING_CALLS = 2
 WINDOW_SECONDS = 0.2
 WINDOW_CALLS = 5
 WINDOW_TOLERANCE = 0.03
+#: A thread worked in a turn if it took this share of the busiest one's processor time.
+WORKING_SHARE = 0.1
 
 Answer = dict[str, Any]
 
@@ -66,12 +72,23 @@ class Session:
         """Open the bundle, load the graph and make the first call, each timed."""
         key = command.get("public_key")
         bundle = open_bundle(Path(command["bundle"]), None if key is None else Path(key))
+        if bundle.manifest_sha256 != command["manifest_sha256"]:
+            raise TemperError(f"The bundle {bundle.path} was replaced while it was measured. Measure it again.")
         variant = bundle.variant(command["variant"])
         self._pictures = [Path(path).read_bytes() for path in command["pictures"]]
         self._batch = int(command["batch"])
         idle_memory = peak_memory_mib()
         started = time.perf_counter()
-        runtime = load_runtime(command["runtime"], bundle, variant, threads=command["threads"])
+        weights = command.get("weights")
+        candidate = Candidate(
+            bundle.path,
+            variant.name,
+            command["runtime"],
+            self._batch,
+            command["threads"],
+            weights=None if weights is None else Path(weights),
+        )
+        runtime = load_candidate(candidate, bundle, variant)
         self._detector = BundleDetector(bundle, variant, runtime)
         loaded = time.perf_counter()
         first_call = self._next_call()
@@ -102,13 +119,16 @@ class Session:
         for _ in range(SETTLING_CALLS):
             self._next_call()
         load = Load(**command["load"])
+        before = _thread_seconds()
         turn = self._drive(load, command["driver"])
+        threads = _threads_at_work(before, _thread_seconds())
         self._next = (self._next + turn.images) % len(self._pictures)
         stages = [stage for stage in STAGES if stage in turn.samples[0]]
         return {
             "kind": "round",
             "samples_ms": {stage: [sample[stage] for sample in turn.samples] for stage in stages},
             **{name: getattr(turn, name) for name in ("images", "seconds", "late", "dropped")},
+            "threads_at_work": threads,
         }
 
     def run_on(self, command: dict[str, Any]) -> Answer:
@@ -215,6 +235,21 @@ def peak_memory_mib() -> float | None:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
     return None
+
+
+def _thread_seconds() -> dict[int, float]:
+    """Processor seconds of each thread of this process so far; none where the system does not tell."""
+    try:
+        return {one.id: one.user_time + one.system_time for one in psutil.Process().threads()}
+    except (psutil.Error, OSError):
+        return {}
+
+
+def _threads_at_work(before: dict[int, float], after: dict[int, float]) -> int | None:
+    """How many threads worked in between; None where the turn was too short for the system's clock to tell."""
+    spent = [seconds - before.get(thread, 0.0) for thread, seconds in after.items()]
+    busiest = max(spent, default=0.0)
+    return sum(seconds >= WORKING_SHARE * busiest for seconds in spent) if busiest > 0 else None
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -66,7 +67,9 @@ def _flat(value: Mapping[str, Any]) -> dict[str, Any]:
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
-            yield from _leaves(inner, f"{path}.{key}" if path else str(key))
+            # a key with a dot in it is no two keys
+            name = json.dumps(str(key), ensure_ascii=False) if set('."') & set(str(key)) or not key else str(key)
+            yield from _leaves(inner, f"{path}.{name}" if path else name)
     else:
         yield path, value
 

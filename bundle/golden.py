@@ -61,12 +61,10 @@ def read_golden_answers(bundle: Bundle) -> GoldenAnswers:
     if golden.answers.bytes > MAX_ANSWERS_BYTES:
         raise TemperError(f"{fault}it has more than {MAX_ANSWERS_BYTES:,} bytes. Export the bundle again.")
     try:
-        answers = GoldenAnswers.model_validate_json((bundle.folder / golden.answers.file).read_bytes(), strict=True)
+        answers = GoldenAnswers.model_validate_json(bundle.read(golden.answers), strict=True)
     except ValidationError as error:
         place = ".".join(str(part)[:40] for part in error.errors(include_url=False)[0]["loc"]) or "its JSON"
         raise TemperError(f"{fault}{place} is not as it should be. Export the bundle again.") from error
-    except OSError as error:
-        raise TemperError(f"{fault}it cannot be read ({error.strerror}).") from error
     if set(answers.variants) != {one.name for one in manifest.variants}:
         raise TemperError(f"{fault}it answers for other variants. Export the bundle again.")
     for pictures in answers.variants.values():

@@ -1,4 +1,4 @@
-"""Is a graph's file all there is to it? ONNX lets weights lie in other files, which no hash of the manifest covers.
+"""An ONNX file in memory, and whether it is all there is: ONNX lets weights lie in other files, which no hash covers.
 
 The file is a protocol buffer. It is walked here with nothing but the field numbers of onnx.proto, so that a device
 needs no further library for it; weights are stepped over, so that large graphs take no longer than small ones.
@@ -6,8 +6,8 @@ needs no further library for it; weights are stepped over, so that large graphs 
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..core.errors import TemperError
@@ -31,30 +31,50 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LONGEST, _LONGEST_32 = 10, 5
 
 
-def require_self_contained(path: Path, title: str) -> None:
-    """Check that an ONNX file is a well-formed protocol buffer and keeps all its weights inside.
+@dataclass(frozen=True)
+class OnnxFile:
+    """An ONNX file that was read once: what was checked is what runs, whatever becomes of the file meanwhile.
 
-    Args:
-        path: the file.
+    Attributes:
+        content: all of its bytes.
         title: how messages call it.
+    """
+
+    content: bytes = field(repr=False)
+    title: str
+
+    @classmethod
+    def read(cls, path: Path) -> OnnxFile:
+        """A file that is in no bundle (yet), and that nobody has checked.
+
+        Raises:
+            TemperError: if it cannot be read.
+        """
+        try:
+            return cls(path.read_bytes(), str(path))
+        except OSError as error:
+            raise TemperError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def require_self_contained(graph: OnnxFile) -> None:
+    """Check that an ONNX file is a well-formed protocol buffer and keeps all its weights inside.
 
     Raises:
         TemperError: if it is not.
     """
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            _walk(content, 0, len(content), title)
-    except (_NotProtobufError, ValueError) as error:  # mmap refuses an empty file
-        raise TemperError(f"{title} is no ONNX file that can be read. Export the bundle again.") from error
-    except OSError as error:
-        raise TemperError(f"{title} cannot be read: {error.strerror}.") from error
+        if not graph.content:
+            raise _NotProtobufError
+        _walk(graph.content, 0, len(graph.content), graph.title)
+    except _NotProtobufError as error:
+        raise TemperError(f"{graph.title} is no ONNX file that can be read. Export the bundle again.") from error
 
 
 class _NotProtobufError(Exception):
     """The bytes are no protocol buffer, or one nested deeper than any graph."""
 
 
-def _walk(content: mmap.mmap, start: int, end: int, title: str) -> None:
+def _walk(content: bytes, start: int, end: int, title: str) -> None:
     waiting = [("model", start, end, 0)]
     while waiting:
         kind, start, end, depth = waiting.pop()
@@ -74,7 +94,7 @@ def _walk(content: mmap.mmap, start: int, end: int, title: str) -> None:
                 waiting.append((inner, first, last, depth + 1))
 
 
-def _fields(content: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+def _fields(content: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """Number, wire type and place of every field; of a varint its value instead of its beginning."""
     while at < end:
         key, at = _varint(content, at, end, _LONGEST_32)
@@ -97,7 +117,7 @@ def _fields(content: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, i
         at += length
 
 
-def _varint(content: mmap.mmap, at: int, end: int, longest: int = _LONGEST) -> tuple[int, int]:
+def _varint(content: bytes, at: int, end: int, longest: int = _LONGEST) -> tuple[int, int]:
     value = 0
     for shift in range(0, 7 * longest, 7):
         if at >= end:

@@ -2,37 +2,39 @@
 
 A bundle may come from anywhere, so nothing in it is believed: the manifest is bounded and checked field by
 field, files are regular files below the bundle's folder (no links), and every file's size and SHA-256 are what the
-manifest says before its path is handed out. The manifest's signature, where there is one, comes before all that.
+manifest says. The manifest's signature, where there is one, comes before all that.
+
+A file may be changed after that. So what is used of a bundle comes from :meth:`Bundle.read` or :meth:`Bundle.graph`:
+they read a file once, hold those bytes against the manifest, and hand out the very bytes.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
+import hashlib
 import os
-import shutil
 import stat
 import tempfile
 import weakref
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
 
 from ..core.errors import TemperError, UsageError, nearest
 from ..core.files import partial_folder, sha256_file
 from .archive import extract_bundle, require_packed_form
+from .graph_file import OnnxFile, require_self_contained
 from .manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
-    SCHEMA_VERSION,
     SIGNATURE_NAME,
     BundleFile,
     Manifest,
     Target,
     Variant,
-    with_checksum,
+    to_bytes,
 )
+from .parse import is_as_written, parse_manifest
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
 
 #: All files of a bundle together.
 MAX_TOTAL_BYTES = 8 << 30
-#: Values in values in values: a recipe has no more than a handful.
-MAX_DEPTH = 32
 
 
 class Bundle:
@@ -56,14 +56,24 @@ class Bundle:
         folder: where the bundle's files lie; ``path`` itself unless that is a zip file.
         manifest: what the bundle says of itself.
         signature: of the manifest, checked; None if it has none. Whose it is only a public key tells.
+        manifest_bytes: the content of its manifest's file, as it was checked.
     """
 
-    def __init__(self, path: Path, folder: Path, manifest: Manifest, signature: Signature | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        folder: Path,
+        manifest: Manifest,
+        signature: Signature | None = None,
+        manifest_bytes: bytes | None = None,
+        unpacked: contextlib.ExitStack | None = None,
+    ) -> None:
         self.path = path
         self.folder = folder
         self.manifest = manifest
         self.signature = signature
-        self._finalizer = None if folder == path else weakref.finalize(self, shutil.rmtree, folder, True)
+        self.manifest_bytes = to_bytes(manifest) if manifest_bytes is None else manifest_bytes
+        self._finalizer = None if unpacked is None else weakref.finalize(self, unpacked.close)
 
     def __enter__(self) -> Bundle:
         return self
@@ -76,8 +86,8 @@ class Bundle:
 
     @property
     def manifest_sha256(self) -> str:
-        """SHA-256 of the bytes of its manifest, by which records of a bundle are told to be of the same one."""
-        return sha256_file(self.folder / MANIFEST_NAME)
+        """SHA-256 of the manifest's bytes as they were checked, by which records are told to be of the same bundle."""
+        return hashlib.sha256(self.manifest_bytes).hexdigest()
 
     def close(self) -> None:
         """Remove the temporary folder of a zipped bundle; a folder is left as it is."""
@@ -109,15 +119,46 @@ class Bundle:
             + (nearest(name, names) if len(names) > 3 else "")
         )
 
+    def graph(self, variant: Variant) -> OnnxFile:
+        """The graph of one of this bundle's variants: its bytes are those the manifest speaks of, all weights in them.
+
+        Raises:
+            ValueError: if the variant is another bundle's.
+            TemperError: if the file is not as the manifest says (any more), or no graph that is whole.
+        """
+        self._require_own(variant)
+        graph = OnnxFile(self.read(variant), f"{self.path.name}:{variant.file}")
+        require_self_contained(graph)
+        return graph
+
     def graph_path(self, variant: Variant) -> Path:
-        """Where the ONNX file of one of this bundle's variants lies.
+        """Where the ONNX file of one of this bundle's variants lies; to be copied or named, not to be run.
 
         Raises:
             ValueError: if the variant is another bundle's.
         """
+        self._require_own(variant)
+        return self.folder / variant.file
+
+    def read(self, file: BundleFile | Variant) -> bytes:
+        """The content of one of the bundle's files, held against the manifest as it is handed out.
+
+        Raises:
+            TemperError: if it is not as the manifest says (any more).
+        """
+        _regular_size(self.folder, file.file, self.path)  # what is no file may have no end
+        try:
+            with (self.folder / file.file).open("rb") as opened:
+                content = opened.read(file.bytes + 1)
+        except OSError as error:
+            raise _unreadable(file, self.path, error) from error
+        if len(content) != file.bytes or hashlib.sha256(content).hexdigest() != file.sha256:
+            raise _changed(file, self.path)
+        return content
+
+    def _require_own(self, variant: Variant) -> None:
         if variant not in self.manifest.variants:
             raise ValueError(f"variant '{variant.name}' is not of the bundle {self.path}")
-        return self.folder / variant.file
 
 
 def open_bundle(path: Path, public_key: Path | None = None) -> Bundle:
@@ -140,8 +181,8 @@ def open_bundle(path: Path, public_key: Path | None = None) -> Bundle:
         return Bundle(path, path, *_checked_content(path, path, keys))
     if not path.is_file():
         raise UsageError(f"There is no bundle {path}. Make one with 'temper export'.")
-    folder = partial_folder(Path(tempfile.gettempdir()), "temper-bundle.")
-    try:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(partial_folder(Path(tempfile.gettempdir()), "temper-bundle."))
         # whoever takes only signed bundles does not have a stranger's unpacked first
         extract_bundle(
             path,
@@ -149,13 +190,10 @@ def open_bundle(path: Path, public_key: Path | None = None) -> Bundle:
             _referenced_files,
             lambda: _checked_signature(folder, _read_manifest(folder, path), path, keys),
         )
-        manifest, signature = _checked_content(folder, path, keys)
+        manifest, signature, content = _checked_content(folder, path, keys)
         if keys:
             require_packed_form(path, folder, manifest, folder / ".again")
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return Bundle(path, folder, manifest, signature)
+        return Bundle(path, folder, manifest, signature, content, stack.pop_all())
 
 
 def open_unsigned(path: Path) -> Bundle:
@@ -164,45 +202,8 @@ def open_unsigned(path: Path) -> Bundle:
     Raises:
         TemperError: as :func:`open_bundle`.
     """
-    return Bundle(path, path, _checked_files(path, path, _read_manifest(path, path)))
-
-
-def parse_manifest(content: bytes, source: Path) -> Manifest:
-    """A manifest from the bytes of its file.
-
-    Raises:
-        TemperError: naming the first field that does not fit.
-    """
-    if len(content) > MAX_MANIFEST_BYTES:
-        raise TemperError(
-            f"The manifest of {source} has {len(content):,} bytes; at most {MAX_MANIFEST_BYTES:,} are read."
-        )
-    try:
-        value = json.loads(content.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise TemperError(
-            f"The manifest of {source} is not readable JSON ({error}). Copy or export the bundle again."
-        ) from error
-    if not isinstance(value, dict) or "schema_version" not in value:
-        raise TemperError(f"{source} is not a Temper bundle: its {MANIFEST_NAME} has no field 'schema_version'.")
-    version = value["schema_version"]
-    if version != SCHEMA_VERSION or isinstance(version, bool):
-        raise TemperError(
-            f"The bundle {source} has schema version {_short(version)} and this Temper reads {SCHEMA_VERSION}. "
-            "Export it again with this Temper, or install the Temper it was made with."
-        )
-    _require_plain(value, source)
-    try:
-        return Manifest.model_validate(value, strict=True)
-    except ValidationError as error:
-        raise TemperError(f"The manifest of {source} does not fit: {_first_fault(error)}.") from error
-
-
-def _is_as_written(manifest: Manifest, content: bytes) -> bool:
-    try:
-        return manifest.checksum == with_checksum(json.loads(content))["checksum"]
-    except ValueError:  # texts that are no UTF-8, numbers without end
-        return False
+    content = _read_manifest(path, path)
+    return Bundle(path, path, _checked_files(path, path, content), manifest_bytes=content)
 
 
 def _read_keys(public_key: Path | None) -> Sequence[Ed25519PublicKey]:
@@ -213,11 +214,13 @@ def _read_keys(public_key: Path | None) -> Sequence[Ed25519PublicKey]:
     return read_public_keys(public_key)
 
 
-def _checked_content(folder: Path, source: Path, keys: Sequence[Ed25519PublicKey]) -> tuple[Manifest, Signature | None]:
-    """The manifest in ``folder`` and its signature, once every file it names has been found as it says."""
+def _checked_content(
+    folder: Path, source: Path, keys: Sequence[Ed25519PublicKey]
+) -> tuple[Manifest, Signature | None, bytes]:
+    """The manifest in ``folder``, its signature and its bytes, once every file it names has been found as it says."""
     content = _read_manifest(folder, source)
     signature = _checked_signature(folder, content, source, keys)
-    return _checked_files(folder, source, content), signature
+    return _checked_files(folder, source, content), signature, content
 
 
 def _read_manifest(folder: Path, source: Path) -> bytes:
@@ -234,7 +237,7 @@ def _checked_files(folder: Path, source: Path, content: bytes) -> Manifest:
     manifest = parse_manifest(content, source)
     if manifest.checksum is None:
         raise TemperError(f"The manifest of {source} has no checksum, as those of older versions. Export it again.")
-    if not _is_as_written(manifest, content):
+    if not is_as_written(manifest, content):
         raise TemperError(
             f"The manifest of {source} is not as it was written: it was damaged or changed. Copy or export the bundle "
             "again; for other thresholds make a new one with 'temper bench thresholds'."
@@ -277,41 +280,27 @@ def _require_bounded(manifest: Manifest, source: Path) -> None:
         raise TemperError(f"The files of {source} have {total:,} bytes; at most {MAX_TOTAL_BYTES:,} are read.")
 
 
-def _require_plain(value: Any, source: Path) -> None:
-    """Refuse what is JSON and yet cannot be printed or written again: texts that are no Unicode, values nested deep."""
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        texts = [one for one in level if isinstance(one, str)]
-        below: list[Any] = []
-        for one in level:
-            if isinstance(one, dict):
-                texts += one
-                below += one.values()
-            elif isinstance(one, list):
-                below += one
-        try:
-            "".join(texts).encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise TemperError(f"The manifest of {source} holds a text that is not Unicode.") from error
-        level = below
-        if not level:
-            return
-    raise TemperError(f"The manifest of {source} is nested deeper than {MAX_DEPTH} levels.")
-
-
 def _check_file(folder: Path, file: BundleFile, source: Path) -> None:
     size = _regular_size(folder, file.file, source)
     if size == file.bytes:
         try:
             intact = sha256_file(folder / file.file) == file.sha256
         except OSError as error:
-            raise TemperError(f"{file.file} of the bundle {source} cannot be read: {error.strerror}.") from error
+            raise _unreadable(file, source, error) from error
         if intact:
             return
-    raise TemperError(
+    raise _changed(file, source)
+
+
+def _changed(file: BundleFile | Variant, source: Path) -> TemperError:
+    return TemperError(
         f"{file.file} of the bundle {source} is not the file its manifest describes: it was damaged or changed. "
         "Copy or export the bundle again."
     )
+
+
+def _unreadable(file: BundleFile | Variant, source: Path, error: OSError) -> TemperError:
+    return TemperError(f"{file.file} of the bundle {source} cannot be read: {error.strerror}.")
 
 
 def _regular_size(folder: Path, relative: str, source: Path) -> int:
@@ -341,38 +330,3 @@ def _read(path: Path, source: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise TemperError(f"{path.name} of the bundle {source} cannot be read: {error.strerror}.") from error
-
-
-def _first_fault(error: ValidationError) -> str:
-    """One readable clause of what pydantic found."""
-    faults = error.errors(include_url=False, include_context=False)
-    fault = faults[0]
-    place = ".".join(str(part) for part in fault["loc"])
-    others = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    if fault["type"] == "extra_forbidden":
-        return f"field '{place}' is unknown to this Temper{others}"
-    if fault["type"] == "missing":
-        return f"field '{place}' is missing{others}"
-    message = fault["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    if not place:
-        return f"{message}{others}"
-    return f"field '{place}' has the value {_short(fault['input'])}: {message}{others}"
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=True, default=str)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {_short(twice)} stands twice in one object")
-    return value
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number")

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from ..core.files import sha256_json
+from ..core.files import json_bytes, sha256_json
 from ..detection.dataset import MAX_LABEL_LENGTH, MAX_LABELS
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -292,3 +292,8 @@ class Manifest(_Model):
             if reserved in files:
                 raise ValueError(f"one of its files is called {reserved}")
         return self
+
+
+def to_bytes(manifest: Manifest) -> bytes:
+    """The content of a manifest's file, with its checksum; equal manifests are equal bytes."""
+    return json_bytes(with_checksum(manifest.model_dump(mode="json")))

@@ -10,7 +10,7 @@ from ..core.errors import TemperError, UsageError
 from ..core.files import atomic_writer, write_bytes
 from .archive import write_archive
 from .loader import Bundle, open_bundle, open_unsigned
-from .manifest import MANIFEST_NAME, SIGNATURE_NAME
+from .manifest import SIGNATURE_NAME
 from .signature import Signature, sign_manifest
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def sign_bundle(path: Path, key: Ed25519PrivateKey, signer: str | None = None, *
         TemperError: if the bundle is damaged, carries another's signature, or cannot be written.
     """
     with _opened_to_sign(path, replace) as bundle:
-        signature = sign_manifest((bundle.folder / MANIFEST_NAME).read_bytes(), key, signer)
+        signature = sign_manifest(bundle.manifest_bytes, key, signer)
         old = bundle.signature
         if old is not None and old.public_key != signature.public_key and not replace:
             raise TemperError(

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..core.errors import UsageError
-from ..core.files import atomic_folder, explain_os_errors, sha256_file, write_bytes, write_json
+from ..core.files import atomic_folder, explain_os_errors, sha256_file, write_bytes
 from .loader import open_bundle
-from .manifest import BUNDLE_SUFFIX, MANIFEST_NAME, NAME_PATTERN, Manifest, with_checksum
+from .manifest import BUNDLE_SUFFIX, MANIFEST_NAME, NAME_PATTERN, Manifest, to_bytes
 
 
 def write_bundle(
@@ -42,7 +42,7 @@ def write_bundle(
                 raise ValueError(f"the graph of variant '{variant.name}' is not the one its manifest describes")
         for name, content in (contents or {}).items():
             write_bytes(folder / name, content)
-        write_json(folder / MANIFEST_NAME, with_checksum(manifest.model_dump(mode="json")))
+        write_bytes(folder / MANIFEST_NAME, to_bytes(manifest))
         open_bundle(folder)  # what the loader refuses is never written
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: The names of ``benchmarks.history.figures.FIGURES``, which is not imported for a help text.
 FIGURE_NAMES = (
     "p50", "mean", "p90", "p99", "p999", "jitter", "throughput", "map", "ap50", "ap75", "ap_small", "ap_medium",
-    "ap_large", "escape_rate", "false_alarms", "load", "peak_memory", "file_size",
+    "ap_large", "escape_rate", "false_alarms", "load", "first_call", "peak_memory", "file_size",
     "joules_per_frame",
 )  # fmt: skip
 
@@ -59,6 +59,7 @@ def history(
 
     Every 'temper bench run' and 'temper run' adds to the history. A figure got worse where the interval of the latest
     benchmark does not touch that of the one before, or of the best, on the same machine (latency) or data (accuracy).
+    A latency has to be beyond what benchmarks of the same graph differ by, too, and measured without warnings.
     """
     from ..benchmarks.history.regression import series_of
     from ..benchmarks.history.store import History, history_path, parse_history
@@ -90,6 +91,9 @@ def history(
             click.echo(line)
         for regression in found:
             click.echo(f"Worse: {regression.sentence()}")
+        for one in series:
+            if one.not_judged:
+                click.echo(f"Not judged: {one.not_judged}")
         if html is not None:
             click.echo(f"Written: {html}")
     if found and fail_on_regression:
@@ -139,4 +143,9 @@ def _plain(one: Series) -> dict[str, object]:
         {"against": r.against, "earlier": r.earlier.started, "same_graph": r.same_graph, "sentence": r.sentence()}
         for r in one.regressions
     ]
-    return {**asdict(one.key), "points": [asdict(point) for point in one.points], "regressions": regressions}
+    return {
+        **asdict(one.key),
+        "points": [asdict(point) for point in one.points],
+        "regressions": regressions,
+        "not_judged": one.not_judged or None,
+    }

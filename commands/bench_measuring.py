@@ -55,11 +55,18 @@ _OPTIONS = (
         help="Who issues the queries; auto is MLPerf's LoadGen where it is installed, but for a line.",
     ),
     click.option(
+        "--starts",
+        default=10,
+        show_default=True,
+        type=click.IntRange(3, 100),
+        help="Start each anew so often and take a turn in each process; the intervals rest on the starts.",
+    ),
+    click.option(
         "--seconds",
         default=3.0,
         show_default=True,
         type=click.FloatRange(0.1, 3600),
-        help="Sample each at least this long.",
+        help="Sample each at least this long, all starts together.",
     ),
     click.option(
         "--samples",
@@ -73,7 +80,7 @@ _OPTIONS = (
         default=60.0,
         show_default=True,
         type=click.FloatRange(0.1, 36000),
-        help="Sample each no longer than this, in seconds.",
+        help="Sample each no longer than this in each scenario, in seconds; starting and warming up come on top.",
     ),
     click.option(
         "--energy",
@@ -106,6 +113,7 @@ def settings_of(
     queue: int | None,
     query_pictures: int | None,
     driver: str,
+    starts: int,
     seconds: float,
     samples: int,
     time_box: float,
@@ -137,6 +145,7 @@ def settings_of(
         min_seconds=seconds,
         min_samples=samples,
         max_seconds=time_box,
+        rounds=starts,
         found_iou=found_iou,
         scenarios=chosen,
         driver=driver,  # type: ignore[arg-type]  # one of click's choices

@@ -142,8 +142,8 @@ def _options(given: dict[str, Any]) -> tuple[str, ...]:
         UsageError: if they do not fit together.
     """
     names = (
-        "scenarios", "frame_rate", "deadline_ms", "queue", "query_pictures", "driver", "seconds", "samples", "time_box",
-        "energy", "soak",
+        "scenarios", "frame_rate", "deadline_ms", "queue", "query_pictures", "driver", "starts", "seconds", "samples",
+        "time_box", "energy", "soak",
     )  # fmt: skip
     measuring = {name: given[name] for name in names}
     settings_of(given["found_iou"], **measuring)

@@ -40,6 +40,14 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 )
 @threads_option
 @measuring_options
+@click.option(
+    "--paddle",
+    "paddle_runs",
+    multiple=True,
+    type=FOLDER,
+    metavar="RUN",
+    help="Folder of the run that made the bundles: its models in Paddle are measured, too, as a reference.",
+)
 @found_iou_option
 @click.option("--limit", type=click.IntRange(1), help="Measure on this many pictures, evenly spread over the split.")
 @history_option
@@ -54,6 +62,7 @@ def run(
     precisions: tuple[str, ...],
     batch_sizes: tuple[int, ...],
     threads: int | None,
+    paddle_runs: tuple[Path, ...],
     found_iou: float,
     limit: int | None,
     history: str | None,
@@ -84,6 +93,11 @@ def run(
         threads=threads,
         public_key=public_key,
     )
+    if paddle_runs:
+        from ..benchmarks.candidate import paddle_references
+        from ..benchmarks.paddle_reference import find_weights
+
+        candidates += paddle_references(candidates, lambda bundle: find_weights(bundle, paddle_runs), threads)
     settings = settings_of(found_iou, **measuring)
     with progress(choose_style(as_json)) as reporter:
         measured = run_benchmark(candidates, loaded, settings, out, reporter)

@@ -94,11 +94,17 @@ def variants_table(manifest: Manifest) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("variant", "target", "MiB", "AP", "AP50", "score off by", "boxes off by", "found again")
+    table = Table()
+    for heading in ("variant", "size", "for", "MiB", "AP", "AP50", "scores off", "boxes off", "found"):
+        # names, sizes and figures are whole or they are of no use: where the line is short, headings are folded
+        whole = heading in ("variant", "size")
+        table.add_column(heading, no_wrap=whole, overflow="fold", min_width=4)
     for variant in manifest.variants:
         accuracy, parity = variant.accuracy, variant.parity
+        rule = manifest.at_size_of(variant).input
         table.add_row(
-            Text(variant.name if variant.name == variant.precision else f"{variant.name} ({variant.precision})"),
+            Text(variant.name),
+            "any" if variant.any_size else f"{rule.width}x{rule.height}",
             variant.target,
             f"{variant.bytes / 2**20:.1f}",
             *(["-", "-"] if accuracy is None else [_points(accuracy.ap), _points(accuracy.ap50)]),

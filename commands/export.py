@@ -173,13 +173,13 @@ def trt(
     from ..flow.progress import choose_style, progress, write_json_event
 
     with open_bundle(bundle, public_key) as opened, progress(choose_style(as_json)) as reporter:
-        engines = []
-        for variant in choose_variants(opened, variants):
+        engines, spans = [], tuple(map(parse_size, sizes))
+        for variant in choose_variants(opened, variants, any_size=bool(spans)):
             rule = opened.manifest.at_size_of(variant).input
             options = build_options(
                 (rule.width, rule.height),
                 batches=tuple(map(parse_batch, batches)),
-                sizes=tuple(map(parse_size, sizes)),
+                sizes=spans,
                 workspace_mib=workspace,
                 optimization_level=level,
                 tf32=tf32,

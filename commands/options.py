@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,29 @@ cache_option = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder that keeps the teacher's features for other runs; overrides the recipe.",
 )
+
+
+class _KeyFile(click.Path):
+    """A file of public keys; an empty name is refused, as it would pass for no key at all."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value).strip():
+            self.fail("it is empty; name a file of public keys, or leave it out (unset TEMPER_PUBLIC_KEY).", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _KeyOption(click.Option):
+    """``--public-key``, whose variable counts when it is empty too: click takes an empty one for none."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        return os.environ.get("TEMPER_PUBLIC_KEY")
+
+
 #: For every command that runs a bundle; once in the environment, a device refuses all others.
 public_key_option = click.option(
     "--public-key",
-    type=click.Path(path_type=Path),
+    cls=_KeyOption,
+    type=_KeyFile(path_type=Path),
     envvar="TEMPER_PUBLIC_KEY",
     show_envvar=True,
     help="Take only what was signed with a key of this file (see 'temper bundle keygen').",

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -28,6 +30,8 @@ MAX_RECORD_BYTES = 64 << 20
 
 #: Marks what is still being written. Whatever carries it after a crash is rubbish and may be removed.
 PARTIAL_SUFFIX = ".partial"
+#: The same of the lock's file beside such a folder.
+_PARTIAL_LOCK_SUFFIX = f".lock{PARTIAL_SUFFIX}"
 #: What :func:`swap` leaves of the second name, beside the first, where it was killed and the file system cannot swap.
 SWAP_SUFFIX = ".aside"
 # of Linux's renameat2
@@ -106,7 +110,13 @@ def write_text(path: Path, content: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON with sorted keys, so that equal values are equal files."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """What :func:`write_json` writes."""
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode("utf-8")
 
 
 def walk_folder(
@@ -180,8 +190,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = partial_folder(path.parent, f".{path.name}.")
-        try:
+        # what goes under this name: an unfinished folder, or the one that was replaced
+        with partial_folder(path.parent, f".{path.name}.") as temporary:
             yield temporary
             os.chmod(temporary, 0o777 & ~_umask())
             for file in temporary.rglob("*"):
@@ -192,21 +202,57 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             with held_back():
                 _put_in_place(temporary, path)
             sync_folder(path.parent)
-        finally:
-            # what is left under this name: an unfinished folder, or the one that was replaced
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
-def partial_folder(place: Path, prefix: str) -> Path:
-    """A fresh folder in ``place`` for something unfinished; what a killed process left there under ``prefix`` goes.
+@contextlib.contextmanager
+def partial_folder(place: Path, prefix: str) -> Iterator[Path]:
+    """A fresh folder in ``place`` for something unfinished, which goes with the block.
 
-    Its name carries this process's number, by which a later one knows whether anybody is still at work in it.
+    What a killed process left there under ``prefix`` goes as well. Whether anybody is still at work in such a folder is
+    told by a lock on a file beside it: it ends with its process, and is seen from other containers and hosts too.
     """
-    for left in place.glob(f"{prefix}*{PARTIAL_SUFFIX}"):
-        owner = left.name.removeprefix(prefix).partition("-")[0]
-        if owner.isdigit() and not Path("/proc", owner).exists() and Path("/proc/self").exists():
-            shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(dir=place, prefix=f"{prefix}{os.getpid()}-", suffix=PARTIAL_SUFFIX))
+    for left in place.glob(f"{glob.escape(prefix)}*{_PARTIAL_LOCK_SUFFIX}"):
+        _remove_if_left(left)
+    handle, lock = _locked_file(place, prefix)
+    try:
+        folder = _folder_of(lock)
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
+
+
+def _folder_of(lock: Path) -> Path:
+    return lock.with_name(lock.name.removesuffix(_PARTIAL_LOCK_SUFFIX) + PARTIAL_SUFFIX)
+
+
+def _locked_file(place: Path, prefix: str) -> tuple[int, Path]:
+    while True:
+        handle, name = tempfile.mkstemp(dir=place, prefix=prefix, suffix=_PARTIAL_LOCK_SUFFIX)
+        with contextlib.suppress(OSError):  # without locks nobody can take one either, and nothing is ever removed
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        os.close(handle)  # taken for one that was left, in the instant before it was locked
+
+
+def _remove_if_left(lock: Path) -> None:
+    """Remove a folder and its lock's file if nobody holds the lock."""
+    try:
+        handle = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:  # gone meanwhile, or another user's
+        return
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(_folder_of(lock), ignore_errors=True)
+            lock.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
 
 
 def _put_in_place(folder: Path, path: Path) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..bundle.golden import GoldenRow, read_golden_answers
 from ..bundle.loader import Bundle
 from ..bundle.manifest import Variant
-from ..detection.images import read_image
+from ..detection.images import decode_image
 from .compare import TOLERANCES, Comparison
 from .detector import BundleDetector
 from .runtimes.base import RawOutput, Runtime
@@ -66,7 +66,7 @@ def replay_golden(bundle: Bundle, variant: Variant, runtime: Runtime) -> GoldenR
     detector = BundleDetector(bundle, variant, runtime)
     comparison = Comparison(bundle.manifest.score_floor)
     for image, rows in zip(golden.images, answers, strict=True):
-        picture = detector.to_input(read_image(bundle.folder / image.file, detector.channels))
+        picture = detector.to_input(decode_image(bundle.read(image), detector.channels, image.file))
         comparison.add(raw_answer(rows, bundle.manifest.max_detections), runtime.infer(picture[np.newaxis]))
     return GoldenReplay(len(golden.images), comparison.matched_share, TOLERANCES[variant.precision].matched_share)
 

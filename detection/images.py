@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import TemperError
 from ..core.files import read_bytes
+from .bit_depth import to_eight_bits
 from .dataset import DataSet, Sample
 from .picture_count import count_pictures
 
@@ -45,6 +46,7 @@ def read_image(path: Path, channels: Channels) -> NDArray[np.uint8]:
 
     Raises:
         TemperError: if the file is missing, too long or not a picture.
+        BitDepthError: if it has 16 bits per value and does not use them.
     """
     try:
         content = read_bytes(path, MAX_PICTURE_BYTES)
@@ -74,7 +76,9 @@ def decode_image(content: bytes, channels: Channels, source: str) -> NDArray[np.
     flags = cv2.IMREAD_GRAYSCALE if channels == "grey" else cv2.IMREAD_COLOR
     try:
         buffer = np.frombuffer(content, np.uint8)
-        image = cv2.imdecode(buffer, flags | cv2.IMREAD_IGNORE_ORIENTATION) if content else None
+        # more than 8 bits are cut by our rule and not by OpenCV, which says nothing
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_ANYDEPTH
+        image = cv2.imdecode(buffer, flags) if content else None
     except cv2.error as error:
         # OpenCV refuses by the header already what it would not hold; temper/__init__.py sets its limit to ours
         if "CV_IO_MAX_IMAGE" in str(error):
@@ -92,7 +96,8 @@ def decode_image(content: bytes, channels: Channels, source: str) -> NDArray[np.
         raise TooLargeError(
             f"{source} has {image.shape[1]} x {image.shape[0]} pixels; at most {MAX_PIXELS:,} are read."
         )
-    return np.asarray(image if channels == "grey" else cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    plain = to_eight_bits(image, content, source)
+    return np.asarray(plain if channels == "grey" else cv2.cvtColor(plain, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 @dataclass(frozen=True)

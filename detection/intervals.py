@@ -86,22 +86,25 @@ def basic_interval(value: float | None, resampled: NDArray[np.float64], limit: f
     return Estimate(value, max(0.0, 2 * value - mirrored.high), min(limit, 2 * value - mirrored.low))
 
 
-def share_interval(hits: NDArray[np.int64], trials: NDArray[np.int64]) -> Estimate:
+def share_interval(hits: NDArray[np.int64], trials: NDArray[np.int64], *, alike: bool = True) -> Estimate:
     """A share with Wilson's score interval, the number of trials divided by the design effect of the clusters.
 
     Defects of one picture tend to be missed together, so a hundred of them in ten pictures say less than in a hundred
     pictures. The design effect (Kish, 1965) is how many times the variance between pictures exceeds that of
-    independent trials; it is taken as 1 where it is less, or where all trials went the same way.
+    independent trials; it is taken as 1 where it is less.
 
     Args:
         hits: int64 [clusters], for example the missed defects of each picture.
         trials: int64 [clusters], for example the defects of each picture.
+        alike: what is believed where all trials went the same way, which shows nothing of how alike those of a cluster
+            are: that they are as alike as can be, so that a cluster counts once (0 of 300 defects in 60 pictures is 0
+            of 60), or that they are independent.
     """
     total = int(trials.sum())
     if not total:
         return NOTHING
     share = float(hits.sum()) / total
-    low, high = wilson_interval(share, total / _design_effect(hits, trials, share))
+    low, high = wilson_interval(share, total / _design_effect(hits, trials, share, alike))
     return Estimate(share, low, high)
 
 
@@ -131,9 +134,11 @@ def rate_interval(counts: NDArray[np.int64], draws: NDArray[np.int32]) -> Estima
     return percentile_interval(float(counts.mean()), counts.astype(np.float64) @ draws / images)
 
 
-def _design_effect(hits: NDArray[np.int64], trials: NDArray[np.int64], share: float) -> float:
+def _design_effect(hits: NDArray[np.int64], trials: NDArray[np.int64], share: float, alike: bool) -> float:
     clusters, total = int((trials > 0).sum()), int(trials.sum())
-    if clusters < 2 or share in (0.0, 1.0):
+    if share in (0.0, 1.0):
+        return total / clusters if alike else 1.0
+    if clusters < 2:
         return 1.0
     residuals = hits - share * trials
     variance = clusters / (clusters - 1) * float((residuals**2).sum()) / total**2

@@ -135,7 +135,8 @@ class BenchmarkSection(Section):
         (1,), min_length=1, description="pictures per call"
     )
     threads: int | None = Field(None, ge=1, le=512, description="of the runtime; null: all cores")
-    min_seconds: float = Field(3, gt=0, le=36_000, description="measured at least this long")
+    starts: int = Field(10, ge=3, le=100, description="each is started anew so often, and measured in every start")
+    min_seconds: float = Field(3, gt=0, le=36_000, description="measured at least this long, all starts together")
     min_samples: int = Field(100, ge=11, description="and at least so many calls")
     split: Literal["val", "test"] = Field(
         "val", description="pictures to judge on; nothing was chosen on those of 'test', where the data has some"

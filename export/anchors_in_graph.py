@@ -12,6 +12,8 @@ from ..detection.decode import BoxCoding
 from ..distill.recipe_sizes import STEP
 from .onnx_build import GraphBuilder, int64
 
+#: The picture as numbers: TensorRT lets the bytes of ``image`` into nothing but a cast, not even into ``Shape``.
+PICTURE = "input/to_float:0"
 #: Strides of the levels, each with widths and heights float32 [K, 2] of the anchors of one place.
 Cells = tuple[tuple[int, NDArray[np.float32]], ...]
 
@@ -57,9 +59,9 @@ def constant_places(builder: GraphBuilder, coding: BoxCoding, size: tuple[int, i
     )
 
 
-def picture_sides(builder: GraphBuilder) -> tuple[str, str]:
-    """Height and width of ``image``, int64 [1] each."""
-    shape = builder.op("Shape", "picture_shape", "image")
+def picture_sides(builder: GraphBuilder, picture: str = PICTURE) -> tuple[str, str]:
+    """Height and width of the picture [B, H, W] or [B, H, W, 3], int64 [1] each."""
+    shape = builder.op("Shape", "picture_shape", picture)
     return (
         builder.op("Gather", "height", shape, builder.constant("height_axis", int64(1))),
         builder.op("Gather", "width", shape, builder.constant("width_axis", int64(2))),
@@ -73,12 +75,12 @@ def padded_side(builder: GraphBuilder, side: str, name: str) -> str:
     return builder.op("Mul", f"padded_{name}", builder.op("Div", f"{name}_steps", more, step), step)
 
 
-def places_of_any_size(builder: GraphBuilder, cells: Cells) -> Places:
-    """The places of a graph that takes every size, made in it from the shape of ``image``.
+def places_of_any_size(builder: GraphBuilder, cells: Cells, picture: str = PICTURE) -> Places:
+    """The places of a graph that takes every size, made in it from the shape of the picture.
 
     The same numbers as ``distill.detectors.anchors.anchor_grid``, up to the last digit.
     """
-    height, width = picture_sides(builder)
+    height, width = picture_sides(builder, picture)
     padded = [padded_side(builder, side, name) for name, side in (("height", height), ("width", width))]
     limits = builder.op("Concat", "picture_sides", width, height, width, height, axis=0)
     centres, sizes = [], []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +16,7 @@ from ..bundle.writer import require_bundle_target
 from ..core.errors import TemperError
 from ..core.events import Reporter
 from ..core.files import explain_os_errors, partial_folder, sha256_file, write_bytes
+from ..deploy.engines.options import MOST_TOPK
 from ..distill.recipe_sizes import GraphSize, parse_sizes
 from .finish import finish_bundle
 from .int8 import KINDS, Measured, export_int8, measure
@@ -76,6 +76,7 @@ def export_model(job: ExportJob, target: Path, report: Reporter) -> Manifest:
                 else:
                     judge.warn(f"{judge.title(outcome.name)} is left out: {outcome.reason}.")
                     left_out.append(_named(outcome, size, sizes[0]))
+        _tell_limits(judge, sizes)
         if not made:
             raise TemperError(
                 f"{job.name} was not exported: nothing that was asked for held ({left_out[0].reason}). "
@@ -91,6 +92,23 @@ def export_model(job: ExportJob, target: Path, report: Reporter) -> Manifest:
         )
     judge.note(f"{job.name}: wrote {target} with {', '.join(graphs)}")
     return manifest
+
+
+def _tell_limits(judge: Judge, sizes: Sequence[GraphSize]) -> None:
+    """What holds for some of the graphs alone."""
+    export = judge.job.export
+    if len(sizes) > 1:
+        judge.warn(
+            f"{judge.job.name}: the thresholds of all graphs are those of the first size, {sizes[0].suffix}, and at "
+            "another a model scores otherwise: before you use such a graph, choose them anew with "
+            "'temper bench thresholds --precision VARIANT'."
+        )
+    most = max(export.candidates, export.max_detections)
+    if "int8-trt" in export.precisions and most > MOST_TOPK:
+        judge.warn(
+            f"{judge.job.name}: TensorRT's TopK takes at most {MOST_TOPK:,}, and export.candidates or "
+            f"export.max_detections is {most:,}; a graph with that many places does not build there."
+        )
 
 
 def _export_fp32(judge: Judge, detector: Detector, folder: Path) -> Exported:
@@ -215,8 +233,5 @@ def _working_folder(target: Path) -> Iterator[Path]:
     """A folder beside the bundle for graphs in the making; after a crash it is known for rubbish by its name."""
     with explain_os_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = partial_folder(target.parent, f".{target.name}.")
-        try:
+        with partial_folder(target.parent, f".{target.name}.") as folder:
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..bundle.card import CARD_NAME, render_card
 from ..bundle.golden import ANSWERS_NAME, GOLDEN_FOLDER, GoldenRow, golden_answers
+from ..bundle.graph_file import OnnxFile
 from ..bundle.manifest import MAX_GOLDEN_IMAGES, BundleFile, Golden, Manifest
 from ..bundle.writer import write_bundle
 from ..core.errors import TemperError, UsageError
@@ -51,7 +52,7 @@ def finish_bundle(
     version = ""
     for variant in manifest.variants:
         own = manifest.at_size_of(variant)
-        backend = OnnxRuntime(graphs[variant.name], precision=variant.precision)
+        backend = OnnxRuntime(OnnxFile.read(graphs[variant.name]), precision=variant.precision)
         version = backend.version
         try:
             runtime = CheckedRuntime(backend, own, variant.name)

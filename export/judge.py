@@ -54,7 +54,8 @@ class Judge:
 
     def title(self, kind: str) -> str:
         """How messages call a graph of this size."""
-        return f"{self.job.name} {kind} at {self.size.width} x {self.size.height}"
+        size = "any size, judged at " if self.size.any_size else ""
+        return f"{self.job.name} {kind} at {size}{self.size.width} x {self.size.height}"
 
     def ask_paddle(self, detector: Detector) -> None:
         """Let Paddle answer the pictures that parity is measured on."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bundle.graph_file import OnnxFile
 from ..deploy.runtimes.onnxruntime import OnnxRuntime
 
 #: Rounds, and calls of each graph in a round; the graphs take turns, so that what disturbs the machine meets all.
@@ -43,7 +44,7 @@ def latencies_ms(
     taken: list[list[list[float]]] = [[] for _ in graphs]
     try:
         for graph in graphs:
-            runtimes.append(OnnxRuntime(graph, threads))
+            runtimes.append(OnnxRuntime(OnnxFile.read(graph), threads))
         for _ in range(rounds):
             for runtime, turns in zip(runtimes, taken, strict=True):
                 runtime.infer(batch)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..bundle.loader import Bundle
-from ..bundle.manifest import InputRule, Variant
+from ..bundle.manifest import InputRule, Manifest, Variant
 from ..core.errors import MissingDependencyError, TemperError, UsageError
 from ..core.events import Event, Reporter
 from ..core.files import PARTIAL_SUFFIX, sha256_file
@@ -79,7 +79,7 @@ def verify_bundle(
         if absence:
             raise MissingDependencyError(absence)
     _require_fitting(job)
-    work = [(variant, _graph_file(job.bundle, variant)) for variant in chosen]
+    work = [(variant, graph_file(job.bundle, variant)) for variant in chosen]
     work = [(variant, graph) for variant, graph in work if runtimes_for(graph, runtimes)]
     if not work:
         names = ", ".join(f"{one.name} for {one.target}" for one in chosen)
@@ -96,8 +96,22 @@ def verify_bundle(
             yield from side.prove(variant, graph, runtimes)
 
 
-def _graph_file(bundle: Bundle, variant: Variant) -> GraphFile:
+def graph_file(bundle: Bundle, variant: Variant) -> GraphFile:
+    """A bundle's graph as a file to look into."""
     return GraphFile(variant.name, variant.precision, variant.target, bundle.graph_path(variant))
+
+
+def settings_of_graph(manifest: Manifest, graph: GraphFile) -> DecodeSettings:
+    """How a bundle's graph decodes, by the manifest and by what the file says of itself.
+
+    Raises:
+        TemperError: if it does not say.
+    """
+    said = {entry.key: entry.value for entry in GraphOn(graph.path, graph.precision).model.metadata_props}
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        candidates = int(json.loads(said["temper.decode"])["candidates"])
+        return DecodeSettings(manifest.score_floor, manifest.nms_iou, candidates, manifest.max_detections)
+    raise TemperError(f"{graph.path.name} does not say how it decodes, so it is not a graph of Temper's.")
 
 
 def _require_fitting(job: VerifyJob) -> None:
@@ -172,13 +186,8 @@ class _PaddleSide:
 
     @cached_property
     def settings(self) -> DecodeSettings:
-        """How the graphs decode, by the manifest and by what the file says of itself."""
-        manifest = self.job.bundle.manifest
-        said = {entry.key: entry.value for entry in GraphOn(self.graph.path, self.graph.precision).model.metadata_props}
-        with contextlib.suppress(KeyError, TypeError, ValueError):
-            candidates = int(json.loads(said["temper.decode"])["candidates"])
-            return DecodeSettings(manifest.score_floor, manifest.nms_iou, candidates, manifest.max_detections)
-        raise TemperError(f"{self.graph.path.name} does not say how it decodes, so it is not a graph of Temper's.")
+        """How the graphs decode."""
+        return settings_of_graph(self.job.bundle.manifest, self.graph)
 
     @cached_property
     def traced(self) -> Path:

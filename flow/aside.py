@@ -1,7 +1,8 @@
 """What a changed recipe replaces: set aside in the run's folder until the next change, and taken back with the recipe.
 
 A field that is changed for a trial costs the trial, not the training before it. Kept is one finished result of each
-stage that is dear to make: trainings and exports. A bundle that somebody has signed is never dropped.
+stage that is dear to make: trainings and exports; and apart from it, so that neither takes the other's place, one
+training that was begun and has checkpoints to go on from. A bundle that somebody has signed is never dropped.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ from ..core.errors import TemperError
 from ..core.files import SWAP_SUFFIX, explain_os_errors, remove_tree, swap
 from ..core.interruption import held_back
 from ..core.models import MODELS
-from .folder import RunFolder, StageRecord
+from ..distill.training.checkpoint import checkpoint_files
+from ..distill.training.job import CHECKPOINTS_NAME
+from .folder import DONE_NAME, RunFolder, StageRecord
 
 #: Below the run's folder; it holds stages as the run's folder does.
 ASIDE_NAME = "before"
+#: Inside it: trainings that were begun and not finished.
+UNFINISHED_NAME = "unfinished"
 #: The stages that are kept.
 KEPT = (*MODELS, *(f"export-{model}" for model in MODELS))
 
@@ -49,6 +54,54 @@ def set_aside(run: RunFolder, stage: str) -> Path | None:
     return before.stage(stage)
 
 
+def set_aside_unfinished(run: RunFolder, stage: str) -> Path | None:
+    """Move a training that was begun out of the way, in place of one that was set aside before.
+
+    Args:
+        run: locked by this process.
+        stage: that is about to begin under another key.
+
+    Returns:
+        Where it lies now; None if there is nothing to go on from.
+    """
+    if not _has_begun(run, stage):
+        return None
+    begun = _unfinished(run)
+    with explain_os_errors(begun.path), held_back():
+        remove_tree(begun.stage(stage))
+        begun.path.mkdir(parents=True, exist_ok=True)
+        os.replace(run.stage(stage), begun.stage(stage))
+    return begun.stage(stage)
+
+
+def take_back_unfinished(run: RunFolder, stage: str, key: str) -> bool:
+    """Put a training that was set aside unfinished back in its place; what stood there is set aside.
+
+    Args:
+        run: locked by this process.
+        stage: that is to be done.
+        key: under which.
+
+    Returns:
+        Whether there was one of this key, so that the stage goes on now.
+
+    Raises:
+        TemperError: if a signed bundle would be lost for it.
+    """
+    begun = _unfinished(run)
+    if stage not in MODELS or not begun.can_go_on(stage, key):
+        return False
+    place, aside = run.stage(stage), begun.stage(stage)
+    set_aside(run, stage)
+    with explain_os_errors(run.path), held_back():
+        if _has_begun(run, stage):
+            swap(place, aside)
+        else:
+            remove_tree(place)
+            os.replace(aside, place)
+    return True
+
+
 def can_be_taken_back(run: RunFolder, stage: str, key: str) -> StageRecord | None:
     """The record of a result that was set aside, if it is the one of this key; else None."""
     record = _before(run).record(stage) if stage in KEPT else None
@@ -69,9 +122,10 @@ def take_back(run: RunFolder, stage: str, key: str) -> bool:
     if can_be_taken_back(run, stage, key) is None:
         return False
     place, aside = run.stage(stage), _before(run).stage(stage)
+    set_aside_unfinished(run, stage)
     with explain_os_errors(run.path), held_back():
         if run.record(stage) is None and not _signed(place):
-            remove_tree(place)  # begun for a trial and never finished
+            remove_tree(place)  # begun for a trial, without anything to go on from
             os.replace(aside, place)
         else:
             swap(place, aside)
@@ -86,7 +140,8 @@ def recover(run: RunFolder) -> None:
     """
     for left in run.path.glob(f"*{SWAP_SUFFIX}"):
         stage = left.name.removesuffix(SWAP_SUFFIX)
-        place = next((one for one in (run.stage(stage), _before(run).stage(stage)) if not one.exists()), None)
+        other = _before(run) if (left / DONE_NAME).exists() else _unfinished(run)
+        place = next((one for one in (run.stage(stage), other.stage(stage)) if not one.exists()), None)
         if stage in KEPT and place is not None:
             with explain_os_errors(run.path):
                 os.replace(left, place)
@@ -129,3 +184,13 @@ def _is_signed_file(path: Path) -> bool:
 
 def _before(run: RunFolder) -> RunFolder:
     return RunFolder(run.path / ASIDE_NAME)
+
+
+def _unfinished(run: RunFolder) -> RunFolder:
+    return RunFolder(run.path / ASIDE_NAME / UNFINISHED_NAME)
+
+
+def _has_begun(run: RunFolder, stage: str) -> bool:
+    """Whether a training was begun and has a checkpoint to go on from."""
+    key = run.started_key(stage) if stage in MODELS else None
+    return key is not None and run.can_go_on(stage, key) and bool(checkpoint_files(run.stage(stage) / CHECKPOINTS_NAME))

@@ -53,6 +53,7 @@ class StageRecord:
         result: small facts for status and later stages (plain JSON values).
         finished_at: when, UTC, in ISO 8601.
         files: sizes in bytes of the files it made, by their path below the stage's folder.
+        sources: what it read from outside the run, by the recipe's field; see :mod:`known_sources`.
     """
 
     key: str
@@ -60,6 +61,7 @@ class StageRecord:
     result: dict[str, Any]
     finished_at: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="microseconds"))
     files: dict[str, int] = field(default_factory=dict)
+    sources: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,9 @@ class RunFolder:
         try:
             value = read_json(path, MAX_RECORD_BYTES)
             files = {str(file): int(size) for file, size in value["files"].items()}
+            result, sources = dict(value["result"]), dict(value.get("sources", {}))
             record = StageRecord(
-                str(value["key"]), float(value["seconds"]), dict(value["result"]), str(value["finished_at"]), files
+                str(value["key"]), float(value["seconds"]), result, str(value["finished_at"]), files, sources
             )
         except (TemperError, KeyError, TypeError, ValueError, AttributeError):
             return None
@@ -185,6 +188,7 @@ class RunFolder:
                 "result": record.result,
                 "finished_at": record.finished_at,
                 "files": files,
+                "sources": record.sources,
             },
         )
 

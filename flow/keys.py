@@ -43,7 +43,7 @@ VERSIONS = {
     **dict.fromkeys(STAGES, 1),
     "data": 2,
     **dict.fromkeys((f"export-{model}" for model in MODELS), 4),
-    "benchmark": 3,
+    "benchmark": 4,
     "report": 4,
 }
 #: How a training reaches its result, not what the result is.
@@ -126,6 +126,8 @@ def identities(stage: str, record: StageRecord) -> dict[str, str]:
 def _reads_test(recipe: Recipe, stage: str) -> bool:
     if stage == "benchmark":
         return recipe.benchmark.split == "test"
+    if stage == "distilled":  # copies of them are left out of the unlabelled pictures
+        return recipe.data.unlabelled is not None
     # int8 is calibrated on training pictures of which none is a test picture's near copy
     return stage.startswith("export-") and any(name.startswith("int8") for name in recipe.export.precisions)
 

@@ -165,8 +165,10 @@ class _PlainLines:
             place = f"[{_of_host(event, self.titles) if event.kind == 'step' else host}]"
         else:
             place = self.place
-        sys.stdout.write(f"{place} {text}".strip() + "\n")
-        sys.stdout.flush()
+        # a warning is read also where nobody keeps what is printed
+        stream = sys.stderr if event.kind == "warning" else sys.stdout
+        stream.write(f"{place} {text}".strip() + "\n")
+        stream.flush()
 
 
 class _Live:

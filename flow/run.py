@@ -15,9 +15,18 @@ from ..core.interruption import raise_if_interrupted, received
 from ..core.models import MODELS
 from ..distill.recipe import Recipe, to_plain
 from ..distill.recipe_detectors import section_name
-from .aside import can_be_taken_back, recover, require_no_signed, set_aside, take_back
+from .aside import (
+    can_be_taken_back,
+    recover,
+    require_no_signed,
+    set_aside,
+    set_aside_unfinished,
+    take_back,
+    take_back_unfinished,
+)
 from .folder import RECIPE_NAME, RunFolder, StageRecord
-from .keys import NEEDS, Sources, identities, read_sources, stage_key, stages_for
+from .keys import NEEDS, Sources, identities, stage_key, stages_for
+from .known_sources import kept_sources, read_known_sources, require_seen, say_unseen
 from .requirements import require_golden, require_packages, require_runtimes
 from .stages import DATA_NAME, judged_split, run_stage
 from .weights import fetch_unpinned, require_as_trained, require_weights
@@ -65,9 +74,10 @@ def run_recipe(
     if folder.forgotten() == set(again):
         again = ()  # the call that was to do them was interrupted, and goes on
     fetch_unpinned(recipe, stages, tell)
-    sources = read_sources(recipe)  # says what is missing before anything is written
+    known = read_known_sources(recipe, folder)  # says what is missing before anything is written
     anew = frozenset(again) or folder.left_anew()
-    open_stages = _open(recipe, folder, stages, sources, again, anew)
+    open_stages = _open(recipe, folder, stages, known.sources, again, anew)
+    require_seen(recipe, known, open_stages)
     require_no_signed(folder, open_stages)
     require_shares(recipe, open_stages, processes)
     require_packages(open_stages)
@@ -85,14 +95,16 @@ def run_recipe(
             for stage in again:
                 _keep(folder, stage, tell)
             folder.forget(again)
+        for sentence in say_unseen(recipe, known):
+            tell(Event("warning", stages[0], {"message": sentence}))
         made: dict[str, str] = {}
         for index, stage in enumerate(stages, start=1):
-            key = stage_key(recipe, stage, sources, made)
+            key = stage_key(recipe, stage, known.sources, made)
             place = {"index": index, "total": len(stages)}
             record = _standing(folder, stage, key, anew, place, tell)
             if record is None:
                 tell(Event("stage_started", stage, place))
-                record = _do(recipe, folder, stage, key, tell, runner)
+                record = _do(recipe, folder, stage, key, tell, runner, known.sources, stage in anew)
                 folder.done_anew(stage)
                 tell(Event("stage_done", stage, {"seconds": record.seconds}))
             if stage == "data" and "benchmark" in stages:
@@ -140,11 +152,23 @@ def require_shares(recipe: Recipe, stages: Collection[str], processes: int) -> N
             )
 
 
-def _do(recipe: Recipe, folder: RunFolder, stage: str, key: str, report: Reporter, runner: Runner) -> StageRecord:
+def _do(
+    recipe: Recipe,
+    folder: RunFolder,
+    stage: str,
+    key: str,
+    report: Reporter,
+    runner: Runner,
+    sources: Sources,
+    anew: bool,
+) -> StageRecord:
     folder.tell(stage)
     require_as_trained(folder, (need for need in NEEDS[stage] if need in MODELS and stage != "report"))
     if not folder.can_go_on(stage, key):
-        _keep(folder, stage, report)
+        if not anew and take_back_unfinished(folder, stage, key):
+            report(Event("note", stage, {"message": "goes on with what was begun before and set aside"}))
+        else:
+            _keep(folder, stage, report)
     folder.begin(stage, key)
     began = time.monotonic()
     try:
@@ -156,7 +180,8 @@ def _do(recipe: Recipe, folder: RunFolder, stage: str, key: str, report: Reporte
                 folder.fail(stage, why)
         raise
     # a training knows what it took before it was interrupted
-    record = StageRecord(key, float(result.get("seconds", time.monotonic() - began)), result)
+    seconds = float(result.get("seconds", time.monotonic() - began))
+    record = StageRecord(key, seconds, result, sources=kept_sources(recipe, stage, sources))
     folder.finish(stage, record)
     return record
 
@@ -184,6 +209,10 @@ def _keep(folder: RunFolder, stage: str, report: Reporter) -> None:
     kept = set_aside(folder, stage)
     if kept is not None:
         told = f"what was here is set aside in {kept} until the next change; its own recipe takes it back"
+        report(Event("note", stage, {"message": told}))
+    begun = set_aside_unfinished(folder, stage)
+    if begun is not None:
+        told = f"what was begun here is set aside in {begun} until the next change; its own recipe goes on with it"
         report(Event("note", stage, {"message": told}))
 
 

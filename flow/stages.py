@@ -173,6 +173,7 @@ def training_job(recipe: Recipe, run: RunFolder, model: str, shared: Path | None
         teacher_weights=run.stage("teacher") / WEIGHTS_NAME if distils else None,
         visual_log=run.path / VISUAL_LOG_NAME / model if recipe.training.visualdl else None,
         unlabelled=Path(recipe.data.unlabelled) if distils and recipe.data.unlabelled else None,
+        test=_test_split(recipe, run) if distils and recipe.data.unlabelled else None,
         unlabelled_list=None if shared is None else _shared_list(recipe, run, shared),
     )
 
@@ -181,7 +182,8 @@ def _shared_list(recipe: Recipe, run: RunFolder, shared: Path) -> Path:
     """Where the unlabelled pictures of several trainings are listed: one list for one folder beside one data set."""
     data = run.record("data")
     assert data is not None
-    made_for = sha256_json([recipe.data.unlabelled, data.result["content_sha256"]])
+    judged = [data.result[identity] for identity in ("content_sha256", "test_sha256")]
+    made_for = sha256_json([recipe.data.unlabelled, *judged])
     return shared / f"unlabelled-{made_for[:12]}.json"
 
 
@@ -260,7 +262,9 @@ def _benchmark(recipe: Recipe, run: RunFolder, report: Reporter) -> dict[str, An
         batch_sizes=section.batch_sizes,
         threads=section.threads,
     )
-    settings = BenchmarkSettings(min_seconds=section.min_seconds, min_samples=section.min_samples)
+    settings = BenchmarkSettings(
+        min_seconds=section.min_seconds, min_samples=section.min_samples, rounds=section.starts
+    )
     folder = run.stage("benchmark")
     measured = run_benchmark(candidates, judged_split(recipe, run), settings, folder, report)
     remember(measured, history_path(run.path.parent), folder, report, STAGE)

@@ -15,7 +15,8 @@ from ..distill.recipe_file import recipe_from_plain
 from ..distill.training.job import METRICS_NAME
 from ..distill.training.log import read_metrics
 from .folder import RECIPE_NAME, RunFolder, StageRecord, Work
-from .keys import NEEDS, STAGES, identities, read_sources, stage_key
+from .keys import NEEDS, STAGES, identities, stage_key
+from .known_sources import read_known_sources
 
 State = Literal["done", "outdated", "running", "interrupted", "failed", "to do"]
 
@@ -88,7 +89,7 @@ def run_status(path: Path) -> list[StageStatus]:
 def _keys(recipe: Recipe, run: RunFolder, records: Mapping[str, StageRecord]) -> dict[str, str]:
     """The key that each stage would have now, as far as the stages before it stand."""
     try:
-        sources = read_sources(recipe)
+        sources = read_known_sources(recipe, run).sources
     except TemperError:
         # the data has moved away: what is done is still done, and what was begun can still go on
         return {stage: key for stage in STAGES if (key := run.started_key(stage)) is not None}

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Prints the path of a Python that can carry Temper's environment: CPython 3.10 to 3.12 with venv and ensurepip.
-# Looks at $PYTHON alone if it is set, else at every python3.12, 3.11, 3.10 and python3 on the PATH (a version manager's
+# Looks at $PYTHON alone if it is set, else at every python3, python3.12, 3.11 and 3.10 on the PATH (a version manager's
 # shim that does not run, or a Debian Python without its venv package, is passed over).
 set -u
 
@@ -27,7 +27,7 @@ if [ -n "${PYTHON:-}" ]; then
 fi
 
 passed_over=
-for name in python3.12 python3.11 python3.10 python3 python; do
+for name in python3 python3.12 python3.11 python3.10 python; do
     IFS=:
     for folder in $PATH; do
         unset IFS

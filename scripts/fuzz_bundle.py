@@ -1,8 +1,10 @@
 """Mutated bundles by the thousand: each has to end in a sentence or a detection, never in a crash or a hang.
 
     .venv/bin/python scripts/fuzz_bundle.py BUNDLE [--cases 100000] [--seed 0] [--seconds 10] [--max-minutes M]
+        [--runtime openvino] [--kind graph-rehashed] [--variant NAME]
 
-BUNDLE is a small, signed bundle with golden pictures. Every case is made from (seed, number) alone, so that a finding
+BUNDLE is a small, signed bundle with golden pictures. A graph that is damaged is the first one, or one of those that
+--variant names, and runs on --runtime. Every case is made from (seed, number) alone, so that a finding
 can be had again with --only NUMBER. Cases run in a child process: one that dies, or gives no answer within --seconds,
 is a finding, and the child is started anew. The last line is the record; the exit status is 1 if there was a finding.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import dataclasses
 import json
 import os
 import random
@@ -22,6 +25,7 @@ import tempfile
 import time
 import traceback
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +52,9 @@ class Mutator:
     def __init__(self, seed: int, number: int) -> None:
         self.random = random.Random(f"{seed}/{number}")
 
-    def kind(self) -> str:
-        return self.random.choices(list(KINDS), list(KINDS.values()))[0]
+    def kind(self, among: Sequence[str]) -> str:
+        kinds = among or list(KINDS)
+        return self.random.choices(kinds, [KINDS[kind] for kind in kinds])[0]
 
     def damage(self, content: bytes, most: int = 8) -> bytes:
         """Bytes set, taken out, put in, doubled or cut off."""
@@ -190,10 +195,28 @@ def sealed(manifest: Any) -> bytes:
         return json.dumps(manifest).encode()
 
 
-def make_case(target: Target, seed: int, number: int) -> str:
-    """Change the bundle for a case; gives its kind."""
-    mutator = Mutator(seed, number)
-    kind = mutator.kind()
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What cases there are: their kinds, the variants whose graphs are damaged, and the runtime; empty is as ever."""
+
+    seed: int
+    kinds: Sequence[str] = ()
+    variants: Sequence[str] = ()
+    runtime: str = "onnxruntime"
+
+    @property
+    def words(self) -> list[str]:
+        """The options that say so."""
+        named = [("--kind", kind) for kind in self.kinds] + [("--variant", variant) for variant in self.variants]
+        return ["--seed", str(self.seed), "--runtime", self.runtime, *(word for pair in named for word in pair)]
+
+
+def make_case(target: Target, wanted: Wanted, number: int) -> tuple[str, str]:
+    """Change the bundle for a case; gives its kind and the variant that is damaged or used."""
+    mutator = Mutator(wanted.seed, number)
+    kind = mutator.kind(wanted.kinds)
+    variants = {one["name"]: one["file"] for one in target.manifest()["variants"]}
+    variant = mutator.random.choice(list(wanted.variants)) if wanted.variants else next(iter(variants))
     if kind == "manifest":
         target.unsign()
         if mutator.random.random() < 0.3:
@@ -209,16 +232,16 @@ def make_case(target: Target, seed: int, number: int) -> str:
         value = mutator.change_json(json.loads(target.content[name]))
         target.rehash(name, json.dumps(value).encode())
     else:
-        name = next(one["file"] for one in target.manifest()["variants"])
+        name = variants[variant]
         damaged = mutator.damage(target.content[name], mutator.random.choice((1, 2, 8)))
         if kind == "graph":
             target.put(name, damaged)
         else:
             target.rehash(name, damaged)
-    return kind
+    return kind, variant
 
 
-def use(path: Path, kind: str) -> str:
+def use(path: Path, kind: str, variant: str, runtime: str) -> str:
     """Do with a bundle what users do; gives how it ended."""
     import numpy as np
     from temper.bundle.card import render_card
@@ -239,8 +262,9 @@ def use(path: Path, kind: str) -> str:
                 read_golden_answers(bundle)
             rule = bundle.manifest.input
             if kind == "graph-rehashed" or (kind == "answers" and rule.width * rule.height < 1 << 20):
-                detector = open_detector(bundle, threads=1)
-                detector.detect_batch([np.asarray(picture) for picture in check_pictures(bundle.manifest)])
+                detector = open_detector(bundle, variant, runtime, threads=1)
+                own = bundle.manifest.at_size_of(detector.variant)
+                detector.detect_batch([np.asarray(picture) for picture in check_pictures(own)])
                 replay_golden(bundle, detector.variant, detector.runtime)
                 detector.runtime.close()
             return "detection"
@@ -250,11 +274,11 @@ def use(path: Path, kind: str) -> str:
         return "sentence" if "\n" not in sentence else f"several lines: {sentence[:200]!r}"
 
 
-def run_case(target: Target, seed: int, number: int) -> tuple[str, str]:
+def run_case(target: Target, wanted: Wanted, number: int) -> tuple[str, str]:
     """Make and use one case."""
     target.restore()
-    kind = make_case(target, seed, number)
-    outcome = use(target.file if kind == "zip" else target.folder, kind)
+    kind, variant = make_case(target, wanted, number)
+    outcome = use(target.file if kind == "zip" else target.folder, kind, variant, wanted.runtime)
     unchanged = all(
         (target.folder / name).exists() and (target.folder / name).read_bytes() == target.content[name]
         for name in target.dirty
@@ -264,7 +288,7 @@ def run_case(target: Target, seed: int, number: int) -> tuple[str, str]:
     return kind, outcome
 
 
-def serve(bundle: Path, seed: int) -> None:
+def serve(bundle: Path, wanted: Wanted) -> None:
     """The child: a number a line in, kind and outcome out."""
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -273,9 +297,9 @@ def serve(bundle: Path, seed: int) -> None:
         target = Target(bundle, Path(scratch))
         for line in sys.stdin:
             try:
-                kind, outcome = run_case(target, seed, int(line))
+                kind, outcome = run_case(target, wanted, int(line))
             except Exception:
-                kind, outcome = Mutator(seed, int(line)).kind(), "crash: " + traceback.format_exc()
+                kind, outcome = Mutator(wanted.seed, int(line)).kind(wanted.kinds), "crash: " + traceback.format_exc()
             channel.write(json.dumps([kind, outcome]) + "\n")
             channel.flush()
 
@@ -283,8 +307,8 @@ def serve(bundle: Path, seed: int) -> None:
 class Child:
     """The process that cases run in."""
 
-    def __init__(self, bundle: Path, seed: int) -> None:
-        command = [sys.executable, __file__, str(bundle), "--seed", str(seed), "--serve"]
+    def __init__(self, bundle: Path, wanted: Wanted) -> None:
+        command = [sys.executable, __file__, str(bundle), *wanted.words, "--serve"]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -318,24 +342,29 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--max-minutes", type=float, default=1e9)
     parser.add_argument("--only", type=int)
+    parser.add_argument("--kind", action="append", choices=list(KINDS), default=[])
+    parser.add_argument("--variant", action="append", default=[])
+    parser.add_argument("--runtime", default="onnxruntime")
     parser.add_argument("--serve", action="store_true")
     chosen = parser.parse_args()
+    wanted = Wanted(chosen.seed, chosen.kind, chosen.variant, chosen.runtime)
     if chosen.serve:
-        serve(chosen.bundle, chosen.seed)
+        serve(chosen.bundle, wanted)
         return
     numbers = range(chosen.first, chosen.first + chosen.cases) if chosen.only is None else [chosen.only]
     deadline = time.monotonic() + 60 * chosen.max_minutes
     counts: collections.Counter[str] = collections.Counter()
     findings, done = 0, 0
-    child = Child(chosen.bundle, chosen.seed)
+    child, fresh = Child(chosen.bundle, wanted), True
     for number in numbers:
         # a child that has just started still has its libraries to load
-        answer = child.ask(number, chosen.seconds + (30 if done == 0 else 0))
+        answer = child.ask(number, chosen.seconds + (60 if fresh else 0))
+        fresh = False
         done += 1
         if isinstance(answer, str):
             child.end()
-            child = Child(chosen.bundle, chosen.seed)
-            answer = (Mutator(chosen.seed, number).kind(), answer)
+            child, fresh = Child(chosen.bundle, wanted), True
+            answer = (Mutator(chosen.seed, number).kind(chosen.kind), answer)
         kind, outcome = answer
         good = outcome in ("sentence", "detection", "as it was")
         counts[f"{kind}: {outcome if good else 'FINDING'}"] += 1

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from temper.benchmarks.estimate.work import GraphWork, LayerWork, graph_work
+from temper.bundle.graph_file import OnnxFile
 from temper.distill.paddle_import import paddle
 
 OUT = Path(__file__).resolve().parents[1] / "benchmarks" / "estimate" / "mlperf" / "networks.json"
@@ -138,7 +139,7 @@ def work_of(network: Any, size: int, scores: int) -> GraphWork:
         files = (str(path / "network.json"), str(path / "network.pdiparams"))
         content = paddle2onnx.export(*files, None, opset_version=17, verbose=False, optimize_tool="None")
         onnx.save(onnxslim.slim(onnx.load_model_from_string(content)), str(path / "network.onnx"))
-        work = graph_work(path / "network.onnx", 1)
+        work = graph_work(OnnxFile.read(path / "network.onnx"), 1)
     layers = work.in_precision("int8").layers
     if scores:
         layers += (LayerWork("suppression", "nms", "fp16", read=scores, operators=("NonMaxSuppression",)),)

@@ -133,6 +133,7 @@ def compare(name: str, measured: Measured, asked: argparse.Namespace) -> None:
         missed = share_interval(
             np.asarray([turn.late + turn.dropped for turn in turns]),
             np.asarray([len(turn.answers) + turn.dropped for turn in turns]),
+            alike=False,
         )
         cells = [f"{rate:.1f}", f"{100 * share:.0f} %", str(len(ended)), _ms(on_line.median_ms)]
         cells += [_ms(percentile(ended, 50)), *(_ms(one.p50_ms) for one in foretold)]

@@ -15,7 +15,7 @@ from temper.deploy.engines.gpu import Gpu
 
 STANDINS = Path(__file__).parent / "standins"
 VERSIONS = ("8.6.1", "10.8", "10.16", "11.4")
-ORIN = Gpu("Orin", "8.7")
+ORIN = Gpu("Orin", "8.7", 16, 30697)
 
 
 def use_tensorrt(monkeypatch: pytest.MonkeyPatch, version: str, gpu: Gpu = ORIN) -> ModuleType:
@@ -50,14 +50,20 @@ int cuDeviceGetName(char *name, int length, int device) {
     return 0;
 }
 int cuDeviceGetAttribute(int *value, int attribute, int device) {
-    *value = attribute == 75 ? 9 : attribute == 76 ? 0 : -1;
+    if (device != 7) return 101;
+    *value = attribute == 75 ? 9 : attribute == 76 ? 0 : attribute == 16 ? 132 : -1;
+    return 0;
+}
+int cuDeviceTotalMem_v2(size_t *bytes, int device) {
+    if (device != 7) return 101;
+    *bytes = (size_t)81559 << 20;
     return 0;
 }
 """
 
 
 def make_driver(folder: Path, init: int = 0, count: int = 1) -> str:
-    """A library with the five functions of NVIDIA's driver that are asked."""
+    """A library with the six functions of NVIDIA's driver that are asked."""
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("needs a C compiler")

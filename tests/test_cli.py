@@ -190,9 +190,30 @@ def test_an_interrupted_command_says_so(
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr("temper.flow.status.find_run", lambda *_: os.kill(os.getpid(), number))
     assert main(["status", "x"]) == code
+    # it keeps nothing that it could go on from
+    assert capsys.readouterr().err.strip() == "Interrupted."
+    monkeypatch.setattr("temper.commands.run_recipe.run_to", lambda *_, **__: os.kill(os.getpid(), number))
+    assert main(["run", "x.yml"]) == code
     told = capsys.readouterr().err
     assert told.strip() == "Interrupted. What is finished is kept; the same command goes on from there."
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_an_interruption_in_the_first_moments_leaves_no_traceback(tmp_path: Path) -> None:
+    """While Click and the commands are imported, before anything of Temper's listens."""
+    slow = tmp_path / "click.py"
+    slow.write_text("import sys, time\nprint('here', flush=True)\ntime.sleep(60)\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "temper", "--version"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stdout.readline() == "here\n"
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert (process.returncode, told) == (-signal.SIGINT, "")
 
 
 def test_an_interruption_that_came_out_as_another_error_is_still_one(

@@ -143,7 +143,7 @@ def test_the_wheel_says_what_it_is(wheel: Path, contents: list[str]) -> None:
     fields = Parser().parsestr(text)
     assert fields["License-Expression"] == "Apache-2.0"
     assert fields["Requires-Python"] == "<3.14,>=3.10"
-    assert "temper = temper.cli:main" in entry_points
+    assert "temper = temper.__main__:run" in entry_points
     base = [line for line in fields.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert not [line for line in base if line.lower().startswith(("paddle", "onnx>", "onnx ", "scipy"))]
 
@@ -193,7 +193,9 @@ def test_a_device_finds_what_the_full_environment_finds(device: Path, tmp_path: 
     pictures.mkdir()
     for number in range(3):
         spots = np.random.default_rng(number).choice(np.array([0, 255], np.uint8), (10, 14))
-        cv2.imwrite(str(pictures / f"{number}.png"), cv2.resize(spots, (200, 150), interpolation=cv2.INTER_NEAREST))
+        picture = cv2.resize(spots, (200, 150), interpolation=cv2.INTER_NEAREST)
+        cv2.imwrite(str(pictures / f"{number}.png"), picture)
+        cv2.imwrite(str(tmp_path / f"{number}.pgm"), picture)  # the one form that the example reads
     program = [str(device.parent / "temper"), str(copied)]
     example = str(ROOT / "examples" / "run_bundle.py")
     checked = on_device(device, program[0], "bundle", "check", program[1])
@@ -206,7 +208,7 @@ def test_a_device_finds_what_the_full_environment_finds(device: Path, tmp_path: 
         out = tmp_path / f"out-{len(answers)}"
         done = on_device(python, temper, "deploy", "run", str(path), "--source", str(pictures), "--out", str(out))
         assert done.returncode == 0, done.stderr
-        told = [on_device(python, example, str(path), str(one)) for one in sorted(pictures.glob("*.png"))]
+        told = [on_device(python, example, str(path), str(one)) for one in sorted(tmp_path.glob("*.pgm"))]
         assert all(one.returncode == 0 for one in told), told
         answers.append((_stored(out), [one.stdout for one in told]))
     assert answers[0] == answers[1]

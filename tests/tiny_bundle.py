@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -10,9 +11,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from temper import __version__
-from temper.bundle.manifest import InputRule, MadeBy, Manifest, Variant
+from temper.bundle.manifest import MANIFEST_NAME, InputRule, MadeBy, Manifest, Size, Variant, with_checksum
 from temper.bundle.writer import write_bundle
-from temper.core.files import sha256_file
+from temper.core.files import read_json, sha256_file, write_json
 from temper.detection.decode import BoxCoding, DecodeSettings
 from temper.distill.detectors.normalise import Normalisation, normalisation_for
 from temper.export.finish import finish_bundle
@@ -89,10 +90,12 @@ def tiny_graph(
     size: tuple[int, int] = (64, 64),
     settings: DecodeSettings | None = None,
     normalisation: Normalisation | None = None,
+    *,
+    any_size: bool = False,
 ) -> onnx.ModelProto:
-    """The one graph around :func:`tiny_network`."""
+    """The one graph around :func:`tiny_network`; with ``any_size`` it takes every size."""
     return build_graph(
-        tiny_network(size),
+        tiny_network(("width", "height") if any_size else size),
         tiny_coding(size),
         len(LABELS),
         size,
@@ -100,6 +103,19 @@ def tiny_graph(
         normalisation or normalisation_for(channels),
         settings or DecodeSettings(),
         LABELS,
+        cells=((STRIDE, np.array([[16, 16]], np.float32)),) if any_size else None,
+    )
+
+
+def _described(name: str, graph: Path, size: tuple[int, int] | None, any_size: bool) -> Variant:
+    return Variant(
+        name=name,
+        precision="fp32",
+        size=None if size is None else Size(width=size[0], height=size[1]),
+        any_size=any_size,
+        file=f"graphs/{name}.onnx",
+        sha256=sha256_file(graph),
+        bytes=graph.stat().st_size,
     )
 
 
@@ -114,15 +130,28 @@ def make_tiny_bundle(
     role: Literal["teacher", "student", "distilled", "other"] = "student",
     golden: bool = False,
     labels: Sequence[str] = LABELS,
+    other_sizes: Sequence[tuple[int, int]] = (),
+    dynamic: bool = False,
 ) -> Path:
     """Write ``folder/NAME.temper`` with one fp32 graph and give its path; random pictures get tens of detections.
+
+    With ``other_sizes`` it has a graph ``fp32-WIDTHxHEIGHT`` for each of these too, with ``dynamic`` one of every size.
 
     With ``golden`` it carries golden pictures and a model card, as an exported one does.
     """
     settings = settings or DecodeSettings()
-    graph = folder / f".{name}.onnx"
-    graph.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(tiny_graph(channels, size, settings), str(graph))
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = {"fp32": (size, False)}
+    wanted |= {f"fp32-{width}x{height}": ((width, height), False) for width, height in other_sizes}
+    wanted |= {"fp32-dynamic": (size, True)} if dynamic else {}
+    graphs: dict[str, Path] = {}
+    for variant, (own, any_size) in wanted.items():
+        graphs[variant] = folder / f".{name}-{variant}.onnx"
+        onnx.save(tiny_graph(channels, own, settings, any_size=any_size), str(graphs[variant]))
+    variants = [
+        _described(variant, graphs[variant], None if own == size else own, any_size)
+        for variant, (own, any_size) in wanted.items()
+    ]
     manifest = Manifest(
         name=name,
         labels=list(labels),
@@ -131,15 +160,7 @@ def make_tiny_bundle(
         score_floor=settings.score_floor,
         nms_iou=settings.nms_iou,
         max_detections=settings.max_detections,
-        variants=[
-            Variant(
-                name="fp32",
-                precision="fp32",
-                file="graphs/fp32.onnx",
-                sha256=sha256_file(graph),
-                bytes=graph.stat().st_size,
-            )
-        ],
+        variants=variants,
         made_by=MadeBy(
             temper=__version__,
             role=role,
@@ -151,8 +172,18 @@ def make_tiny_bundle(
     )
     target = folder / f"{name}.temper"
     if golden:
-        finish_bundle(target, manifest, {"fp32": graph})
+        finish_bundle(target, manifest, graphs)
     else:
-        write_bundle(target, manifest, {"fp32": graph})
-    graph.unlink()
+        write_bundle(target, manifest, graphs)
+    for graph in graphs.values():
+        graph.unlink()
     return target
+
+
+def replace_graph(bundle: Path, content: bytes, variant: str = "fp32") -> None:
+    """Put another graph into a bundle's folder, with the manifest adjusted to it."""
+    manifest = read_json(bundle / MANIFEST_NAME)
+    (described,) = [one for one in manifest["variants"] if one["name"] == variant]
+    (bundle / described["file"]).write_bytes(content)
+    described |= {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    write_json(bundle / MANIFEST_NAME, with_checksum(manifest))

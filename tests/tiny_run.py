@@ -53,6 +53,7 @@ export:
   parity_images: 4
 benchmark:
   threads: 1
+  starts: 3
   min_seconds: 0.1
   min_samples: 11
 """

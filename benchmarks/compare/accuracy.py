@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...detection.bootstrap import average_precisions, figure_of_draws
 from ...detection.dataset import DataSet
 from ...detection.detections import Detections
-from ...detection.inspection import AtThresholds, Inspected, at_thresholds, inspect_pictures
+from ...detection.inspection import SIZES, AtThresholds, Inspected, at_thresholds, inspect_pictures
 from ...detection.intervals import draw_pictures
 from ...detection.matching import match_detections
 from ...detection.metrics import FAMILY, judge
@@ -94,10 +94,11 @@ def compare_accuracy(
     drawn = [average_precisions(match_detections(data, side.detections), draws) for side in (a, b)]
     for name in FAMILY:
         x, y = (family[name] for family in points)
-        differences = figure_of_draws(drawn[1], name) - figure_of_draws(drawn[0], name)
-        change = (
-            None if x is None or y is None else resampled_difference(y - x, differences, images, level, furthest=100)
-        )
+        change = None
+        if x is not None and y is not None:
+            differences = figure_of_draws(drawn[1], name) - figure_of_draws(drawn[0], name)
+            least = 0.0 if alike else _never_seen_points(a.inspected, name, level)
+            change = resampled_difference(y - x, differences, images, level, least, furthest=100)
         effects[name] = _effect((x, y), change, smallest["map"], "more", images, alike)
     defects = a.defects
     with_defects = int((defects > 0).sum())
@@ -125,6 +126,28 @@ def compare_accuracy(
     return effects
 
 
+def _never_seen_points(truth: Inspected, name: str, level: float) -> float:
+    """The difference in an AP figure that its pictures may all have failed to show, in points.
+
+    Something that befalls a share of the pictures with defects, and spoils them for one side, takes as much off its AP;
+    and what befalls one class only, its part of the mean over the classes. Of a rare class fewer pictures can show it.
+
+    Args:
+        truth: of the pictures.
+        name: of the figure; those of one size rest on the defects of that size.
+        level: of the interval.
+    """
+    size = name.removeprefix("ap_")
+    counted = truth.defect_size == SIZES.index(size) if size in SIZES else np.ones(len(truth.defect_image), bool)
+    pictures, labels = truth.defect_image[counted], truth.defect_label[counted]
+    classes = np.unique(labels)
+    shares = [
+        never_seen(len(np.unique(pictures)), level),
+        *(min(1.0, never_seen(len(np.unique(pictures[labels == k])), level)) / len(classes) for k in classes),
+    ]
+    return 100 * max(shares)
+
+
 def _same(a: Detections, b: Detections) -> bool:
     return (
         len(a) == len(b)
@@ -149,4 +172,6 @@ def _effect(
         note = f"the detections on all {images} pictures are the same"
     elif verdict == "equivalent" and images < ENOUGH_PICTURES:
         verdict, note = "no difference shown", f"{images} pictures are too few to call them equivalent"
+    elif verdict == "no difference shown" and change.value == 0:
+        note = f"none is seen, but on {images} pictures one within the interval need not be"
     return Effect(*sides, change, smallest, better, verdict, note)

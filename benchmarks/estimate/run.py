@@ -113,10 +113,10 @@ def _choose(bundle: Bundle, precision: LayerPrecision, batch: int) -> _Chosen:
     """The bundle's graph of a precision, best one made for TensorRT; else the fp32 graph taken to that precision."""
     own = [one for one in bundle.manifest.variants if one.precision == precision]
     for variant in sorted(own, key=lambda one: one.target != "tensorrt"):
-        return _Chosen(variant, graph_work(bundle.graph_path(variant), batch))
+        return _Chosen(variant, graph_work(bundle.graph(variant), batch))
     first = bundle.manifest.variants[0]
     variant = next((one for one in bundle.manifest.variants if one.precision == "fp32"), first)
-    return _Chosen(variant, graph_work(bundle.graph_path(variant), batch).in_precision(precision))
+    return _Chosen(variant, graph_work(bundle.graph(variant), batch).in_precision(precision))
 
 
 def _row(
@@ -174,7 +174,7 @@ def _correction(bundle: Bundle, device: Device, calibration: Calibration, own: S
         for row in _usable_rows(one.measurements, bundle):
             key = (mode.name, row.subject.variant, row.batch)
             if key not in reckoned:
-                work = graph_work(bundle.graph_path(bundle.variant(row.subject.variant)), row.batch)
+                work = graph_work(bundle.graph(bundle.variant(row.subject.variant)), row.batch)
                 reckoned[key] = reckon(Graph(work), device, mode, calibration.parameters).latency_ms
             measured = row.stages["end_to_end"].p50_ms
             if measured is not None and measured > 0:

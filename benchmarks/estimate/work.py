@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ...bundle.graph_file import OnnxFile
 from ...core.errors import MissingDependencyError, TemperError, install_hint
 from .operators import FREE, Kind, kind_of
 
@@ -97,11 +97,11 @@ class GraphWork:
         )
 
 
-def graph_work(path: Path, batch: int) -> GraphWork:
+def graph_work(graph: OnnxFile, batch: int) -> GraphWork:
     """Read the work off an ONNX file.
 
     Args:
-        path: of the graph; its batch dimension may be open.
+        graph: the file; its batch dimension may be open.
         batch: pictures per call.
 
     Raises:
@@ -115,10 +115,10 @@ def graph_work(path: Path, batch: int) -> GraphWork:
             "Estimates read ONNX graphs with the package onnx, which is not installed. " + install_hint("plan")
         ) from error
     try:
-        model = onnx.load(str(path))
+        model = onnx.load_from_string(graph.content)
     except Exception as error:  # protobuf's own classes
-        raise TemperError(f"{path} is no ONNX graph: {error}.") from error
-    return _Reader(model, batch, path.name).work()
+        raise TemperError(f"{graph.title} is no ONNX graph: {error}.") from error
+    return _Reader(model, batch, graph.title).work()
 
 
 @dataclass

@@ -11,6 +11,7 @@ from ...detection.intervals import Estimate
 from ..energy.leading import leading_energy
 from ..latency_rows import LatencyRow
 from ..measurement import FootprintRow, MachineState, Measurements, to_plain
+from ..round_bootstrap import FEWEST_ROUNDS
 from ..subject import Subject
 
 
@@ -48,6 +49,7 @@ FIGURES: dict[str, FigureKind] = {
     "escape_rate": FigureKind("escape rate", "%", "less", ".1f"),
     "false_alarms": FigureKind("false alarms per picture", "", "less", ".2f"),
     "load": FigureKind("load time", "ms", "less", ".0f"),
+    "first_call": FigureKind("first call", "ms", "less", ".1f"),
     "peak_memory": FigureKind("peak memory", "MiB", "less", ".0f"),
     "file_size": FigureKind("size of the graph file", "MB", "less", ".2f"),
     "joules_per_frame": FigureKind("energy per frame", "J", "less", ".4g"),
@@ -153,15 +155,31 @@ def scenario_conditions(row: LatencyRow, query_pictures: int) -> str:
 def machine_title(state: MachineState) -> str:
     """The machine in a line."""
     quota = "" if state.cpu_quota_cores is None else f", {state.cpu_quota_cores:g} of them allowed"
-    return f"{state.cpu_model or state.architecture}, {state.usable_cores} cores{quota}"
+    gpus = "".join(f", {gpu.name}" for gpu in state.gpus)
+    mode = f", power mode {state.power_mode}" if state.power_mode else ""
+    return f"{state.cpu_model or state.architecture}, {state.usable_cores} cores{quota}{gpus}{mode}"
 
 
 def machine_key(state: MachineState) -> str:
-    """What tells machines apart: processor, cores and memory, not what happens to be installed or running on them."""
+    """What tells machines apart: processor, cores, memory, GPUs and what power they may draw, not what is installed or
+    runs on them."""
     plain = to_plain(state)
     fixed = ("cpu_model", "architecture", "logical_cores", "physical_cores", "usable_cores", "cpu_quota_cores")
-    # the same machine has a few MiB more or less with another kernel
-    return sha256_json({**{name: plain[name] for name in fixed}, "memory_gib": round(state.memory_mib / 1024)})
+    gpus = [[gpu.name, round((gpu.memory_mib or 0) / 1024), gpu.power_limit_w] for gpu in state.gpus]
+    told = {
+        "gpus": gpus,
+        "visible_gpus": state.visible_gpus if gpus else None,
+        "power_mode": state.power_mode,
+    }
+    return sha256_json(
+        {
+            **{name: plain[name] for name in fixed},
+            # the same machine has a few MiB more or less with another kernel
+            "memory_gib": round(state.memory_mib / 1024),
+            # a machine without them is called as it was before they were noted
+            **{name: value for name, value in told.items() if value},
+        }
+    )
 
 
 def _latency(row: LatencyRow, conditions: str) -> Iterator[Figure]:
@@ -169,10 +187,13 @@ def _latency(row: LatencyRow, conditions: str) -> Iterator[Figure]:
     for name in ("p50", "mean", "p90", "p99", "p999", "jitter"):
         value = getattr(whole, f"{name}_ms")
         if value is not None:
-            low, high = whole.intervals.get(f"{name}_ms") or (None, None)
+            # that of rounds in one process says nothing of what another process would have shown
+            low, high = (whole.intervals.get(f"{name}_ms") if row.starts >= FEWEST_ROUNDS else None) or (None, None)
             yield Figure(name, value, low, high, conditions)
-    for figure in _estimate("throughput", row.images_per_second):
-        yield replace(figure, conditions=conditions)
+    rate = row.images_per_second
+    if rate.value is not None:
+        told = row.starts >= FEWEST_ROUNDS
+        yield Figure("throughput", rate.value, rate.low if told else None, rate.high if told else None, conditions)
 
 
 def _accuracy(measured: Measurements, subject: Subject) -> Iterator[Figure]:
@@ -211,8 +232,9 @@ def _energy(measured: Measurements, row: LatencyRow) -> Iterator[Figure]:
 def _footprint(cost: FootprintRow | None) -> Iterator[Figure]:
     if cost is None:
         return
-    if cost.load_ms is not None:
-        yield Figure("load", cost.load_ms)
+    for name, ms in (("load", cost.load_ms), ("first_call", cost.first_call_ms)):
+        if ms is not None:
+            yield Figure(name, ms, *(cost.intervals.get(f"{name}_ms") or (None, None)))
     if cost.peak_memory_mib is not None:
         yield Figure("peak_memory", cost.peak_memory_mib)
     # it is counted, not measured

@@ -31,6 +31,7 @@ def write_history(series: Sequence[Series], source: Path, target: Path) -> None:
             "chart": drawn(_chart(one, number)),
             "rows": point_cells(one),
             "regressions": [regression.sentence() for regression in one.regressions],
+            "not_judged": one.not_judged,
         }
         for number, one in enumerate(series)
     ]

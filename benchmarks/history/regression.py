@@ -1,4 +1,5 @@
-"""Did a figure get worse? Its interval decides: in a regression the latest one does not touch an earlier one."""
+"""Did a figure get worse? In a regression the latest interval does not touch an earlier one; and a duration lies beyond
+what benchmarks of the same thing differ by, too."""
 
 from __future__ import annotations
 
@@ -6,10 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .figures import FIGURES
+from .spread import spread_between
 from .store import Point
 
 #: Figures that depend on the data they were judged on, not on the machine they ran on.
 _OF_DATA = frozenset(name for name in FIGURES if name.startswith(("ap", "map", "escape", "false")))
+#: Figures that depend on what else the machine did.
+_TIMED = frozenset(("p50", "mean", "p90", "p99", "p999", "jitter", "throughput", "load", "first_call"))
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,9 @@ class Regression:
             cause = f"another graph ({then.graph_sha256[:8]} then)"
         elif now.runtime_version != then.runtime_version:
             cause = f"the same graph, {now.runtime} {now.runtime_version} instead of {then.runtime_version}"
-        where = "" if now.figure in _OF_DATA else f", batch {now.batch}, {now.scenario}"
-        where += f" ({now.conditions})" if now.conditions else ""
+        where = _where(now)
         return (
-            f"{now.model} {now.variant} on {now.runtime}{where}: {kind.title} is "
+            f"{where}: {kind.title} is "
             f"{_range(now)}{unit}, worse than {self.against} of {then.started[:10]}, {_range(then)}{unit}; {cause}."
         )
 
@@ -78,11 +81,13 @@ class Series:
         key: what all its points have in common.
         points: the oldest first.
         regressions: of the latest.
+        not_judged: why the latest was not judged, in a sentence; empty where it was, or is the only one.
     """
 
     key: SeriesKey
     points: tuple[Point, ...]
     regressions: tuple[Regression, ...] = field(default=())
+    not_judged: str = ""
 
 
 def series_of(points: Sequence[Point]) -> list[Series]:
@@ -92,24 +97,51 @@ def series_of(points: Sequence[Point]) -> list[Series]:
     for point in points:
         name = names.setdefault(point.data_sha256, point.data)
         groups.setdefault(_key(point, name), []).append(point)
-    return [Series(key, tuple(group), tuple(find_regressions(group))) for key, group in groups.items()]
+    return [
+        Series(key, tuple(group), tuple(find_regressions(group)), why_not_judged(group))
+        for key, group in groups.items()
+    ]
 
 
 def find_regressions(points: Sequence[Point]) -> list[Regression]:
     """Against which earlier points the last one is a regression: the one before, and the best where that is another.
 
     The best is the one whose worse end is best, so that a lucky value of a wide interval is not held against anybody.
-    Points without an interval say nothing.
+    Points without an interval say nothing; nor, of durations, do those that were measured with warnings.
     """
-    told = [point for point in points if point.low is not None and point.high is not None]
+    told = [point for point in points if _tells(point)]
     if len(told) < 2 or told[-1] is not points[-1]:
         return []
-    latest, before = told[-1], told[-2]
-    best = min(told[:-1], key=_worse_end)
-    found = [Regression("the one before", before, latest)] if _is_worse(latest, before) else []
-    if best is not before and _is_worse(latest, best):
+    *earlier, latest = told
+    before, best = earlier[-1], min(earlier, key=_worse_end)
+    found = [Regression("the one before", before, latest)] if _is_worse(latest, before, earlier, 1) else []
+    if best is not before and _is_worse(latest, best, earlier, len(earlier)):
         found.append(Regression("the best", best, latest))
     return found
+
+
+def why_not_judged(points: Sequence[Point]) -> str:
+    """Why warnings kept the last of these points from being judged, in a sentence; empty where they did not."""
+    latest = points[-1]
+    if len(points) < 2 or latest.low is None or latest.figure not in _TIMED:
+        return ""
+    what = f"{_where(latest)}: {FIGURES[latest.figure].title}"
+    again = "Mend what they name, and measure again."
+    if latest.warnings:
+        return f"{what} of {latest.started[:10]} was measured with warnings. {again}"
+    if not any(_tells(point) for point in points[:-1]) and any(point.warnings for point in points[:-1]):
+        return f"{what} has only earlier values that were measured with warnings. {again}"
+    return ""
+
+
+def _tells(point: Point) -> bool:
+    return point.low is not None and point.high is not None and not (point.figure in _TIMED and point.warnings)
+
+
+def _where(point: Point) -> str:
+    where = "" if point.figure in _OF_DATA else f", batch {point.batch}, {point.scenario}"
+    where += f" ({point.conditions})" if point.conditions else ""
+    return f"{point.model} {point.variant} on {point.runtime}{where}"
 
 
 def _key(point: Point, data: str) -> SeriesKey:
@@ -134,10 +166,19 @@ def _worse_end(point: Point) -> float:
     return high if FIGURES[point.figure].better == "less" else -low
 
 
-def _is_worse(latest: Point, earlier: Point) -> bool:
-    low, high = _ends(latest)
-    earlier_low, earlier_high = _ends(earlier)
-    return low > earlier_high if FIGURES[latest.figure].better == "less" else high < earlier_low
+def _is_worse(latest: Point, against: Point, earlier: Sequence[Point], chosen_from: int) -> bool:
+    """Whether the latest is beyond both intervals and, if it is a duration, the spread of the earlier benchmarks."""
+    (low, high), (earlier_low, earlier_high) = _ends(latest), _ends(against)
+    less = FIGURES[latest.figure].better == "less"
+    if not (low > earlier_high if less else high < earlier_low):
+        return False
+    if latest.figure not in _TIMED:
+        return True
+    told = [point for point in earlier if point.value > 0]
+    if not told or min(latest.value, against.value) <= 0:
+        return True
+    ratio = latest.value / against.value if less else against.value / latest.value
+    return ratio > spread_between(told).margin(chosen_from)
 
 
 def _ends(point: Point) -> tuple[float, float]:

@@ -143,7 +143,7 @@ def simulate(line: SimulatedLine, seed: int = 0, frames: int = FRAMES) -> Simula
         p99_ms=summary.p99_ms if summary else None,
         p99_interval_ms=_finite(summary.intervals.get("p99_ms")) if summary else None,
         dropped=sum(dropped),
-        miss_share=share_interval(np.asarray([one.late + one.dropped for one in rounds]), arrived),
+        miss_share=share_interval(np.asarray([one.late + one.dropped for one in rounds]), arrived, alike=False),
         utilisation=sum(one.busy_ms for one in rounds) / (ROUNDS * arrivals * line.interval_ms),
         deadline_ms=line.deadline_ms,
     )

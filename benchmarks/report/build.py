@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else, with ``results.json`` and ``results.csv`` beside it."""
+"""The report: one HTML file that needs nothing else, with ``results.json``, ``.csv`` and ``.md`` beside it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,21 @@ from ...core.files import write_text
 from ...core.models import in_sentence
 from ...detection.dataset import DataSet
 from ...detection.detections import Detections
-from ...detection.intervals import Estimate
+from ..accelerators import GpuState
 from ..accuracy import load_detections
 from ..measurement import BundleEntry, MachineState, Measurements, read_rows
 from .care import sentences_of_care
-from .charts import accuracy_latency_chart, stage_chart
+from .charts import stage_chart
 from .energy_part import energy_part
+from .formats import FILTERS
 from .glance import glance
-from .latency import latency_part
+from .histograms import latency_histograms
+from .judged import class_rows, example_results, example_words, judged_graphs
+from .latency import latency_part, span_of
 from .line_charts import froc_chart, precision_recall_chart
-from .pages import drawn, page_environment, page_style
+from .markdown import MARKDOWN_NAME, write_results_markdown
+from .pages import page_environment, page_style
+from .pareto import accuracy_latency_chart, escape_latency_chart, marks_of
 from .pictures import Example, make_examples, make_misses
 from .plot import series_colour
 from .results import Result, collect_results, role_titles, write_results_csv, write_results_json
@@ -58,7 +63,7 @@ class ReportInput:
 
 
 def build_report(source: ReportInput, target: Path) -> Path:
-    """Write ``report.html``, ``results.json`` and ``results.csv`` into a folder.
+    """Write ``report.html``, ``results.json``, ``results.csv`` and ``results.md`` into a folder.
 
     Args:
         source: see :class:`ReportInput`.
@@ -86,6 +91,8 @@ def build_report(source: ReportInput, target: Path) -> Path:
     page = _render(source, measurements, results, recipe, Words(summary, care))
     write_results_json(target / "results.json", source.name, summary, care, results, measurements)
     write_results_csv(target / "results.csv", results)
+    machine = machine_rows(measurements.benchmark.machine_before, measurements.benchmark.machine_after)
+    write_results_markdown(target / MARKDOWN_NAME, source.name, summary, care, results, measurements.benchmark, machine)
     write_text(target / REPORT_NAME, page)
     return target / REPORT_NAME
 
@@ -111,18 +118,10 @@ def _render(
     words: Words,
 ) -> str:
     environment = page_environment()
-    environment.filters.update(
-        points=_points,
-        percent=_percent,
-        interval=_interval,
-        ms=_milliseconds,
-        count=_count,
-        size=_size,
-        duration=_duration,
-        chart=drawn,
-    )
+    environment.filters.update(FILTERS)
     benchmark = measurements.benchmark
     entries = benchmark.bundles
+    marks, judged = marks_of(results), judged_graphs(results)
     training = training_part(source.trainings, source.watched or source.data, role_titles(recipe))
     return environment.get_template("report.html.j2").render(
         name=source.name,
@@ -134,54 +133,29 @@ def _render(
         many_runtimes=len({r.subject.runtime for r in results}) > 1,
         colour=series_colour,
         style=page_style(environment),
-        accuracy_chart=accuracy_latency_chart(results),
+        accuracy_chart=accuracy_latency_chart(marks, span_of(results)),
+        escape_chart=escape_latency_chart(marks, span_of(results)),
+        histograms=latency_histograms(results),
         stage_chart=stage_chart(results),
         training=training,
         glance=glance(results, {row.role: row.parameters for row in training.facts} if training else {}),
-        classes=_class_rows(results, source.data.labels),
-        judged=_judged(results),
+        classes=class_rows(judged, source.data.labels),
+        judged=judged,
         line=_line(source, results, entries),
         **latency_part(results),
         **energy_part(results, measurements.benchmark),
         examples=_examples(source, results, entries),
-        examples_precision=_examples_precision(results),
+        examples_of=example_words(list(example_results(results).values())),
         parity=_parity_rows(entries, results),
-        machine=_machine_rows(benchmark.machine_before, benchmark.machine_after),
+        machine=machine_rows(benchmark.machine_before, benchmark.machine_after),
         bundles=_bundle_rows(entries, results),
         recipe=yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True) if recipe else "",
         seed=recipe.get("seed"),
     )
 
 
-def _judged(results: Sequence[Result]) -> list[Result]:
-    """One result per model and graph: neither batch size nor runtime has a column of its own per class."""
-    unique = {(r.subject.model, r.subject.variant): r for r in reversed(results) if r.figures is not None}
-    return list(reversed(unique.values()))
-
-
-def _class_rows(results: Sequence[Result], labels: Sequence[str]) -> list[dict[str, Any]]:
-    judged = _judged(results)
-    return [
-        {"label": label, "values": [r.figures.per_class.get(label) if r.figures else None for r in judged]}
-        for label in labels
-    ]
-
-
-def _example_results(results: Sequence[Result]) -> dict[str, Result]:
-    """For each model its first graph: fp32 where it has one."""
-    chosen: dict[str, Result] = {}
-    for result in results:
-        if result.detections is not None:
-            chosen.setdefault(result.title, result)
-    return chosen
-
-
-def _examples_precision(results: Sequence[Result]) -> str:
-    return " or ".join(dict.fromkeys(r.subject.precision for r in _example_results(results).values()))
-
-
 def _examples(source: ReportInput, results: Sequence[Result], entries: Sequence[BundleEntry]) -> list[Example]:
-    chosen = _example_results(results)
+    chosen = example_results(results)
     return make_examples(source.data, _detections(source, chosen), _thresholds(chosen, entries))
 
 
@@ -192,7 +166,7 @@ def _line(source: ReportInput, results: Sequence[Result], entries: Sequence[Bund
     if not judged:
         return None
     # one graph of each model in what has a column, a curve or a picture for every one
-    chosen = {title: result for title, result in _example_results(results).items() if result.line is not None}
+    chosen = {title: result for title, result in example_results(results).items() if result.line is not None}
     first = list(chosen.values())
     reference = next((r for r in first if r.subject.role == "distilled"), max(first, key=_ap))
     iou = reference.line.escape[None].iou if reference.line else 0.5
@@ -202,6 +176,7 @@ def _line(source: ReportInput, results: Sequence[Result], entries: Sequence[Bund
         "iou": iou,
         "froc": froc_chart(first),
         "precision_recall": precision_recall_chart(first),
+        "first_of": example_words(first),
         "reference_name": in_sentence(reference.title),
         "misses": make_misses(
             source.data, _detections(source, chosen), _thresholds(chosen, entries), reference.title, iou
@@ -255,7 +230,8 @@ def _recipe_of(entries: Sequence[BundleEntry]) -> dict[str, Any]:
     return dict(recipes[0]) if recipes and all(recipe == recipes[0] for recipe in recipes) else {}
 
 
-def _machine_rows(before: MachineState, after: MachineState) -> list[tuple[str, str]]:
+def machine_rows(before: MachineState, after: MachineState) -> list[tuple[str, str]]:
+    """What is known of a machine before and after a benchmark, for people: names and values."""
     physical, logical = before.physical_cores or "an unknown number of", before.logical_cores or "an unknown number of"
     load = ["not told" if state.load_average is None else f"{state.load_average[0]:.2f}" for state in (before, after)]
     quota = "" if before.cpu_quota_cores is None else f", of which the container may use {before.cpu_quota_cores:g}"
@@ -270,6 +246,9 @@ def _machine_rows(before: MachineState, after: MachineState) -> list[tuple[str, 
         ("Instructions", ", ".join(before.cpu_features) or "not told"),
         ("Governor", before.governor or "not told"),
         ("Clock at the start", "not told" if before.frequency_mhz is None else f"{before.frequency_mhz:.0f} MHz"),
+        *((f"GPU {number}" if len(before.gpus) > 1 else "GPU", _gpu(gpu)) for number, gpu in enumerate(before.gpus)),
+        *([("GPUs that may be used", before.visible_gpus)] if before.visible_gpus is not None else []),
+        *([("Power mode", before.power_mode)] if before.power_mode else []),
         ("Virtual machine", {True: "yes", False: "no", None: "not told"}[before.virtual_machine]),
         ("Memory", f"{_gib(before.memory_mib)}, {_gib(before.memory_available_mib)} free{limit}"),
         ("Other programs at the start", other),
@@ -279,43 +258,16 @@ def _machine_rows(before: MachineState, after: MachineState) -> list[tuple[str, 
     ]  # fmt: skip
 
 
-def _points(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}"
-
-
-def _interval(estimate: Estimate | None, form: str = "%.1f", factor: float = 1) -> str:
-    """The ends of an interval; empty where there is none."""
-    if estimate is None or estimate.low is None or estimate.high is None:
-        return ""
-    return f"{form % (factor * estimate.low)}–{form % (factor * estimate.high)}"
-
-
-def _milliseconds(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def _count(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
-
-
-def _size(count: int) -> str:
-    """Bytes as megabytes of 10^6."""
-    return f"{count / 1e6:.1f}" if count >= 1e6 else f"{count / 1e6:.2f}"
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    minutes = round(seconds / 60)
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+def _gpu(gpu: GpuState) -> str:
+    told = [
+        gpu.name,
+        None if gpu.memory_mib is None else _gib(gpu.memory_mib),
+        None if gpu.clock_mhz is None else f"{gpu.clock_mhz:.0f} MHz at the start",
+        None if gpu.max_clock_mhz is None else f"{gpu.max_clock_mhz:.0f} MHz at most",
+        None if gpu.power_limit_w is None else f"{gpu.power_limit_w:.0f} W at most",
+        None if gpu.driver is None else f"driver {gpu.driver}",
+    ]
+    return ", ".join(text for text in told if text)
 
 
 def _gib(mib: float) -> str:

@@ -82,9 +82,10 @@ def _own_validation(results: Sequence[Result], benchmark: BenchmarkRow, of_a_run
         if of_a_run
         else "The export chose its thresholds on validation pictures, and if these are they,"
     )
+    option = "--set benchmark.split=test" if of_a_run else "--split test"
     return [
         f"{these} what escapes and what is flagged on new steel is likely more: judge on pictures that nothing was "
-        "chosen on, where there is a test split with --set benchmark.split=test."
+        f"chosen on, where there is a test split with {option}."
     ]
 
 

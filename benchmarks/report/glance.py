@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..candidate import REFERENCE
 from .results import PRECISION_ORDER, Result, leading
 
 
@@ -51,7 +52,8 @@ def glance(results: Sequence[Result], parameters: Mapping[str, int | None]) -> G
     """
     same = leading(results)
     batch = min(result.batch for result in same)
-    shown = [result for result in same if result.batch == batch]
+    # of graphs: a reference in Paddle is nothing to choose
+    shown = [result for result in same if result.batch == batch and result.subject.variant != REFERENCE]
     models = list(dict.fromkeys(result.subject.model for result in shown))
     if len(models) < 2:
         return None

@@ -42,13 +42,18 @@ def one_sample(result: Result, query_pictures: int) -> str:
     return "picture" if scenario == "line" or result.batch == 1 else f"call of {result.batch} pictures"
 
 
+def span_of(results: Sequence[Result]) -> str:
+    """From where to where the latency of the leading scenario goes: "encoded picture to boxes"."""
+    return SPANS[leading(results)[0].latency.scenario]
+
+
 def latency_part(results: Sequence[Result]) -> dict[str, Any]:
     """Values of the templates about latency."""
     there = {result.latency.scenario for result in results}
     first = leading(results)
     return {
         "leading": first,
-        "span": SPANS[first[0].latency.scenario],
+        "span": span_of(results),
         "stages": STAGE_DEFINITIONS,
         "scenarios": [SCENARIO_SENTENCES[scenario] for scenario in SCENARIOS if scenario in there],
         "drivers": list(dict.fromkeys(DRIVERS[result.latency.driver] for result in results)),

@@ -86,7 +86,12 @@ def draw_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], c
 
 
 def render(
-    name: str, draw: Callable[[Figure, float], None], height: float, description: str, wide: int = WIDE
+    name: str,
+    draw: Callable[[Figure, float], None],
+    height: float,
+    description: str,
+    wide: int = WIDE,
+    narrow_height: float | None = None,
 ) -> Chart:
     """Draw a plot wide and narrow.
 
@@ -96,13 +101,14 @@ def render(
         height: in CSS pixels.
         description: what the plot shows, for those who do not see it.
         wide: width of the wide one in CSS pixels.
+        narrow_height: of the narrow one in CSS pixels, where its legend takes more room; ``height`` if None.
 
     Raises:
         MissingDependencyError: if Matplotlib is not installed.
     """
     return Chart(
         wide=_svg(f"{name}-wide", draw, wide, height, WIDE, description),
-        narrow=_svg(f"{name}-narrow", draw, NARROW, height, NARROW, description),
+        narrow=_svg(f"{name}-narrow", draw, NARROW, narrow_height or height, NARROW, description),
         description=description,
     )
 

@@ -30,6 +30,15 @@ PRECISION_ORDER = ("fp32", "fp16", "int8")
 #: Figures of durations that have an interval.
 ESTIMATED_FIELDS = ("mean_ms", *PERCENTILES, "jitter_ms")
 INVALID = "INVALID"
+#: One line of a table, by column.
+CsvRow = dict[str, Any]
+#: What ``results.json`` takes of the first row, of a footprint, and what it leaves out of a row of latency.
+BENCHMARK_FIELDS = (
+    "temper", "started_at", "finished_at", "incomplete", "data", "data_sha256", "images", "unread", "no_energy",
+)  # fmt: skip
+FOOTPRINT_FIELDS = ("file_bytes", "load_ms", "first_call_ms", "peak_memory_mib", "idle_memory_mib", "runtime_version")
+LEFT_OUT_OF_RESULTS = ("samples_ms", "row")
+LEFT_OUT_OF_ENERGY = ("subject", "batch", "threads", "row")
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,13 @@ def leading(results: Sequence[Result]) -> list[Result]:
     """The results of one scenario, the first there is: what charts and sentences compare."""
     first = min((result.latency.scenario for result in results), key=SCENARIOS.index, default=None)
     return [result for result in results if result.latency.scenario == first]
+
+
+def smallest_batch(results: Sequence[Result]) -> list[Result]:
+    """Those of the leading results with the fewest pictures per call: what charts show."""
+    same = leading(results)
+    smallest = min((r.batch for r in same), default=1)
+    return [r for r in same if r.batch == smallest]
 
 
 def collect_results(measurements: Measurements) -> list[Result]:
@@ -154,20 +170,7 @@ def write_results_json(
         "name": name,
         "summary": list(summary),
         "results": [_plain_result(result) for result in results],
-        **{
-            k: benchmark[k]
-            for k in (
-                "temper",
-                "started_at",
-                "finished_at",
-                "incomplete",
-                "data",
-                "data_sha256",
-                "images",
-                "unread",
-                "no_energy",
-            )
-        },
+        **{name: benchmark[name] for name in BENCHMARK_FIELDS},
         "settings": benchmark["settings"],
         "warnings": list(care),
         **{k: benchmark[k] for k in ("machine_before", "machine_after")},
@@ -181,13 +184,16 @@ def write_results_json(
 def write_results_csv(path: Path, results: Sequence[Result]) -> None:
     """Write one line per candidate; what was not measured or may not be given is empty."""
     classes = list(dict.fromkeys(label for r in results if r.figures for label in r.figures.per_class))
+    write_csv(path, [flat_result(result, classes) for result in results])
+
+
+def write_csv(path: Path, rows: Sequence[CsvRow]) -> None:
+    """Write rows with the columns of the first one; what a row lacks is empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(_flat(results[0], classes)) if results else ["model"], lineterminator="\n")
+    writer = csv.DictWriter(text, list(rows[0]) if rows else ["model"], lineterminator="\n")
     writer.writeheader()
-    for result in results:
-        writer.writerow(
-            {key: "" if value is None else _harmless(value) for key, value in _flat(result, classes).items()}
-        )
+    for row in rows:
+        writer.writerow({key: "" if value is None else _harmless(value) for key, value in row.items()})
     write_text(path, text.getvalue())
 
 
@@ -200,14 +206,15 @@ def _sort_key(row: LatencyRow) -> tuple[int, str, int, str, str, int, int]:
 
 def _plain_result(result: Result) -> dict[str, Any]:
     latency = to_plain(result.latency)
-    del latency["samples_ms"], latency["row"]
+    for name in LEFT_OUT_OF_RESULTS:
+        del latency[name]
     footprint = to_plain(result.footprint) if result.footprint else {}
     return {
         "title": result.title,
         **latency,
         "accuracy": result.figures.to_dict() if result.figures else None,
         "inspection": plain_line(result.line) if result.line else None,
-        **{key: footprint.get(key) for key in _FOOTPRINT_FIELDS},
+        **{key: footprint.get(key) for key in FOOTPRINT_FIELDS},
         "energy": [_without_subject(row) for row in result.energy],
         "soak": _without_subject(result.soak) if result.soak else None,
     }
@@ -215,13 +222,11 @@ def _plain_result(result: Result) -> dict[str, Any]:
 
 def _without_subject(row: EnergyRow | SoakRow) -> dict[str, Any]:
     """A row within a result, which says what it is about."""
-    return {key: value for key, value in to_plain(row).items() if key not in ("subject", "batch", "threads", "row")}
+    return {key: value for key, value in to_plain(row).items() if key not in LEFT_OUT_OF_ENERGY}
 
 
-_FOOTPRINT_FIELDS = ("file_bytes", "load_ms", "first_call_ms", "peak_memory_mib", "idle_memory_mib", "runtime_version")
-
-
-def _flat(result: Result, classes: Sequence[str]) -> dict[str, Any]:
+def flat_result(result: Result, classes: Sequence[str]) -> CsvRow:
+    """A result as columns of a table, with those of these classes."""
     row, figures = result.latency, result.figures
     per_class = figures.per_class if figures else {}
     return {
@@ -231,6 +236,8 @@ def _flat(result: Result, classes: Sequence[str]) -> dict[str, Any]:
         "driver": row.driver,
         "batch": row.batch,
         "threads": row.threads,
+        "threads_at_work": row.threads_at_work,
+        "starts": row.starts,
         "images": figures.images if figures else None,
         **{name: getattr(figures, name) if figures else None for name in FIGURE_TITLES},
         **{f"ap_class_{label}": per_class.get(label) for label in classes},
@@ -240,7 +247,7 @@ def _flat(result: Result, classes: Sequence[str]) -> dict[str, Any]:
         **_flat_punctuality(row.punctuality),
         "warmup_calls": row.warmup_calls,
         "complete": row.complete,
-        **{name: getattr(result.footprint, name) if result.footprint else None for name in _FOOTPRINT_FIELDS},
+        **{name: getattr(result.footprint, name) if result.footprint else None for name in FOOTPRINT_FIELDS},
         **flat_energy(result.energy, row.subject.runtime),
         **flat_soak(result.soak),
     }

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import UsageError
+from ...detection.images import read_image
 from ..sources import PICTURE_SUFFIXES
 
 #: Codes of GenICam's Pixel Format Naming Convention for what the fake camera can send.
@@ -126,6 +127,7 @@ def read_pictures(folder: Path) -> list[Picture]:
 
     Raises:
         UsageError: if there are none, or one cannot be read.
+        TemperError: if one is no picture that is inspected.
     """
     paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
     if not paths:
@@ -135,7 +137,7 @@ def read_pictures(folder: Path) -> list[Picture]:
         read = cv2.imread(str(path), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         if read is None:
             raise UsageError(f"The picture {path} cannot be read.")
-        pictures.append(np.asarray(read if read.ndim == 2 else cv2.cvtColor(read, cv2.COLOR_BGR2RGB), np.uint8))
+        pictures.append(read_image(path, "grey" if read.ndim == 2 else "rgb"))
     return pictures
 
 

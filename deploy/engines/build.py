@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Literal
 
 from ... import __version__
-from ...bundle.graph_file import require_self_contained
+from ...bundle.graph_file import OnnxFile
 from ...bundle.loader import Bundle
-from ...bundle.manifest import Target, Variant
+from ...bundle.manifest import Manifest, Target, Variant
 from ...core.errors import MissingDependencyError, TemperError, UsageError
 from ...core.events import Event, Reporter, silent
 from ...core.files import PARTIAL_SUFFIX, explain_os_errors, sha256_file, write_json
 from .gpu import Gpu, current_gpu
-from .options import BuildOptions, make_profiles
+from .options import MOST_TOPK, BuildOptions, make_profiles
 from .python_api import import_tensorrt
 from .record import (
     EnginePlace,
@@ -130,14 +130,20 @@ def ensure_engine(
         return fitting
     chosen = options or (last.options if last is not None else default_options(bundle, variant))
     reason = "; ".join(reasons) or ("asked for" if force else "there is none yet")
+    if (trouble := topk_trouble(bundle.manifest)) is not None:
+        report(Event("warning", STAGE, {"message": trouble}))
     report(Event("note", STAGE, {"message": f"Building the engine of {variant.name} for {gpu.name}: {reason}."}))
     place = engine_place(bundle, variant, gpu, chosen.hardware_compatibility)
-    require_self_contained(bundle.graph_path(variant), f"{bundle.path.name}:{variant.file}")
     return Engine(place, _build(place, bundle, variant, gpu, tool, chosen, report), built=True)
 
 
-def choose_variants(bundle: Bundle, names: Sequence[str] = ()) -> list[Variant]:
+def choose_variants(bundle: Bundle, names: Sequence[str] = (), *, any_size: bool = False) -> list[Variant]:
     """The variants of these names or precisions; without any, all that TensorRT takes.
+
+    Args:
+        bundle: opened.
+        names: of variants, or precisions.
+        any_size: without names only those whose height and width may vary.
 
     Raises:
         UsageError: if there is no such variant, or none that TensorRT takes.
@@ -148,7 +154,25 @@ def choose_variants(bundle: Bundle, names: Sequence[str] = ()) -> list[Variant]:
     suitable = [variant for variant in bundle.manifest.variants if variant.target in TARGETS]
     if not suitable:
         raise UsageError(f"No variant of {bundle.path.name} is made for TensorRT; all are made for processors.")
-    return suitable
+    if any_size and not any(variant.any_size for variant in suitable):
+        raise UsageError(
+            f"Every graph of {bundle.path.name} that TensorRT takes is of one size, so leave --size out, or export one "
+            "of any size with 'temper export onnx --input dynamic'."
+        )
+    return [variant for variant in suitable if variant.any_size or not any_size]
+
+
+def topk_trouble(manifest: Manifest) -> str | None:
+    """Why TensorRT may refuse a bundle's graphs, by what its manifest says, in a sentence; None if it should not."""
+    export = manifest.made_by.recipe.get("export")
+    candidates = export.get("candidates") if isinstance(export, dict) else None
+    most = max(manifest.max_detections, candidates if isinstance(candidates, int) else 0)
+    if most <= MOST_TOPK:
+        return None
+    return (
+        f"{manifest.name} was exported with export.candidates or export.max_detections of {most:,}, and TensorRT's "
+        f"TopK takes at most {MOST_TOPK:,}, so a graph with that many does not build; export it again with fewer."
+    )
 
 
 def require_suitable(variant: Variant, options: BuildOptions | None) -> None:
@@ -197,6 +221,7 @@ def _build(
     report: Reporter,
 ) -> EngineRecord:
     started, clock = datetime.now(timezone.utc), time.monotonic()
+    graph = bundle.graph(variant)  # what is no graph is refused before anything is made
     with explain_os_errors(place.folder):
         place.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
@@ -204,7 +229,8 @@ def _build(
         ) as scratch_name:
             scratch = Path(scratch_name)
             request = BuildRequest(
-                graph=bundle.graph_path(variant).resolve(),
+                graph=_graph_for(tool, bundle.graph_path(variant), graph, scratch),
+                graph_sha256=variant.sha256,
                 precision=variant.precision,
                 options=options,
                 engine=scratch / "engine",
@@ -223,6 +249,8 @@ def _build(
                 engine_bytes=request.engine.stat().st_size,
                 gpu=gpu.name,
                 compute_capability=gpu.compute_capability,
+                multiprocessors=gpu.multiprocessors,
+                gpu_memory_mib=gpu.memory_mib,
                 tensorrt=version,
                 built_with=tool.name,
                 options=options,
@@ -236,6 +264,15 @@ def _build(
                 os.replace(request.timing_out, place.timing_cache(tool.version))
             write_json(place.record, record.model_dump(mode="json"))
     return record
+
+
+def _graph_for(tool: Builder, path: Path, graph: OnnxFile, scratch: Path) -> Path:
+    """The file a builder reads: the bundle's own where it looks at the hash itself, else a copy nobody else has."""
+    if tool.program is None:
+        return path.resolve()
+    copy = scratch / "graph.onnx"
+    copy.write_bytes(graph.content)
+    return copy
 
 
 def _build_in_python(request: BuildRequest, log: Path, scratch: Path, report: Reporter) -> str:

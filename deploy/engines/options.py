@@ -122,6 +122,8 @@ class BuildOptions(_Model):
         return max(profile.batch.most for profile in self.profiles)
 
 
+#: The most that TensorRT's TopK takes, for the best places and for the detections of a picture alike.
+MOST_TOPK = 3840
 #: Tuned for one picture at a time, the line's case, and good for up to eight.
 DEFAULT_BATCH = Span(least=1, usual=1, most=8)
 

@@ -9,10 +9,12 @@ bindings of each version. It knows TensorRT's objects by what they are called: a
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from ...bundle.graph_file import OnnxFile
 from ...bundle.manifest import Precision
 from ...core.errors import MissingDependencyError, TemperError, UsageError
 from ...core.files import write_bytes
@@ -114,11 +116,22 @@ def _strongly_typed(trt: Any) -> int:
 
 def _parse(trt: Any, network: Any, logger: Any, request: BuildRequest) -> None:
     parser = trt.OnnxParser(network, logger)
-    if parser.parse(request.graph.read_bytes()):
+    if parser.parse(_read_graph(request)):
         return
     reasons = [parser.get_error(index).desc() for index in range(parser.num_errors)]
     reason = first_line(reasons[0]) if reasons else logger.first_error or "no reason given"
     raise TemperError(f"TensorRT {trt.__version__} does not take the graph: {reason}.")
+
+
+def _read_graph(request: BuildRequest) -> bytes:
+    """The graph's bytes, once they are known to be those that an engine is asked of."""
+    content = OnnxFile.read(request.graph).content
+    if hashlib.sha256(content).hexdigest() != request.graph_sha256:
+        raise TemperError(
+            f"The graph {request.graph.name} was changed while its engine was being built. Copy or export the bundle "
+            "again."
+        )
+    return content
 
 
 def _configure(trt: Any, config: Any, options: BuildOptions) -> None:

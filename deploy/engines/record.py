@@ -14,7 +14,7 @@ An engine is code for one GPU and one TensorRT, made from one graph. It lies bes
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -27,7 +27,7 @@ from .gpu import Gpu
 from .options import BuildOptions, HardwareCompatibility
 from .versions import Version, parse_version, same_version
 
-RECORD_SCHEMA_VERSION: Literal[1] = 1
+RECORD_SCHEMA_VERSION: Literal[2] = 2
 ENGINES_SUFFIX = ".engines"
 _MOST_RECORD_BYTES = 1 << 20
 _AMPERE = 8
@@ -40,7 +40,7 @@ class EngineRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: Literal[1] = RECORD_SCHEMA_VERSION
+    schema_version: Literal[2] = RECORD_SCHEMA_VERSION
     variant: Text
     precision: Precision
     graph_sha256: Sha256
@@ -48,6 +48,8 @@ class EngineRecord(BaseModel):
     engine_bytes: int = Field(ge=1)
     gpu: Text
     compute_capability: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+$")]
+    multiprocessors: int = Field(ge=1)
+    gpu_memory_mib: int = Field(ge=1)
     tensorrt: Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)+$")]
     built_with: Literal["python", "trtexec"]
     options: BuildOptions
@@ -131,10 +133,7 @@ def misfits(
     if record.graph_sha256 != variant.sha256:
         reasons.append("it was built from another graph")
     if not _runs_on(record, gpu):
-        reasons.append(
-            f"it was built on {record.gpu} ({record.compute_capability}) and this is {gpu.name} "
-            f"({gpu.compute_capability})"
-        )
+        reasons.append(f"it was built on {_built_on(record).title} and this is {gpu.title}")
     if not _loads_in(record, version):
         reasons.append(f"it was built with TensorRT {record.tensorrt} and this is {'.'.join(map(str, version))}")
     if options is not None and record.options != options:
@@ -158,8 +157,11 @@ def read_engine(place: EnginePlace, record: EngineRecord) -> bytes:
 
 
 def _runs_on(record: EngineRecord, gpu: Gpu) -> bool:
-    """Whether a GPU is the one an engine was built on, or one that it was built to run on too."""
-    if (record.gpu, record.compute_capability) == (gpu.name, gpu.compute_capability):
+    """Whether a GPU is like the one an engine was built on, or one that it was built to run on too.
+
+    Memory is no part of that: what a driver says of it changes with its version.
+    """
+    if replace(_built_on(record), memory_mib=gpu.memory_mib) == gpu:
         return True
     if record.options.hardware_compatibility == "same_compute_capability":
         return record.compute_capability == gpu.compute_capability
@@ -169,6 +171,10 @@ def _runs_on(record: EngineRecord, gpu: Gpu) -> bool:
             for capability in (record.compute_capability, gpu.compute_capability)
         )
     return False
+
+
+def _built_on(record: EngineRecord) -> Gpu:
+    return Gpu(record.gpu, record.compute_capability, record.multiprocessors, record.gpu_memory_mib)
 
 
 def _loads_in(record: EngineRecord, version: Version) -> bool:

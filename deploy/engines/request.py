@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from ...bundle.manifest import Precision
+from ...bundle.manifest import Precision, Sha256
 from .options import BuildOptions
 
 
@@ -20,6 +20,7 @@ class BuildRequest(_Message):
 
     Attributes:
         graph: the ONNX file.
+        graph_sha256: of its bytes; another file under that name is not built from.
         precision: of the graph; only TensorRT before 10 needs to be told.
         engine: where to write the engine.
         timing_in: a timing cache to start from, if the file is there.
@@ -27,6 +28,7 @@ class BuildRequest(_Message):
     """
 
     graph: Path
+    graph_sha256: Sha256
     precision: Precision
     options: BuildOptions
     engine: Path

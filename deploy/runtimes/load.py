@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...bundle.graph_file import require_self_contained
+from ...bundle.graph_file import OnnxFile
 from ...bundle.loader import Bundle
 from ...bundle.manifest import Precision, Target, Variant
 from ...core.errors import MissingDependencyError, TemperError, UsageError, nearest
@@ -87,7 +87,6 @@ def load_runtime(
     if threads is not None and threads < 1:
         raise UsageError(f"A runtime needs at least 1 thread; {threads} were asked for.")
     asked = GraphToRun(bundle, variant, threads, report)
-    require_self_contained(bundle.graph_path(variant), asked.title)
     backend = kind.load(asked)
     try:
         return CheckedRuntime(backend, bundle.manifest.at_size_of(variant), asked.title)
@@ -118,9 +117,10 @@ def open_graph(
     """
     if not runtime_kind(name).runs_files:
         raise UsageError(f"'{name}' runs engines that it builds from a bundle, and no file of a graph.")
+    graph = OnnxFile.read(path)
     if name == OpenVino.name:
-        return OpenVino(path, threads)
-    return OnnxRuntime(path, threads, name, precision, rewriting=rewriting)
+        return OpenVino(graph, threads)
+    return OnnxRuntime(graph, threads, name, precision, rewriting=rewriting)
 
 
 def runtime_kind(name: str) -> RuntimeKind:
@@ -164,15 +164,15 @@ def _load_onnxruntime(name: str) -> Callable[[GraphToRun], Backend]:
         if cache is not None:
             with explain_os_errors(cache):
                 cache.mkdir(parents=True, exist_ok=True)
-        path = asked.bundle.graph_path(asked.variant)
+        graph = asked.bundle.graph(asked.variant)
         kind = OnnxRuntime if name == DEFAULT_RUNTIME else BoundOnnxRuntime
-        return kind(path, asked.threads, name, asked.variant.precision, cache)
+        return kind(graph, asked.threads, name, asked.variant.precision, cache)
 
     return load
 
 
 def _load_openvino(asked: GraphToRun) -> Backend:
-    return OpenVino(asked.bundle.graph_path(asked.variant), asked.threads)
+    return OpenVino(asked.bundle.graph(asked.variant), asked.threads)
 
 
 def _load_tensorrt(asked: GraphToRun) -> Backend:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ...bundle.graph_file import OnnxFile
 from ...bundle.manifest import Precision
 from ...core.errors import MissingDependencyError, TemperError
 from .base import RawOutput, TensorInfo
@@ -27,7 +28,7 @@ class OnnxRuntime:
     """One ONNX file in an ONNX Runtime session.
 
     Args:
-        path: the ONNX file.
+        graph: the ONNX file.
         threads: how many threads one call uses; None leaves it to ONNX Runtime (the physical cores), unless this
             process may use only some of the machine's cores: then all it may use.
         name: which of :data:`~.onnxruntime_providers.PROVIDERS`.
@@ -44,7 +45,7 @@ class OnnxRuntime:
 
     def __init__(
         self,
-        path: Path,
+        graph: OnnxFile,
         threads: int | None = None,
         name: str = "onnxruntime",
         precision: Precision = "fp32",
@@ -55,7 +56,7 @@ class OnnxRuntime:
         require_provider(name, onnxruntime.get_available_providers())
         self.name = name
         self.version: str = onnxruntime.__version__
-        self._path = path
+        self._title = graph.title
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[rewriting])
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
@@ -72,13 +73,15 @@ class OnnxRuntime:
             # where it may fall back, it prints that it does, and tries the same again
             falls_back = int(chosen[0][0] != CPU)
             self._session: Any = onnxruntime.InferenceSession(
-                str(path), options, providers=chosen, enable_fallback=falls_back
+                graph.content, options, providers=chosen, enable_fallback=falls_back
             )
         except Exception as error:  # ONNX Runtime has a class of its own for every way a file can be wrong
             raise TemperError(
-                f"ONNX Runtime {self.version} cannot load {path}: {_first_line(error)}. "
+                f"ONNX Runtime {self.version} cannot load {graph.title}: {_first_line(error)}. "
                 "Export the bundle again, or install the ONNX Runtime it was made with."
             ) from error
+        # it would keep the file's bytes for a fallback that is not wanted; the session has all it needs of them
+        self._session._model_bytes = None
         if chosen[0][0] not in self._session.get_providers():
             # it falls back to the processor without a word
             raise TemperError(
@@ -89,7 +92,9 @@ class OnnxRuntime:
             self.inputs = tuple(_describe(tensor) for tensor in self._session.get_inputs())
             self.outputs = tuple(_describe(tensor) for tensor in self._session.get_outputs())
         except UnicodeDecodeError as error:  # ONNX Runtime takes any bytes for a name
-            raise TemperError(f"{path} names its inputs and outputs in no readable text. Export it again.") from error
+            raise TemperError(
+                f"{graph.title} names its inputs and outputs in no readable text. Export it again."
+            ) from error
 
     def infer(self, images: NDArray[np.uint8]) -> RawOutput:
         """Run the graph; see :class:`~.base.Runtime`."""
@@ -115,9 +120,7 @@ class OnnxRuntime:
         try:
             yield
         except Exception as error:  # as above
-            raise TemperError(
-                f"ONNX Runtime {self.version} failed on {self._path.name}: {_first_line(error)}."
-            ) from error
+            raise TemperError(f"ONNX Runtime {self.version} failed on {self._title}: {_first_line(error)}.") from error
 
 
 def import_onnxruntime() -> Any:

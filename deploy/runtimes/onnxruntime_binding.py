@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...bundle.graph_file import OnnxFile
 from ...bundle.manifest import Precision
 from ..stages import StageTimes, timed
 from .base import RawOutput
@@ -32,13 +33,13 @@ class BoundOnnxRuntime(OnnxRuntime):
 
     def __init__(
         self,
-        path: Path,
+        graph: OnnxFile,
         threads: int | None = None,
         name: str = "onnxruntime-cuda",
         precision: Precision = "fp32",
         timing_cache: Path | None = None,
     ) -> None:
-        super().__init__(path, threads, name, precision, timing_cache)
+        super().__init__(graph, threads, name, precision, timing_cache)
         self._values: Any = import_onnxruntime().OrtValue
         self._input: Any = None
         self._shape: tuple[int, ...] = ()

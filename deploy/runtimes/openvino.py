@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...bundle.graph_file import OnnxFile
 from ...core.errors import MissingDependencyError, TemperError
 from .base import RawOutput, TensorInfo
 
@@ -19,8 +19,9 @@ _OUTPUTS = ("boxes", "scores", "labels", "count")
 _DEVICE = "CPU"
 
 
-#: Batch sizes whose compiled graphs are kept.
-_MOST_COMPILED = 4
+#: Batch sizes whose compiled graphs are kept: all that a line tries before it starts (``deploy.line.batching.SIZES``),
+#: so that none of those it chose is compiled again in the middle of production.
+_MOST_COMPILED = 8
 
 
 class OpenVino:
@@ -30,7 +31,7 @@ class OpenVino:
     11.7 points of mAP are left of 27.4), with a fixed one it is as near to ONNX Runtime as rounding allows.
 
     Args:
-        path: the ONNX file.
+        graph: the ONNX file.
         threads: how many threads one call uses; None lets OpenVINO choose.
 
     Raises:
@@ -41,10 +42,10 @@ class OpenVino:
     name = "openvino"
     notes: tuple[str, ...] = ()
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
+    def __init__(self, graph: OnnxFile, threads: int | None = None) -> None:
         self._openvino = import_openvino()
         self.version: str = self._openvino.__version__.split("-")[0]
-        self._path = path
+        self._title = graph.title
         self._settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             # precision is in the graph: without this, processors with bfloat16 round everything to it
@@ -55,13 +56,13 @@ class OpenVino:
         #: Batch size -> a request of the graph compiled for it, the one used last at the end.
         self._requests: dict[int, Any] = {}
         try:
-            self._model: Any = _core(self._openvino).read_model(str(path))
+            self._model: Any = _core(self._openvino).read_model(graph.content)
             self.inputs = tuple(_describe(port) for port in self._model.inputs)
             self.outputs = tuple(_describe(port) for port in self._model.outputs)
             self._request(1)
         except Exception as error:  # OpenVINO raises RuntimeError and others, with a page of source places
             raise TemperError(
-                f"OpenVINO {self.version} cannot load {path}: {_reason(error)}. "
+                f"OpenVINO {self.version} cannot load {graph.title}: {_reason(error)}. "
                 "Export the bundle again, or run it on ONNX Runtime."
             ) from error
 
@@ -79,7 +80,7 @@ class OpenVino:
             # copies: the tensors are overwritten by the next call
             return [np.array(request.get_tensor(name).data) for name in names]
         except Exception as error:  # as above
-            raise TemperError(f"OpenVINO {self.version} failed on {self._path.name}: {_reason(error)}.") from error
+            raise TemperError(f"OpenVINO {self.version} failed on {self._title}: {_reason(error)}.") from error
 
     def close(self) -> None:
         """Free the compiled graphs."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import TemperError
 from ...core.files import TooLongError, read_bytes
+from ...detection.bit_depth import BitDepthError
 from ...detection.images import MAX_PICTURE_BYTES, MAX_PIXELS, TooLargeError, decode_image
 from .listing import PICTURE_ENDINGS
 
@@ -75,6 +76,8 @@ def look_at(path: Path) -> PictureFacts:
             image = decode_image(content, "grey", str(path))
         except TooLargeError:
             problem = f"has more than {MAX_PIXELS:,} pixels, or says so"
+        except BitDepthError as error:
+            problem = error.problem.rstrip(".")
         except TemperError:
             problem = f"is no picture that can be read ({len(content):,} bytes)" if content else "is an empty file"
     if problem:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -42,8 +41,7 @@ def opened(source: Path, workplace: Path | None = None) -> Iterator[Path]:
             with explain_os_errors(workplace or Path(tempfile.gettempdir())):
                 if workplace is not None:
                     workplace.mkdir(parents=True, exist_ok=True)
-                folder = partial_folder(workplace or Path(tempfile.gettempdir()), ".unpacked.")
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+                folder = stack.enter_context(partial_folder(workplace or Path(tempfile.gettempdir()), ".unpacked."))
             unpack(source, folder)
             try:
                 yield folder

@@ -23,11 +23,31 @@ _NEARLY_ZERO = 0.01
 _BILINEAR = 1
 #: Sections and fields at the top of a file that are read elsewhere, or make no difference to what is trained.
 _MODEL = ("architecture", "num_classes", "pretrain_weights", "depth_mult", "width_mult")
-_PARTS = ("RetinaNet", "ResNet", "FPN", "RetinaHead", "PicoDet", "LCNet", "ESNet", "LCPAN", "CSPPAN", "PicoHead")
+_PARTS: tuple[str, ...] = (
+    "RetinaNet",
+    "ResNet",
+    "FPN",
+    "RetinaHead",
+    "PicoDet",
+    "LCNet",
+    "ESNet",
+    "LCPAN",
+    "CSPPAN",
+    "PicoHead",
+)
 _PARTS += ("PicoHeadV2", "YOLOv3", "PPYOLOE", "CSPResNet", "CustomCSPPAN", "PPYOLOEHead")
 _TRAINING = ("LearningRate", "OptimizerBuilder", "TrainReader", "EvalReader", "TestReader")
 _DATA = ("metric", "map_type", "TrainDataset", "EvalDataset", "TestDataset", "eval_height", "eval_width", "eval_size")
-_RUNTIME = ("use_gpu", "use_xpu", "use_mlu", "use_npu", "worker_num", "find_unused_parameters", "weights", "save_dir")
+_RUNTIME: tuple[str, ...] = (
+    "use_gpu",
+    "use_xpu",
+    "use_mlu",
+    "use_npu",
+    "worker_num",
+    "find_unused_parameters",
+    "weights",
+    "save_dir",
+)
 _RUNTIME += ("filename", "log_iter", "snapshot_epoch", "print_flops", "print_params", "print_mem_info", "export")
 _RUNTIME += ("output_dir", "save_prediction_only", "use_vdl", "vdl_log_dir")
 _WITH_EMA = ("ema_decay", "ema_decay_type", "cycle_epoch", "ema_black_list", "ema_filter_no_grad")

@@ -84,7 +84,7 @@ def parse_checkpoint(content: bytes, source: str) -> Checkpoint:
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, whole or not at all, and remove all but the last :data:`KEEP`."""
     write_bytes(folder / f"step-{checkpoint.step:09d}.safetensors", checkpoint_bytes(checkpoint))
-    for old in _files(folder)[:-KEEP]:
+    for old in checkpoint_files(folder)[:-KEEP]:
         old.unlink()
 
 
@@ -102,7 +102,7 @@ def latest_checkpoint(
     """
     remove_partial(folder)
     warnings: list[str] = []
-    files = _files(folder)
+    files = checkpoint_files(folder)
     for path in reversed(files):
         then = " Starting from the beginning." if path == files[0] else " Going on from the checkpoint before it."
         try:
@@ -132,5 +132,6 @@ def _crc32(flat: Weights) -> int:
     return value
 
 
-def _files(folder: Path) -> list[Path]:
+def checkpoint_files(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, the oldest first."""
     return sorted(folder.glob("step-*.safetensors"))

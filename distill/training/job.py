@@ -43,6 +43,7 @@ class TrainingJob:
         teacher_weights: the teacher's trained weights.
         visual_log: folder for a VisualDL log of the training; None for no such log.
         unlabelled: folder of pictures without boxes to distil on besides.
+        test: pictures that are judged on later; no training reads them, and none may come in among the unlabelled ones.
         unlabelled_list: file with the list of them, made by the first training that needs it; None for one of the
             training's own in its folder.
     """
@@ -61,6 +62,7 @@ class TrainingJob:
     teacher_weights: Path | None = None
     visual_log: Path | None = None
     unlabelled: Path | None = None
+    test: DataSet | None = None
     unlabelled_list: Path | None = None
 
 

@@ -76,7 +76,9 @@ class TrainingLoop:
     def _unlabelled(self) -> UnlabelledLessons | None:
         if self.learner.distiller is None or self.job.unlabelled is None:
             return None
-        judged = [self.job.val] if self.held is None else [self.job.val, self.held.data]
+        judged = [self.job.val]
+        judged += [] if self.job.test is None else [self.job.test]
+        judged += [] if self.held is None else [self.held.data]
         return UnlabelledLessons(
             self.job,
             self.out,

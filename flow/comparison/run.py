@@ -13,7 +13,7 @@ from ...core.events import Event, Reporter
 from ...core.files import write_json
 from ...distill.recipe import Recipe, to_plain
 from ..folder import COMPARISON_NAME, RunFolder, StageRecord
-from ..keys import Sources, identities, read_sources, stage_key
+from ..keys import TEST, Sources, identities, read_sources, stage_key
 from ..run import require_device, run_recipe
 from ..shared_features import remove_shared_features, share_features
 from ..stages import run_stage, training_job
@@ -162,7 +162,7 @@ def _require_only_teaching(recipe: Recipe, name: str, way: Recipe, sources: Sour
     """Refuse a way that would compare something else as well."""
     stages = ("data", "teacher", "student", "distilled")
     one, other = (
-        {stage: stage_key(each, stage, sources, dict.fromkeys(stages, "")) for stage in stages}
+        {stage: stage_key(each, stage, sources, dict.fromkeys((*stages, TEST), "")) for stage in stages}
         for each in (recipe, way)
     )
     fixed = [stage for stage in stages[:-1] if one[stage] != other[stage]]

@@ -17,7 +17,7 @@ from ...core.settings.yaml_text import parse_value
 from ...distill.recipe import Recipe, to_plain
 from ...distill.recipe_detectors import section_name
 from ...distill.recipe_file import PATH_FIELDS, recipe_from_plain
-from ..keys import Sources, stage_key, stages_for
+from ..keys import TEST, Sources, stage_key, stages_for
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -303,7 +303,7 @@ def _samples(recipe: Recipe, field: SweptField) -> Iterator[Recipe]:
 def _keys(recipe: Recipe, model: str, sources: Sources) -> dict[str, str]:
     """What each stage up to ``model`` reads of a recipe, as a hash."""
     stages = stages_for([model])
-    return {stage: stage_key(recipe, stage, sources, dict.fromkeys(stages, "")) for stage in stages}
+    return {stage: stage_key(recipe, stage, sources, dict.fromkeys((*stages, TEST), "")) for stage in stages}
 
 
 def _own_field(path: FieldPath, model: str) -> str:

@@ -28,7 +28,7 @@ from temper.core.files import read_json
 from temper.deploy.runtimes.base import RawOutput
 from temper.deploy.runtimes.openvino import OpenVino
 from temper.detection.dataset import DataSet
-from tiny_bundle import LABELS, make_tiny_bundle
+from tiny_bundle import LABELS, make_tiny_bundle, replace_graph
 from toy_data import toy_data
 
 
@@ -199,22 +199,49 @@ def test_what_cannot_be_checked_is_one_sentence(bundle: Bundle, data: DataSet) -
         check_on_device(bundle, "openvino", replace(data, labels=("a", "b", "c")), silent)
 
 
+@pytest.mark.parametrize("sizes", [((64, 64), (128, 96)), ((128, 96), (64, 64))])
+@pytest.mark.parametrize("on_data", [True, False])
+def test_every_graph_is_judged_at_its_own_size(
+    tmp_path: Path, data: DataSet, sizes: tuple[tuple[int, int], ...], on_data: bool
+) -> None:
+    bundle = open_bundle(make_tiny_bundle(tmp_path, size=sizes[0], other_sizes=sizes[1:], golden=True))
+    done = check_on_device(bundle, "openvino", data if on_data else None, silent, threads=1)
+    assert [result.faults for result in done.results] == [(), ()]
+    assert [result.record["comparison"]["matched"] > 50 for result in done.results] == [True, True]
+
+
+def test_boxes_beyond_a_smaller_graphs_picture_are_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the bundle's first size, where nobody would notice."""
+    bundle = open_bundle(make_tiny_bundle(tmp_path, size=(128, 96), other_sizes=[(64, 64)]))
+    infer = OpenVino.infer
+
+    def further(runtime: OpenVino, images: NDArray[np.uint8]) -> RawOutput:
+        answer = infer(runtime, images)
+        answer.boxes[:, 0, 2] = 100
+        return answer
+
+    monkeypatch.setattr(OpenVino, "infer", further)
+    done = check_on_device(bundle, "openvino", None, silent, threads=1)
+    outside = ["boxes leave the picture" in result.faults for result in done.results]
+    assert outside == [False, True]
+
+
 def test_a_graph_that_does_not_load_is_a_result(bundle: Bundle) -> None:
-    put_unknown_operator(bundle.folder / "graphs" / "fp32.onnx")
-    done = check_on_device(bundle, "openvino", None, silent)
+    replace_graph(bundle.path, unknown_operator())
+    done = check_on_device(open_bundle(bundle.path), "openvino", None, silent)
     assert not done.passed
     assert "cannot load" in done.results[0].faults[0]
-    (bundle.folder / "graphs" / "fp32.onnx").write_bytes(b"nothing that runs")
-    done = check_on_device(bundle, "openvino", None, silent)
+    replace_graph(bundle.path, b"nothing that runs")
+    done = check_on_device(open_bundle(bundle.path), "openvino", None, silent)
     assert "is no ONNX file that can be read" in done.results[0].faults[0]
 
 
-def put_unknown_operator(path: Path) -> None:
+def unknown_operator() -> bytes:
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["B", 64, 64])
     boxes = helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["B", 100, 4])
     graph = helper.make_graph([helper.make_node("NoSuchOperator", ["image"], ["boxes"])], "none", [image], [boxes])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    path.write_bytes(model.SerializeToString())
+    return bytes(model.SerializeToString())
 
 
 def test_a_graph_that_does_not_load_is_told_of_without_folders(
@@ -222,11 +249,9 @@ def test_a_graph_that_does_not_load_is_told_of_without_folders(
 ) -> None:
     """The message of a runtime names the file; what is passed on names it as it lies in the bundle."""
     (tmp_path / "link").symlink_to(bundle.path.parent)
-    linked = Bundle(tmp_path / "link" / bundle.path.name, tmp_path / "link" / bundle.path.name, bundle.manifest)
+    replace_graph(bundle.path, unknown_operator())
     monkeypatch.chdir(tmp_path)
-    relative = Bundle(Path(bundle.path.name), Path(bundle.path.name), bundle.manifest)
-    put_unknown_operator(bundle.folder / "graphs" / "fp32.onnx")
-    for one in (bundle, linked, relative):
+    for one in map(open_bundle, (bundle.path, tmp_path / "link" / bundle.path.name, Path(bundle.path.name))):
         for runtime in ("openvino", "onnxruntime"):
             done = check_on_device(one, runtime, None, silent)
             text = done.path.read_text(encoding="utf-8")
@@ -249,7 +274,7 @@ def test_folders_are_taken_out_of_messages(bundle: Bundle, monkeypatch: pytest.M
 
 def test_made_up_pictures_differ_and_fit(tmp_path: Path) -> None:
     colour = open_bundle(make_tiny_bundle(tmp_path, "rgb", (96, 64)))
-    pictures = made_up_pictures(colour)
+    pictures = made_up_pictures(colour.manifest)
     assert pictures.shape == (8, 64, 96, 3) and pictures.dtype == np.uint8
     assert len({picture.tobytes() for picture in pictures}) == 8
 

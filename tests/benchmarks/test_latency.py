@@ -21,6 +21,7 @@ from temper.benchmarks.scenarios import loadgen
 from temper.benchmarks.worker_process import WorkerProcess
 from temper.core.errors import MissingDependencyError, TemperError, UsageError
 from temper.core.events import Event
+from temper.core.files import sha256_file
 from temper.detection.dataset import DataSet
 
 QUICK = BenchmarkSettings(
@@ -45,6 +46,7 @@ def pictures(data: DataSet) -> list[Path]:
 def load_fields(bundle: Path, data: DataSet, **changes: object) -> dict[str, object]:
     fields: dict[str, object] = {
         "bundle": str(bundle),
+        "manifest_sha256": sha256_file(bundle / "manifest.json"),
         "variant": "fp32",
         "runtime": "onnxruntime",
         "batch": 1,
@@ -70,6 +72,10 @@ def test_every_stage_of_every_candidate_is_measured(entrants: Sequence[Entrant],
         assert 0.5 * whole <= parts <= whole
         # a round lasts as long as its calls, and what little lies between them
         assert 0.9 * 1000 * row.batch / whole <= row.images_per_second.value <= 1000 * row.batch / whole
+        assert row.starts == len(cost.load_starts_ms) == len(cost.first_call_starts_ms) == 2
+        assert row.threads_at_work is None or row.threads_at_work >= 1
+        assert 0 <= row.outside_share <= 1
+        assert min(cost.load_starts_ms) <= cost.load_ms <= max(cost.load_starts_ms)
         assert cost.first_call_ms > 0
         assert cost.peak_memory_mib is not None
         assert cost.idle_memory_mib is not None
@@ -179,6 +185,14 @@ def test_what_the_user_can_mend_comes_back_as_such(bundles: dict[str, Path], dat
         worker.ask("load", **load_fields(bundles["student"], data, runtime="onnxruntim"))
 
 
+def test_a_bundle_that_was_replaced_is_not_measured(bundles: dict[str, Path], data: DataSet) -> None:
+    with (
+        WorkerProcess("small fp32", 60) as worker,
+        pytest.raises(TemperError, match="was replaced while it was measured"),
+    ):
+        worker.ask("load", **load_fields(bundles["student"], data, manifest_sha256="0" * 64))
+
+
 def test_a_mistake_in_the_worker_is_no_user_error() -> None:
     with WorkerProcess("small", 60) as worker, pytest.raises(RuntimeError, match="measured before 'load'"):
         worker.ask("warm_up", seconds=0.1, sizes=[1])
@@ -247,3 +261,25 @@ def test_libraries_that_print_do_not_disturb_the_answers(bundles: dict[str, Path
 def test_the_worker_ends_when_nobody_speaks_any_more() -> None:
     done = subprocess.run([sys.executable, "-m", "temper.benchmarks.worker"], input=b"", check=True, timeout=60)
     assert done.returncode == 0
+
+
+def test_every_turn_has_a_process_of_its_own(
+    entrants: Sequence[Entrant], data: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batch sizes take turns, too, and nobody else has a process meanwhile."""
+    began: list[tuple[int, str, int]] = []
+    ask = WorkerProcess.ask
+
+    def noted(worker: WorkerProcess, command: str, *args: object, **fields: object) -> dict[str, object]:
+        if command == "load":
+            others = [one for one in psutil.Process().children() if one.pid != worker.pid]
+            alive = [one for one in others if one.status() != psutil.STATUS_ZOMBIE]
+            began.append((worker.pid, Path(str(fields["bundle"])).stem, len(alive)))
+        return ask(worker, command, *args, **fields)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(WorkerProcess, "ask", noted)
+    measure_latency(entrants, pictures(data), replace(QUICK, rounds=3), lambda event: None)
+    names = [entrant.bundle.path.stem for entrant in entrants]
+    assert [name for _, name, _ in began] == [*names, *names[::-1], *names]
+    assert len({pid for pid, _, _ in began}) == 6
+    assert {others for _, _, others in began} == {0}

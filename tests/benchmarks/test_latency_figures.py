@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from temper.benchmarks.latency_figures import summarise, throughput
+from temper.benchmarks.latency_figures import median_interval, summarise, throughput
 from temper.benchmarks.latency_rows import Round
 
 
@@ -81,3 +81,29 @@ def test_throughput_is_pictures_over_time() -> None:
     assert rate.high is not None
     assert 10 <= rate.low < 15 < rate.high <= 20
     assert throughput(rounds[:2]).low is None
+
+
+def test_rounds_that_a_neighbour_shared_say_less() -> None:
+    """He was there in all of them, and need not be in the next benchmark."""
+    rounds = [(10 + np.random.default_rng(n).normal(0, 0.5, 30)).tolist() for n in range(10)]
+    quiet, shared, his = (summarise(rounds, alike=alike) for alike in (0.0, 0.5, 1.0))
+    for name, (low, high) in quiet.intervals.items():
+        value = getattr(quiet, name)
+        assert getattr(shared, name) == value
+        wide, widest = shared.intervals[name], his.intervals[name]
+        assert 0 < widest[0] < wide[0] < low <= value <= high < wide[1] < widest[1], name
+    # rounds that are all the same are one round
+    low, high = quiet.intervals["mean_ms"]
+    assert np.log(his.intervals["mean_ms"][1] / his.mean_ms) == pytest.approx(10**0.5 * np.log(high / quiet.mean_ms))
+    turns = [Round(10, 10, 1.0 + 0.01 * n) for n in range(10)]
+    assert throughput(turns, alike=0.5).low < throughput(turns).low  # type: ignore[operator]
+
+
+def test_the_median_of_starts_has_the_interval_of_their_order() -> None:
+    loads = [30.0, 31.0, 29.0, 33.0, 30.5, 30.2, 29.5, 80.0, 30.1, 31.5]
+    # of ten the second smallest and the second largest: one spoilt start moves neither
+    assert median_interval(loads) == pytest.approx((29.5, 33.0))
+    low, high = median_interval(loads, alike=0.4) or (0.0, 0.0)
+    assert 0 < low < 29.5
+    assert high > 33.0
+    assert median_interval(loads[:5]) is None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from collections import namedtuple
 from dataclasses import replace
 
 import pytest
@@ -35,8 +36,8 @@ def test_a_quiet_machine_has_no_warnings(quiet: MachineState) -> None:
     ("change", "outside", "words"),
     [
         ({"governor": "powersave"}, None, "cpupower frequency-set -g performance"),
-        ({"other_cpu_share": 0.4}, None, "used 40% of the processors before"),
-        ({}, OutsideLoad(0.5, 0.0), "used 50% of the processors while"),
+        ({"other_cpu_share": 0.4}, None, "used 40% of the processors (1.6 of 4 cores) before"),
+        ({}, OutsideLoad(0.5, 0.0), "used 50% of the processors (2.0 of 4 cores) while"),
         ({}, OutsideLoad(0.0, 0.05), "took 5% of the processor time"),
         ({"cpu_quota_cores": 1.5}, None, "may use 1.5 of 4 cores"),
     ],
@@ -47,6 +48,32 @@ def test_what_spoils_a_measurement_is_named(
     (warning,) = machine_warnings(replace(quiet, **change), outside)  # type: ignore[arg-type]
     assert words in warning
     assert warning.endswith(".")
+
+
+@pytest.mark.parametrize("cores", [2, 16, 64])
+def test_one_busy_core_is_said_however_many_there_are(quiet: MachineState, cores: int) -> None:
+    many = replace(quiet, usable_cores=cores)
+    (warning,) = machine_warnings(many, OutsideLoad(1 / cores, 0.0))
+    assert f"(1.0 of {cores} cores) while" in warning
+    (before,) = machine_warnings(replace(many, other_cpu_share=1 / cores))
+    assert f"(1.0 of {cores} cores) before" in before
+
+
+def test_only_the_cores_that_may_be_used_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen cores, of which two are ours and the others do nothing: ours are as busy as they are."""
+    times = namedtuple("times", ("user", "system", "idle", "iowait", "steal", "guest", "guest_nice"))  # type: ignore[misc]
+    spent = {core: [0.0, 0.0] for core in range(16)}
+
+    def cpu_times(percpu: bool) -> list[tuple[float, ...]]:
+        return [times(busy, 0.0, idle, 0.0, 0.0, 0.0, 0.0) for busy, idle in spent.values()]
+
+    monkeypatch.setattr("psutil.cpu_times", cpu_times)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {4, 5})
+    watch = LoadWatch()
+    spent.update({core: [0.0, 10.0] for core in range(16)})
+    spent[4] = [10.0, 0.0]
+    assert watch.finish(own_seconds=0.0) == OutsideLoad(0.5, 0.0)
+    assert watch.finish(own_seconds=10.0) == OutsideLoad(0.0, 0.0)
 
 
 def test_an_emulated_machine_tells_nothing_of_its_host(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
+from temper.benchmarks.measurement import read_rows
 from temper.benchmarks.row_lines import read_row_lines
 from temper.core.errors import TemperError, UsageError
 
@@ -39,3 +40,9 @@ def test_a_damaged_file_is_told_with_its_line(tmp_path: Path, content: bytes, me
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"There is nothing at .*none\.jsonl\."):
         read(tmp_path / "none.jsonl")
+
+
+def test_a_row_of_another_kind_is_told_without_pydantics_words(tmp_path: Path) -> None:
+    (tmp_path / "measurements.jsonl").write_text('{"a": 1}\n')
+    with pytest.raises(TemperError, match=r"line 1: It is no row that this Temper knows\. Measure again\."):
+        read_rows(tmp_path / "measurements.jsonl")

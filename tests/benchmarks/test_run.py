@@ -9,7 +9,7 @@ from temper.benchmarks.accuracy import load_detections
 from temper.benchmarks.candidate import Candidate
 from temper.benchmarks.measurement import MEASUREMENTS_NAME, BenchmarkSettings, Measurements, read_rows
 from temper.benchmarks.report.build import ReportInput, build_report
-from temper.benchmarks.run import load_truth, run_benchmark
+from temper.benchmarks.run import MADE_BY, load_truth, run_benchmark
 from temper.benchmarks.worker_process import WorkerProcess
 from temper.bundle.loader import open_bundle
 from temper.core.errors import TemperError, UsageError
@@ -166,6 +166,7 @@ def test_nothing_half_written_is_left(bundles: dict[str, Path], data: DataSet, t
     (out / ".measurements.jsonl.abc.partial").parent.mkdir()
     (out / ".measurements.jsonl.abc.partial").write_text("{")
     (out / MEASUREMENTS_NAME).write_text("{}")
+    (out / "truth.json").write_text(f'{{"info": {{"made_by": "{MADE_BY}"}}}}')
     (out / "mine.txt").write_text("not Temper's")
     gone = replace(data, image_folder=tmp_path / "gone")
     with pytest.raises(
@@ -241,9 +242,15 @@ def test_a_zipped_bundle_is_measured_like_a_folder(bundles: dict[str, Path], dat
     assert rows.latency[0].subject.model == "small"
 
 
-def test_a_folder_of_somebody_elses_is_not_replaced(bundles: dict[str, Path], data: DataSet, tmp_path: Path) -> None:
-    (tmp_path / "detections").mkdir()
-    (tmp_path / "detections/mine.txt").write_text("mine")
-    with pytest.raises(UsageError, match="not of a benchmark"):
+@pytest.mark.parametrize("name", ["detections/mine.txt", "truth.json", "measurements.jsonl"])
+@pytest.mark.parametrize("truth", [None, "mine", '{"images": [], "annotations": [], "categories": [], "info": {}}'])
+def test_a_folder_of_somebody_elses_is_not_replaced(
+    data: DataSet, name: str, truth: str | None, tmp_path: Path
+) -> None:
+    if truth is not None:
+        (tmp_path / "truth.json").write_text(truth)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(UsageError, match="is not of a benchmark, and it would be replaced"):
         run_benchmark([], data, BenchmarkSettings(), tmp_path, silent)
-    assert (tmp_path / "detections/mine.txt").read_text() == "mine"
+    assert (tmp_path / name).read_text() == "mine"

@@ -33,7 +33,7 @@ def zipped(folder: Path, target: Path, *, top: str = "") -> Path:
 
 
 def temporary_bundles(folder: Path) -> list[Path]:
-    return sorted(folder.glob("temper-bundle.*"))
+    return sorted(path for path in folder.glob("temper-bundle.*") if path.is_dir())
 
 
 @pytest.fixture
@@ -76,6 +76,34 @@ def test_a_variant_of_another_bundle(bundle_path: Path) -> None:
     stranger = bundle.variant("fp32").model_copy(update={"file": "other.onnx"})
     with pytest.raises(ValueError, match="not of the bundle"):
         bundle.graph_path(stranger)
+
+
+def test_a_file_exchanged_after_the_opening_is_not_handed_out(bundle_path: Path, tmp_path: Path) -> None:
+    bundle = open_bundle(bundle_path)
+    variant = bundle.variant("fp32")
+    assert bundle.read(variant) == b"fp32 graph"
+    (bundle_path / variant.file).write_bytes(b"fp32 GRAPH")
+    for use in (bundle.read, bundle.graph):
+        with pytest.raises(TemperError, match=r"graphs/fp32.onnx .* is not the file its manifest describes"):
+            use(variant)
+    (bundle_path / variant.file).write_bytes(b"fp32 graph and more")
+    with pytest.raises(TemperError, match=r"graphs/fp32.onnx .* is not the file its manifest describes"):
+        bundle.read(variant)
+    (bundle_path / variant.file).unlink()
+    (bundle_path / variant.file).symlink_to(bundle_path / "graphs/int8.onnx")
+    with pytest.raises(TemperError, match="through a link"):
+        bundle.read(variant)
+    with pytest.raises(ValueError, match="not of the bundle"):
+        bundle.graph(variant.model_copy(update={"file": "other.onnx"}))
+
+
+def test_the_manifests_hash_is_of_the_bytes_that_were_checked(bundle_path: Path) -> None:
+    bundle = open_bundle(bundle_path)
+    digest = sha256_file(bundle_path / "manifest.json")
+    assert bundle.manifest_sha256 == digest
+    (bundle_path / "manifest.json").write_text("{}")
+    assert bundle.manifest_sha256 == digest
+    assert Bundle(bundle_path, bundle_path, bundle.manifest).manifest_sha256 == digest, "as it is written"
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:

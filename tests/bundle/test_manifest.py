@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from temper.bundle.loader import MAX_MANIFEST_BYTES, parse_manifest
-from temper.bundle.manifest import Manifest
+from temper.bundle.manifest import MAX_MANIFEST_BYTES, Manifest
+from temper.bundle.parse import parse_manifest
 from temper.core.errors import TemperError
 
 SOURCE = Path("x.temper")

@@ -146,3 +146,15 @@ def test_help_needs_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_several_folders_make_one_page(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("one", "two"):
+        assert bench("run", place / "small.temper", "--data", place / "data", "--out", place / name, *QUICK) == 0
+    assert bench("report", place / "one", place / "two") == 2
+    assert "give --out" in capsys.readouterr().err
+    assert bench("report", place / "one", "--out", place / "all") == 2
+    assert bench("report", place / "one", place / "two", "--out", place / "one") == 2
+    assert "Choose another --out" in capsys.readouterr().err
+    assert bench("report", place / "one", place / "two", "--out", place / "all", "--name", "both") == 0
+    assert "<h1>both</h1>" in (place / "all" / "report.html").read_text(encoding="utf-8")

@@ -174,3 +174,13 @@ def test_what_is_no_bundle_is_one_sentence(tmp_path: Path) -> None:
     result = invoke("inspect", tmp_path)
     assert isinstance(result.exception, TemperError)
     assert "is not a Temper bundle: it has no manifest.json" in str(result.exception)
+
+
+def test_inspect_shows_every_graphs_size_whole_on_a_narrow_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    path = make_tiny_bundle(tmp_path, other_sizes=[(4096, 1024)], dynamic=True)
+    shown = invoke("inspect", path).output
+    lines = {words[1]: words[3] for words in map(str.split, shown.splitlines()) if len(words) > 8 and words[0] == "│"}
+    assert lines == {"fp32": "64x64", "fp32-4096x1024": "4096x1024", "fp32-dynamic": "any"}

@@ -50,6 +50,8 @@ def test_deploy_and_bench_refuse_what_is_not_signed(keyed: Path, tmp_path: Path)
     ):
         assert isinstance(result.exception, TemperError)
         assert "is not signed" in str(result.exception)
+    empty = CliRunner().invoke(deploy, list(map(str, ("run", keyed, *source))), env={"TEMPER_PUBLIC_KEY": ""})
+    assert empty.exit_code == 2 and "name a file of public keys" in empty.output, "no key at all is said otherwise"
     from temper.benchmarks.candidate import list_candidates
 
     with pytest.raises(TemperError, match="is not signed"):
@@ -87,3 +89,19 @@ def test_diff_exits_as_diff_does(keyed: Path, tmp_path: Path) -> None:
 def test_schema_prints_json() -> None:
     assert json.loads(invoke("schema").output)["title"] == "Manifest"
     assert json.loads(invoke("schema", "signature").output)["title"] == "Signature"
+
+
+def test_a_key_with_a_dot_is_not_two_keys(tmp_path: Path) -> None:
+    folders = []
+    for name, recipe in (("one", {"a.b": 1}), ("two", {"a": {"b": 1}})):
+        folder = make_tiny_bundle(tmp_path / name)
+        manifest = read_json(folder / "manifest.json")
+        manifest["made_by"]["recipe"] = recipe
+        write_json(folder / "manifest.json", with_checksum(manifest))
+        folders.append(folder)
+    result = invoke("diff", *folders)
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        'made_by.recipe."a.b": 1 -> absent',
+        "made_by.recipe.a.b: absent -> 1",
+    ]

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +17,7 @@ from temper.core.files import (
     PARTIAL_SUFFIX,
     TooLongError,
     atomic_folder,
+    partial_folder,
     read_bytes,
     read_json,
     remove_partial,
@@ -134,11 +138,56 @@ def test_what_a_killed_process_left_is_taken_away_and_a_living_ones_is_not(tmp_p
     )
     for _ in range(2):
         subprocess.run([sys.executable, "-c", program, str(tmp_path / "set")], check=False)
-    (left,) = tmp_path.iterdir()
+    left = list(tmp_path.iterdir())
+    assert sorted(path.is_dir() for path in left) == [False, True], "the folder and its lock"
     with atomic_folder(tmp_path / "set") as mine:
-        assert not left.exists()
+        assert not any(path.exists() for path in left)
         with atomic_folder(tmp_path / "set"):
             assert mine.is_dir(), "somebody is still at work in it"
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+_AT_WORK = (
+    "import sys; from pathlib import Path; from temper.core.files import atomic_folder\n"
+    "with atomic_folder(Path(sys.argv[1])) as folder:\n"
+    "    (folder / 'half').touch(); print(folder, flush=True); sys.stdin.read()"
+)
+
+
+def test_what_another_container_is_at_work_on_is_left_alone(tmp_path: Path) -> None:
+    """Process numbers mean nothing there: neither is this one's number one of ours, nor ours one of its."""
+    apart = ["unshare", "--map-root-user", "-pf", "--mount-proc"]
+    if shutil.which("unshare") is None or subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine gives out no process namespaces")
+    place = str(tmp_path / "set")
+    # twice, so that one of the two has a number that is free here
+    commands = [[sys.executable, "-c", _AT_WORK, place], [*apart, sys.executable, "-c", _AT_WORK, place]]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with contextlib.ExitStack() as stack:
+        folders = []
+        for command in commands:
+            process = stack.enter_context(subprocess.Popen(command, **pipes))  # type: ignore[call-overload]
+            stack.callback(process.stdin.close)
+            folders.append(Path(process.stdout.readline().strip()))
+        subprocess.run([*apart, sys.executable, "-c", _AT_WORK, place], stdin=subprocess.DEVNULL, check=True)
+        with atomic_folder(tmp_path / "set"):
+            assert all((folder / "half").is_file() for folder in folders)
+
+
+def test_a_lock_that_is_taken_for_a_left_one_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, taken = fcntl.flock, list[int]()
+
+    def lock(handle: int, how: int) -> None:
+        if not taken:  # somebody looks through the folder just before
+            taken.append(handle)
+            for path in tmp_path.iterdir():
+                path.unlink()
+        whole(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    with partial_folder(tmp_path, ".x.") as folder:
+        assert taken and len(list(tmp_path.iterdir())) == 2 and folder.is_dir()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_relative_folder_is_walked_like_an_absolute_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

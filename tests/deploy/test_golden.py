@@ -51,6 +51,16 @@ def test_other_answers_are_a_fault(golden_path: Path) -> None:
     assert "other answers on onnxruntime than at export: on the 4 golden pictures" in result.fault
 
 
+@pytest.mark.parametrize("file", ["golden/000.png", "golden/answers.json"])
+def test_what_was_exchanged_after_the_bundle_was_opened_is_not_replayed(golden_path: Path, file: str) -> None:
+    bundle = open_bundle(golden_path)
+    variant = bundle.variant("fp32")
+    content = (golden_path / file).read_bytes()
+    (golden_path / file).write_bytes(content.replace(b"1", b"2") if file.endswith("json") else content + b"\0")
+    with pytest.raises(TemperError, match="is not the file its manifest describes"):
+        replay_golden(bundle, variant, load_runtime("onnxruntime", bundle, variant, threads=1))
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -52,6 +52,27 @@ def test_defects_that_are_missed_together_widen_the_interval() -> None:
     assert (wide.low, wide.high) == pytest.approx(wilson_interval(0.2, 20), abs=0.01)
 
 
+def test_nothing_missed_says_no_more_than_the_pictures_do() -> None:
+    """Whether the five defects of a picture would have been missed together nobody has seen."""
+    estimate = share_interval(np.zeros(60, np.int64), np.full(60, 5, np.int64))
+    assert (estimate.low, estimate.high) == pytest.approx(wilson_interval(0.0, 60))
+    everything = share_interval(np.full(60, 5, np.int64), np.full(60, 5, np.int64))
+    assert (everything.low, everything.high) == pytest.approx(wilson_interval(1.0, 60))
+    frames = share_interval(np.zeros(10, np.int64), np.full(10, 30, np.int64), alike=False)
+    assert (frames.low, frames.high) == pytest.approx(wilson_interval(0.0, 300))
+
+
+@pytest.mark.parametrize(("pictures", "defects"), [(60, 3), (60, 5), (100, 5)])
+def test_the_interval_holds_the_share_where_defects_of_a_picture_fall_together(pictures: int, defects: int) -> None:
+    generator, share, held, samples = np.random.default_rng(0), 0.02, 0, 1000
+    for _ in range(samples):
+        trials = 1 + generator.poisson(defects - 1, pictures)
+        hits = np.where(generator.random(pictures) < share, trials, 0)
+        estimate = share_interval(hits, trials)
+        held += estimate.low <= share <= estimate.high  # type: ignore[operator]
+    assert held / samples > 0.93
+
+
 @given(data=st.data(), clusters=st.integers(1, 30))
 def test_a_share_lies_in_its_interval(data: st.DataObject, clusters: int) -> None:
     trials = np.array(data.draw(st.lists(st.integers(0, 6), min_size=clusters, max_size=clusters)), np.int64)

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import json
 import os
 import pickle
+import pickletools
+import subprocess
+import sys
+import tracemalloc
 from collections import OrderedDict
 from pathlib import Path
 
@@ -147,8 +152,90 @@ def test_other_endings_and_missing_files(tmp_path):
         load_weights(tmp_path / "w.safetensors")
 
 
+@pytest.mark.parametrize("kind", ["BF16", "F8_E4M3"])
+def test_sound_weights_of_a_type_that_is_not_read_are_not_called_damaged(tmp_path: Path, kind: str) -> None:
+    size = 4 if kind == "BF16" else 2
+    header = json.dumps({"w": {"dtype": kind, "shape": [2], "data_offsets": [0, size]}}).encode()
+    (tmp_path / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
+    with pytest.raises(TemperError, match=f"hold numbers of the type {kind}, which is not read. Save them as F32"):
+        load_weights(tmp_path / "w.safetensors")
+
+
 def test_a_file_cannot_change_its_reader(tmp_path: Path) -> None:
     for module, name in (("_codecs", "encode"), ("numpy", "dtype"), ("numpy.core.multiarray", "_reconstruct")):
         (tmp_path / "w.pdparams").write_bytes(b"\x80\x04" + _named(module, name) + b"}X\x01\x00\x00\x00aK\x01sb.")
         with pytest.raises(TemperError, match="a change of its reader"):
             load_weights(tmp_path / "w.pdparams")
+
+
+def _within(bytes_of_memory: int, path: Path) -> str:
+    """What a process that may take so much more memory says of a weight file."""
+    script = f"""
+import resource
+from pathlib import Path
+from temper.core.errors import TemperError
+from temper.distill.weights import load_weights
+taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + {bytes_of_memory},) * 2)
+try:
+    print(load_weights(Path({str(path)!r})))
+except TemperError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", script]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+_CONTENT = b"B" + (1 << 20).to_bytes(4, "little") + bytes(1 << 20)
+_TYPE = _named("numpy", "dtype") + b"(" + _text("f4") + b"tR"
+_COPIED = _named("numpy._core.numeric", "_frombuffer") + b"(h\x01h\x02(" + _number(1 << 18) + b"t" + _text("C") + b"tR"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    {
+        "memo": (b"\x80\x02}r" + (250_000_000).to_bytes(4, "little") + b".", "hold no parameters"),
+        "length": (b"\x80\x05\x96" + (1 << 31).to_bytes(8, "little") + b".", "damaged or not a Paddle weight file"),
+        "frame": (b"\x80\x04\x95" + (1 << 31).to_bytes(8, "little") + b"}.", "in the middle of a frame"),
+        "instructions": (b"\x80\x02" + b"}0" * 600_000 + b".", "more than 1,000,000 instructions"),
+        "copies": (b"\x80\x02" + _CONTENT + b"q\x01" + _TYPE + b"q\x02" + _COPIED * 2000 + b".", "more copies of its"),
+        "keys": (b"\x80\x02}(Nt" + b"q\x01h\x01\x86" * 200 + b"Ns.", "a dictionary by something else"),
+        "told": (
+            b"\x80\x02(Nt" + b"q\x01h\x01\x86" * 60 + b"q\x01" + _named("numpy.core.multiarray", "_reconstruct") + b"("
+            + _named("numpy", "ndarray") + b"h\x01NtR.",
+            "an array out of nothing",
+        ),
+        "dictionary": (
+            b"\x80\x02}(" + b"".join(_text(str(n)) + b"N" for n in range(9)) + b"uq\x01"
+            + _named("collections", "OrderedDict") + b"(h\x01tR.",
+            "a copy of a dictionary",
+        ),
+        "twice": (b"\x80\x02N2.", "the instruction DUP"),
+    }.values(),
+    ids=["memo", "length", "frame", "instructions", "copies", "keys", "told", "dictionary", "twice"],
+)  # fmt: skip
+def test_a_small_file_takes_little_memory_and_time(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "w.pdparams"
+    path.write_bytes(content)
+    assert said in _within(256 << 20, path)
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_no_row_of_instructions_takes_more_than_the_file_accounts_for(tmp_path_factory, data) -> None:
+    """Any instructions with any numbers: at most what the dearest of them leaves behind, some kilobytes each."""
+    codes = st.sampled_from([code.code.encode("latin1") for code in pickletools.opcodes])
+    lengths = [bytes(8), b"\xff" * 8, (1 << 33).to_bytes(8, "little"), b"\xf0\xff\xff\x0f", b"\x01", b"9\n"]
+    huge = st.sampled_from(lengths)
+    rows = data.draw(st.lists(st.one_of(codes, huge, st.binary(max_size=4)), max_size=30))
+    path = tmp_path_factory.mktemp("rows") / "w.pdparams"
+    path.write_bytes(b"\x80\x02" + b"".join(rows) + b".")
+    tracemalloc.start()
+    try:
+        load_weights(path)
+    except TemperError:
+        pass
+    finally:
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert most < 2 << 20

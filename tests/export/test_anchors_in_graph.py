@@ -22,7 +22,7 @@ STRIDES = (8, 16, 32, 64, 128)
 @pytest.fixture(scope="module")
 def places() -> onnxruntime.InferenceSession:
     builder = GraphBuilder("tail")
-    found = places_of_any_size(builder, tuple((stride, cell_sizes(stride, 4.0)) for stride in STRIDES))
+    found = places_of_any_size(builder, tuple((stride, cell_sizes(stride, 4.0)) for stride in STRIDES), "image")
     names = [found.centres, found.sizes, found.half_sizes, found.limits]
     graph = helper.make_graph(
         builder.nodes,

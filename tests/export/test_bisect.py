@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from temper.bundle.graph_file import OnnxFile
 from temper.core.errors import TemperError
 from temper.deploy.runtimes.onnxruntime import OnnxRuntime
 from temper.export import bisect as bisect_module
@@ -209,7 +210,9 @@ def test_a_tensor_that_onnx_runtime_fuses_away_is_shown(traced_graphs: Give, tmp
     del changed.graph.output[:]
     changed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     onnx.save(changed, str(asked))
-    plain = OnnxRuntime(asked, precision="int8", rewriting="none").tensors({"image": given[0]()[None]}, names)
+    plain = OnnxRuntime(OnnxFile.read(asked), precision="int8", rewriting="none").tensors(
+        {"image": given[0]()[None]}, names
+    )
     with open_probe(graph, names) as probe:
         shown = probe.run(given[0]()[None])
     for name, value in zip(names, plain, strict=True):

@@ -7,10 +7,12 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
+from quantised import int8_of
 from temper import __version__
 from temper.detection.decode import DecodeSettings, decode_detections
 from temper.distill.detectors.normalise import GREY, IMAGENET, Normalisation
 from temper.export.graph import build_graph
+from temper.export.half import convert_fp16
 from tiny_bundle import LABELS, tiny_coding, tiny_graph, tiny_network
 
 SIZE = (72, 48)
@@ -76,8 +78,21 @@ def test_everything_inside_is_what_it_was_outside(channels: str, normalisation: 
 )
 def test_bytes_go_into_a_cast_and_nowhere_else(channels: str, normalisation: Normalisation) -> None:
     # TensorRT refuses any other layer on uint8, even one that only moves data
-    graph = tiny_graph(channels, SIZE, normalisation=normalisation).graph
-    assert [node.op_type for node in graph.node if "image" in node.input] == ["Cast"]
+    model = tiny_graph(channels, SIZE, normalisation=normalisation)
+    assert _readers_of_bytes(model) == ["Cast"]
+
+
+@pytest.mark.parametrize("channels", ["grey", "rgb"])
+def test_bytes_of_any_size_go_into_a_cast_and_nowhere_else(channels: str) -> None:
+    model = tiny_graph(channels, SIZE, any_size=True)
+    images = pictures(4, channels)
+    for precise in (model, convert_fp16(model)[0], int8_of(model, list(images), "tensorrt")):
+        assert _readers_of_bytes(precise) == ["Cast"]
+
+
+def _readers_of_bytes(model: onnx.ModelProto) -> list[str]:
+    """Kinds of the nodes that read the picture's bytes."""
+    return [node.op_type for node in model.graph.node if "image" in node.input]
 
 
 def _with_identity_first(network: onnx.ModelProto) -> onnx.ModelProto:

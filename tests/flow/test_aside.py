@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_stages import FakeStages, make_recipe
 from temper.core.errors import TemperError
 from temper.core.events import Event, silent
+from temper.distill.recipe import Recipe
+from temper.distill.training.job import CHECKPOINTS_NAME
 from temper.flow import aside
+from temper.flow.folder import RunFolder
 from temper.flow.run import run_recipe
 
 FIRST, TRIAL, THIRD = (make_recipe(student__depth=depth) for depth in (18, 34, 50))
@@ -160,3 +164,91 @@ def test_a_swap_that_was_killed_is_put_right(tmp_path: Path, step: int) -> None:
     assert "student" not in done
     assert not list((tmp_path / "fake").glob("*.aside"))
     assert "student" not in redo(TRIAL, tmp_path)
+
+
+class Training(FakeStages):
+    """Stops in the student after a checkpoint, and tells what a student went on from."""
+
+    def __init__(self, cut: bool) -> None:
+        super().__init__(self._in_between)
+        self.cut, self.went_on_from = cut, list[str]()
+
+    def _in_between(self, run: RunFolder, stage: str) -> None:
+        if stage != "student":
+            return
+        checkpoint = run.stage(stage) / CHECKPOINTS_NAME / "step-000000007.safetensors"
+        if checkpoint.exists():
+            self.went_on_from.append(checkpoint.read_text())
+        if self.cut:
+            checkpoint.parent.mkdir(exist_ok=True)
+            checkpoint.write_text(str(run.started_key(stage)))
+            raise KeyboardInterrupt
+
+
+def break_off(recipe: Recipe, runs: Path, **options: Any) -> Training:
+    stages = Training(cut=True)
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(recipe, runs, silent, runner=stages, **options)
+    return stages
+
+
+@pytest.mark.parametrize("exchanged", [True, False])
+def test_a_training_that_was_begun_is_not_lost_by_a_trial(
+    tmp_path: Path, exchanged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not exchanged:
+        monkeypatch.setattr("temper.core.files._exchange", lambda *_: False)
+    break_off(FIRST, tmp_path)
+    run = RunFolder(tmp_path / "fake")
+    first, told = run.started_key("student"), list[Event]()
+    trial = Training(cut=True)
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(TRIAL, tmp_path, told.append, runner=trial)
+    assert trial.went_on_from == []
+    (note,) = [event.data["message"] for event in told if event.kind == "note"]
+    assert note.startswith("what was begun here is set aside in ") and "before/unfinished/student" in note
+    second = run.started_key("student")
+    # to and fro: each goes on where it was
+    assert break_off(FIRST, tmp_path).went_on_from == [first]
+    assert break_off(TRIAL, tmp_path).went_on_from == [second]
+    told.clear()
+    last = Training(cut=False)
+    run_recipe(FIRST, tmp_path, told.append, runner=last)
+    assert last.went_on_from == [first]
+    assert "goes on with what was begun before and set aside" in [e.data.get("message") for e in told]
+
+
+def test_what_was_begun_takes_the_place_of_nothing_that_is_finished(tmp_path: Path) -> None:
+    redo(FIRST, tmp_path)
+    made = (tmp_path / "fake/student/whole.txt").stat().st_mtime_ns
+    break_off(TRIAL, tmp_path)
+    key = RunFolder(tmp_path / "fake").started_key("student")
+    break_off(THIRD, tmp_path)
+    assert "student" not in redo(FIRST, tmp_path)
+    assert (tmp_path / "fake/student/whole.txt").stat().st_mtime_ns == made
+    # the last that was begun is the one that is kept
+    assert break_off(TRIAL, tmp_path).went_on_from != [key]
+    assert "student" not in redo(FIRST, tmp_path)
+    key = RunFolder(tmp_path / "fake/before/unfinished").started_key("student")
+    trial = Training(cut=False)
+    run_recipe(TRIAL, tmp_path, silent, runner=trial)
+    assert trial.went_on_from == [key]
+    assert "student" not in redo(FIRST, tmp_path), "set aside in its turn, whole"
+
+
+def test_again_means_from_the_beginning(tmp_path: Path) -> None:
+    break_off(FIRST, tmp_path)
+    redo(TRIAL, tmp_path)
+    assert break_off(FIRST, tmp_path, again=["student"]).went_on_from == []
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_swap_of_what_was_begun_that_was_killed_is_put_right(tmp_path: Path, step: int) -> None:
+    break_off(FIRST, tmp_path)
+    first = RunFolder(tmp_path / "fake").started_key("student")
+    break_off(TRIAL, tmp_path)
+    place, kept = tmp_path / "fake/student", tmp_path / "fake/before/unfinished/student"
+    kept.rename(place.with_name("student.aside"))
+    if step == 2:
+        place.rename(kept)
+    assert break_off(FIRST, tmp_path).went_on_from == [first]

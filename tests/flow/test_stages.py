@@ -15,7 +15,7 @@ from temper.core.files import sha256_json
 from temper.detection.dataset import load_split, save_split
 from temper.flow.folder import RunFolder, StageRecord
 from temper.flow.run import run_recipe
-from temper.flow.stages import DATA_NAME, _warn_of_weak_teacher, data_split, judged_split, run_stage
+from temper.flow.stages import DATA_NAME, _warn_of_weak_teacher, data_split, judged_split, run_stage, training_job
 from tiny_run import FinishedRun
 from toy_data import toy_data
 
@@ -108,6 +108,22 @@ def test_test_pictures_are_known_apart_from_what_is_learnt(tmp_path: Path, pictu
     second = run_data(tmp_path / "b", **changes)
     assert second["content_sha256"] == first["content_sha256"]
     assert second["test_sha256"] != first["test_sha256"]
+
+
+def test_a_distillation_on_unlabelled_pictures_knows_what_is_judged_on(tmp_path: Path, pictures: Path) -> None:
+    changes = {"data__synthetic": None, "data__path": str(pictures), "data__unlabelled": str(pictures / "images")}
+    data = load_split(pictures, "val")
+    save_split(data.subset([0, 1]), pictures, "val")
+    save_split(data.subset([2]), pictures, "test")
+    run = RunFolder(tmp_path / "a" / "fake")
+    facts = run_data(tmp_path / "a", **changes)
+    run.finish("data", StageRecord("k", 0.0, facts))
+    job = training_job(make_recipe(**changes), run, "distilled", tmp_path)
+    assert job.test is not None and [s.file_name for s in job.test.samples] == [data.samples[2].file_name]
+    # what is left out of the list is part of its name
+    run.finish("data", StageRecord("k", 0.0, {**facts, "test_sha256": "other"}))
+    assert training_job(make_recipe(**changes), run, "distilled", tmp_path).unlabelled_list != job.unlabelled_list
+    assert training_job(make_recipe(**changes), run, "student").test is None
 
 
 def test_teacher_and_student_have_their_sections() -> None:

@@ -76,7 +76,7 @@ def test_pairing_makes_the_interval_narrow(steel: DataSet) -> None:
     a, b = judged(steel, found), judged(steel, blind_to(found, [1]))
     change = compare_accuracy(steel, a, b, SMALLEST, 0.001)["ap"].change
     assert change is not None
-    assert change.high - change.low < 12, "either side's own interval is some 40 points wide"
+    assert change.high - change.low < 20, "either side's own interval is some 40 points wide"
 
 
 def test_few_pictures_are_never_equivalent_unless_all_is_the_same(steel: DataSet) -> None:
@@ -84,7 +84,43 @@ def test_few_pictures_are_never_equivalent_unless_all_is_the_same(steel: DataSet
     found = truth(few)
     weaker = [replace(one, scores=one.scores - np.float32(0.01)) for one in found]
     ap = compare_accuracy(few, judged(few, found), judged(few, weaker), SMALLEST, 0.001)["ap"]
+    assert ap.verdict == "no difference shown"
+    assert ap.note == "none is seen, but on 12 pictures one within the interval need not be"
+    wide = {**SMALLEST, "map": 100.0}
+    ap = compare_accuracy(few, judged(few, found), judged(few, weaker), wide, 0.001)["ap"]
     assert (ap.verdict, ap.note) == ("no difference shown", "12 pictures are too few to call them equivalent")
+
+
+def test_a_drop_that_no_picture_shows_is_not_ruled_out(steel: DataSet) -> None:
+    """Scores that differ a little on every picture leave AP as it is; what befalls few may be absent."""
+    found = truth(steel)
+    weaker = [replace(one, scores=one.scores - np.float32(0.01)) for one in found]
+    effects = compare_accuracy(steel, judged(steel, found), judged(steel, weaker), SMALLEST, 0.001)
+    for name in ("ap", "ap50", "ap75"):
+        effect = effects[name]
+        assert effect.change is not None
+        assert effect.change.value == 0
+        assert effect.change.low < -9
+        assert effect.change.high > 9
+        assert effect.verdict == "no difference shown", name
+
+
+def test_a_class_that_few_pictures_have_widens_the_interval(steel: DataSet) -> None:
+    """Of two classes the rare one is half of the mean, and eight pictures hardly show it."""
+    rare = [place for place, one in enumerate(steel.samples) if 1 in one.labels][8:]
+    few = steel.subset([place for place in range(80) if place not in rare])
+    found = truth(few)
+    weaker = [replace(one, scores=one.scores - np.float32(0.01)) for one in found]
+    common, scarce = (
+        compare_accuracy(data, judged(data, truth(data)), judged(data, other), SMALLEST, 0.001)["ap"].change
+        for data, other in (
+            (steel, [replace(one, scores=one.scores - np.float32(0.01)) for one in truth(steel)]),
+            (few, weaker),
+        )
+    )
+    assert common is not None
+    assert scarce is not None
+    assert scarce.high > 40 > 10 > common.high
 
 
 def test_no_interval_reaches_beyond_the_differences_there_can_be(steel: DataSet) -> None:

@@ -4,12 +4,12 @@ import json
 import re
 from collections import Counter
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from bench_rows import write_benchmark
+from html_page import Page
 from temper.benchmarks.measurement import MEASUREMENTS_NAME
 from temper.benchmarks.report.build import ReportInput, build_report
 from temper.benchmarks.report.training import TrainingFiles, training_part
@@ -17,37 +17,6 @@ from temper.core.errors import TemperError
 from temper.detection.dataset import DataSet
 from temper.detection.detections import Detections
 from temper.detection.examples import examples_entry
-
-VOID = {"meta", "img", "br"}
-
-
-class Page(HTMLParser):
-    """Collects elements and their texts, and checks that they are closed as they were opened."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def training(folder: Path, role: str, data: DataSet) -> TrainingFiles:
@@ -100,7 +69,8 @@ def test_the_epoch_beside_map_is_that_of_the_weights_kept(
 
 
 def test_the_files_stand_side_by_side(whole: tuple[Path, Page]) -> None:
-    assert sorted(path.name for path in whole[0].parent.iterdir()) == ["report.html", "results.csv", "results.json"]
+    names = ["report.html", "results.csv", "results.json", "results.md"]
+    assert sorted(path.name for path in whole[0].parent.iterdir()) == names
 
 
 def test_the_page_needs_nothing_else(whole: tuple[Path, Page]) -> None:
@@ -156,9 +126,9 @@ def test_everything_asked_for_is_there(whole: tuple[Path, Page], data: DataSet) 
         *data.labels,
     ):
         assert words in page.text
-    # accuracy, stages, mAP by epoch, FROC, precision: each wide and narrow; two losses, MGD's, the learning rate;
-    # three classes
-    assert len(page.all("svg")) == 10 + 4 + 3
+    # accuracy, escapes, stages, mAP by epoch, FROC, precision: each wide and narrow; two losses, MGD's, the learning
+    # rate; three classes; the latencies of three models as two graphs
+    assert len(page.all("svg")) == 12 + 4 + 3 + 6
     # toy pictures have two of the three classes; each with truth and three models, then three models at three epochs;
     # and the one picture with misses
     missed = {text for text in (image["alt"] for image in page.all("img")) if text and "missed" in text}

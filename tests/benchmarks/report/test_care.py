@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
-from bench_rows import benchmark_row, figures, latency, manifest, subject
-from temper.benchmarks.measurement import AccuracyRow, BenchmarkRow, Measurements
+from bench_rows import benchmark_row, figures, latency, manifest, subject, write_benchmark
+from temper.benchmarks.measurement import AccuracyRow, BenchmarkRow, Measurements, read_rows
 from temper.benchmarks.report.care import sentences_of_care
 from temper.benchmarks.report.results import ROLE_TITLES, collect_results
 from temper.benchmarks.report.training import TrainingFiles
@@ -91,3 +92,15 @@ def test_a_graph_that_was_left_out_is_named(data: DataSet) -> None:
     one = one.model_copy(update={"left_out": [LeftOut(name="int8", reason=reason)]})
     (said,) = care(benchmark_row(data, [one]), student=30.0)
     assert said == f"The student alone has no int8 graph: {reason}."
+
+
+def test_the_option_that_is_named_is_that_of_the_command(data: DataSet, tmp_path: Path) -> None:
+    val = replace(data, name="steel/val")
+    path = write_benchmark(tmp_path, val, roles=("student",))
+    rows = read_rows(path)
+    found = collect_results(rows)
+    trainings = {"student": TrainingFiles(*[tmp_path / "none"] * 3)}
+    (alone,) = sentences_of_care(found, rows.benchmark, {}, ROLE_TITLES)
+    (of_a_run,) = sentences_of_care(found, rows.benchmark, trainings, ROLE_TITLES)
+    assert alone.endswith("a test split with --split test.")
+    assert of_a_run.endswith("a test split with --set benchmark.split=test.")

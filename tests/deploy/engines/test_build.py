@@ -14,11 +14,12 @@ from temper.core.errors import MissingDependencyError, TemperError, UsageError
 from temper.core.events import Event
 from temper.deploy.engines import build as building
 from temper.deploy.engines import trtexec
-from temper.deploy.engines.build import choose_variants, ensure_engine, find_builder
+from temper.deploy.engines.build import BuilderName, choose_variants, ensure_engine, find_builder
 from temper.deploy.engines.gpu import Gpu
 from temper.deploy.engines.options import build_options
-from temper.deploy.engines.record import read_engine, read_record
-from tiny_bundle import make_tiny_bundle
+from temper.deploy.engines.record import engine_place, read_engine, read_record
+from temper.detection.decode import DecodeSettings
+from tiny_bundle import make_tiny_bundle, tiny_graph
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_an_engine_is_built_once_and_kept(bundle: Bundle, variant: Variant, monk
     heard = Heard()
     engine = ensure_engine(bundle, variant, report=heard.append)
     assert engine.built
-    assert engine.place.folder == bundle.path.parent / "tiny.engines" / "orin-sm87"
+    assert engine.place.folder == bundle.path.parent / "tiny.engines" / "orin-sm87-16mp"
     assert sorted(path.name for path in engine.place.folder.iterdir()) == [
         "fp32.engine",
         "fp32.json",
@@ -100,11 +101,22 @@ def test_another_gpu_gets_an_engine_of_its_own(
     reach = build_options((64, 64), hardware_compatibility="ampere_plus")
     shared = ensure_engine(bundle, variant, reach)
     assert shared.place.folder.name == "ampere-plus"
-    use_tensorrt(monkeypatch, "11.4", Gpu("H100", "9.0"))
+    use_tensorrt(monkeypatch, "11.4", Gpu("H100", "9.0", 132, 81559))
     assert not ensure_engine(bundle, variant).built, "one that may be loaded here too is taken"
-    use_tensorrt(monkeypatch, "11.4", Gpu("T4", "7.5"))
+    use_tensorrt(monkeypatch, "11.4", Gpu("T4", "7.5", 40, 15102))
     other = ensure_engine(bundle, variant)
     assert other.built and other.record.gpu == "T4"
+
+
+def test_the_smaller_of_two_that_go_by_one_name_gets_an_engine_of_its_own(
+    bundle: Bundle, variant: Variant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_tensorrt(monkeypatch, "10.16")
+    larger = ensure_engine(bundle, variant)
+    use_tensorrt(monkeypatch, "10.16", Gpu(ORIN.name, ORIN.compute_capability, 8, 7620))
+    smaller = ensure_engine(bundle, variant)
+    assert smaller.built and smaller.place != larger.place
+    assert (smaller.record.multiprocessors, smaller.record.gpu_memory_mib) == (8, 7620)
 
 
 def test_force_and_other_options_build_again(bundle: Bundle, variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,6 +174,17 @@ def test_only_variants_for_tensorrt_are_built(bundle: Bundle, variant: Variant) 
         choose_variants(none)
 
 
+@pytest.mark.parametrize("builder", ["python", "trtexec"])
+def test_no_engine_is_built_of_a_graph_exchanged_after_the_bundle_was_opened(
+    bundle: Bundle, variant: Variant, only_trtexec: Path, monkeypatch: pytest.MonkeyPatch, builder: BuilderName
+) -> None:
+    use_tensorrt(monkeypatch, "10.16")
+    bundle.graph_path(variant).write_bytes(tiny_graph(settings=DecodeSettings(nms_iou=0.1)).SerializeToString())
+    with pytest.raises(TemperError, match=r"graphs/fp32\.onnx .* is not the file its manifest describes"):
+        ensure_engine(bundle, variant, builder=builder)
+    assert not engine_place(bundle, variant, ORIN).engine.exists()
+
+
 def building_batch() -> object:
     from temper.deploy.engines.options import fixed_span
 
@@ -169,7 +192,7 @@ def building_batch() -> object:
 
 
 PROGRAM = """#!/usr/bin/env python3
-import json, sys
+import hashlib, json, sys
 print("&&&& RUNNING TensorRT.trtexec [TensorRT v100300] [b26] # trtexec", flush=True)
 options = dict(word[2:].partition("=")[::2] for word in sys.argv[1:])
 if "help" not in options:
@@ -177,6 +200,7 @@ if "help" not in options:
     if "noTF32" not in options or {failing}:
         print("[E] Error[2]: no implementation for node\\n[E] and so on")
         sys.exit(1)
+    options["graph_sha256"] = hashlib.sha256(open(options["onnx"], "rb").read()).hexdigest()
     open(options["saveEngine"], "wb").write(json.dumps(options).encode())
     old = open(options["timingCacheFile"]).read() if {has_cache} else ""
     open(options["timingCacheFile"], "w").write(old + "timed ")
@@ -203,7 +227,8 @@ def test_trtexec_builds_where_only_it_is_there(bundle: Bundle, variant: Variant,
     engine = ensure_engine(bundle, variant)
     assert (engine.record.built_with, engine.record.tensorrt) == ("trtexec", "10.3.0")
     said = json.loads(read_engine(engine.place, engine.record))
-    assert said["onnx"] == str(bundle.graph_path(variant))
+    assert Path(said["onnx"]).is_relative_to(engine.place.folder), "a copy that nobody else has, of what was checked"
+    assert said["graph_sha256"] == engine.record.graph_sha256 == variant.sha256
     assert said["maxShapes"] == "image:8x64x64"
     assert "stronglyTyped" in said
     assert engine.place.timing_cache((10, 3, 0)).read_text() == "timed "

@@ -10,8 +10,8 @@ from temper.deploy.engines.gpu import Gpu, current_gpu
 
 def test_the_driver_says_which_gpu_this_is(tmp_path: Path) -> None:
     gpu = current_gpu(make_driver(tmp_path))
-    assert gpu == Gpu("NVIDIA H100 80GB HBM3", "9.0")
-    assert gpu.slug == "nvidia-h100-80gb-hbm3-sm90"
+    assert gpu == Gpu("NVIDIA H100 80GB HBM3", "9.0", 132, 81559)
+    assert gpu.slug == "nvidia-h100-80gb-hbm3-sm90-132mp"
 
 
 def test_a_driver_that_fails_is_one_sentence(tmp_path: Path) -> None:
@@ -32,5 +32,5 @@ def test_without_a_driver_there_is_a_way_on() -> None:
 
 
 def test_any_name_makes_a_folder() -> None:
-    assert Gpu("../../Orin (nvgpu)/", "8.7").slug == "orin-nvgpu-sm87"
-    assert Gpu("***", "8.7").slug == "gpu-sm87"
+    assert Gpu("../../Orin (nvgpu)/", "8.7", 16, 30697).slug == "orin-nvgpu-sm87-16mp"
+    assert Gpu("***", "8.7", 8, 7620).slug == "gpu-sm87-8mp"

@@ -11,6 +11,7 @@ import pytest
 from onnx import numpy_helper
 from standin import VERSIONS, use_tensorrt
 from temper.core.errors import MissingDependencyError, TemperError, UsageError
+from temper.core.files import sha256_file
 from temper.deploy.engines.options import build_options, parse_batch, parse_size
 from temper.deploy.engines.python_api import build_engine, import_tensorrt
 from temper.deploy.engines.request import BuildRequest
@@ -27,6 +28,7 @@ def make_request(
     onnx.save(model or tiny_graph(), str(graph))
     return BuildRequest(
         graph=graph,
+        graph_sha256=sha256_file(graph),
         precision=precision,
         options=build_options(
             (64, 64), batches=tuple(map(parse_batch, batches)), sizes=tuple(map(parse_size, sizes)), **options
@@ -44,6 +46,15 @@ def build(request: BuildRequest) -> dict[str, Any]:
     assert onnx.load_model_from_string(model) == onnx.load(str(request.graph))
     settings: dict[str, Any] = json.loads(head)
     return settings
+
+
+def test_a_graph_that_was_exchanged_is_not_built_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_tensorrt(monkeypatch, "10.16")
+    request = make_request(tmp_path)
+    onnx.save(half_precision(tiny_graph()), str(request.graph))
+    with pytest.raises(TemperError, match=r"^The graph graph\.onnx was changed while its engine was being built"):
+        build(request)
+    assert not request.engine.exists()
 
 
 @pytest.fixture(params=VERSIONS)
@@ -151,6 +162,7 @@ def test_progress_is_told_where_tensorrt_tells_it(version: str, tmp_path: Path) 
 def test_a_graph_that_is_not_taken_is_one_sentence(version: str, tmp_path: Path) -> None:
     asked = make_request(tmp_path)
     asked.graph.write_bytes(b"no graph")
+    asked = asked.model_copy(update={"graph_sha256": sha256_file(asked.graph)})
     with pytest.raises(
         TemperError, match=r"^TensorRT [\d.]+ does not take the graph: Failed to parse the ONNX model\.$"
     ):

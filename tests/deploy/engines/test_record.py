@@ -20,7 +20,9 @@ from temper.deploy.engines.record import (
     read_record,
 )
 
-ORIN, NANO, H100, T4 = Gpu("Orin", "8.7"), Gpu("Orin Nano", "8.7"), Gpu("H100", "9.0"), Gpu("T4", "7.5")
+#: All three Jetsons go by the same name.
+ORIN, NX, NANO = Gpu("Orin", "8.7", 16, 30697), Gpu("Orin", "8.7", 8, 15523), Gpu("Orin", "8.7", 4, 3620)
+H100, T4 = Gpu("H100", "9.0", 132, 81559), Gpu("T4", "7.5", 40, 15102)
 VERSION = (10, 3, 0, 26)
 
 
@@ -43,6 +45,8 @@ def record_of(variant: Variant, options: BuildOptions | None = None, **fields: o
         "engine_bytes": 1,
         "gpu": ORIN.name,
         "compute_capability": ORIN.compute_capability,
+        "multiprocessors": ORIN.multiprocessors,
+        "gpu_memory_mib": ORIN.memory_mib,
         "tensorrt": "10.3.0.26",
         "built_with": "python",
         "options": options or build_options((64, 64)),
@@ -60,7 +64,7 @@ def test_engines_lie_beside_the_bundle_and_never_in_it(tmp_path: Path, name: str
 
 def test_each_gpu_has_its_folder_and_what_several_may_load_has_one_of_its_own(bundle: Bundle, variant: Variant) -> None:
     folders = [place.folder.name for place in engine_places(bundle, variant, ORIN)]
-    assert folders == ["orin-sm87", "sm87", "ampere-plus"]
+    assert folders == ["orin-sm87-16mp", "sm87", "ampere-plus"]
     assert engine_place(bundle, variant, ORIN).engine.name == "fp32.engine"
 
 
@@ -75,14 +79,28 @@ def test_an_engine_of_this_graph_gpu_and_tensorrt_fits(variant: Variant) -> None
     ("fields", "reason"),
     [
         ({"graph_sha256": "1" * 64}, "it was built from another graph"),
-        ({"gpu": "Xavier"}, r"it was built on Xavier (8.7) and this is Orin (8.7)"),
-        ({"compute_capability": "7.2"}, "it was built on Orin (7.2) and this is Orin (8.7)"),
+        (
+            {"gpu": "Xavier"},
+            "it was built on Xavier (8.7, 16 multiprocessors) and this is Orin (8.7, 16 multiprocessors)",
+        ),
+        (
+            {"compute_capability": "7.2"},
+            "it was built on Orin (7.2, 16 multiprocessors) and this is Orin (8.7, 16 multiprocessors)",
+        ),
+        (
+            {"multiprocessors": 8},
+            "it was built on Orin (8.7, 8 multiprocessors) and this is Orin (8.7, 16 multiprocessors)",
+        ),
         ({"tensorrt": "10.3.0.30"}, "it was built with TensorRT 10.3.0.30 and this is 10.3.0.26"),
         ({"tensorrt": "8.6.1"}, "it was built with TensorRT 8.6.1 and this is 10.3.0.26"),
     ],
 )
 def test_each_thing_that_no_longer_fits_is_told(variant: Variant, fields: dict[str, str], reason: str) -> None:
     assert misfits(record_of(variant, **fields), variant, ORIN, VERSION) == [reason]
+
+
+def test_other_memory_is_no_other_gpu(variant: Variant) -> None:
+    assert misfits(record_of(variant, gpu_memory_mib=30536), variant, ORIN, VERSION) == []
 
 
 def test_other_options_are_a_reason_only_where_options_are_asked_for(variant: Variant) -> None:
@@ -95,13 +113,13 @@ def test_other_options_are_a_reason_only_where_options_are_asked_for(variant: Va
     ("reach", "fits"),
     [
         ("none", [ORIN]),
-        ("same_compute_capability", [ORIN, NANO]),
-        ("ampere_plus", [ORIN, NANO, H100]),
+        ("same_compute_capability", [ORIN, NX, NANO]),
+        ("ampere_plus", [ORIN, NX, NANO, H100]),
     ],
 )
 def test_an_engine_runs_as_far_as_it_was_built_for(variant: Variant, reach: str, fits: list[Gpu]) -> None:
     record = record_of(variant, build_options((64, 64), hardware_compatibility=reach))
-    assert [gpu for gpu in (ORIN, NANO, H100, T4) if not misfits(record, variant, gpu, VERSION)] == fits
+    assert [gpu for gpu in (ORIN, NX, NANO, H100, T4) if not misfits(record, variant, gpu, VERSION)] == fits
 
 
 @pytest.mark.parametrize(
@@ -125,7 +143,7 @@ def write_engine(place: EnginePlace, variant: Variant, content: bytes = b"engine
 
 @pytest.fixture
 def place(tmp_path: Path) -> EnginePlace:
-    return EnginePlace(tmp_path / "engines" / "orin-sm87", "fp32")
+    return EnginePlace(tmp_path / "engines" / "orin-sm87-16mp", "fp32")
 
 
 def test_a_record_is_read_as_it_was_written(place: EnginePlace, variant: Variant) -> None:
@@ -149,7 +167,7 @@ def test_a_missing_engine_is_one_sentence(place: EnginePlace, variant: Variant) 
         read_engine(place, record)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schema_version": 2}', b"\xff\xfe", b"0" * 2_000_000])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schema_version": 1}', b"\xff\xfe", b"0" * 2_000_000])
 def test_a_record_that_cannot_be_believed_is_none(place: EnginePlace, variant: Variant, content: bytes) -> None:
     write_engine(place, variant)
     place.record.write_bytes(content)

@@ -20,6 +20,7 @@ def request(precision: str = "fp32", **options: object) -> BuildRequest:
     batches = options.pop("batches", ("1:1:8",))
     return BuildRequest(
         graph=Path("/b/graphs/fp32.onnx"),
+        graph_sha256="0" * 64,
         precision=precision,
         options=build_options((200, 160), batches=tuple(map(parse_batch, batches)), **options),
         engine=Path("/e/engine"),

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
+from temper.bundle.graph_file import OnnxFile
 from temper.bundle.loader import open_bundle
 from temper.core.errors import TemperError
 from temper.deploy.detector import open_detector
@@ -23,9 +24,9 @@ needs_gpu = pytest.mark.skipif(
 
 
 @pytest.fixture
-def graph(bundle_path: Path) -> Path:
+def graph(bundle_path: Path) -> OnnxFile:
     bundle = open_bundle(bundle_path)
-    return bundle.graph_path(bundle.variant("fp32"))
+    return bundle.graph(bundle.variant("fp32"))
 
 
 class OnTheProcessor(BoundOnnxRuntime):
@@ -58,11 +59,11 @@ def check_numbers_and_stages(runtime: BoundOnnxRuntime, reference: OnnxRuntime, 
         assert_alike(answer, reference.infer(images), tolerance)
 
 
-def test_bound_calls_give_the_same_numbers(graph: Path) -> None:
+def test_bound_calls_give_the_same_numbers(graph: OnnxFile) -> None:
     check_numbers_and_stages(OnTheProcessor(graph, 1, "onnxruntime"), OnnxRuntime(graph, 1), 1e-6)
 
 
-def test_answers_outlive_the_next_call(graph: Path) -> None:
+def test_answers_outlive_the_next_call(graph: OnnxFile) -> None:
     runtime = OnTheProcessor(graph, 1, "onnxruntime")
     first = runtime.infer_staged(pictures(1, 1), {})
     kept = first.scores.copy()
@@ -70,21 +71,21 @@ def test_answers_outlive_the_next_call(graph: Path) -> None:
     np.testing.assert_array_equal(first.scores, kept)
 
 
-def test_what_the_runtime_refuses_is_one_sentence(graph: Path) -> None:
+def test_what_the_runtime_refuses_is_one_sentence(graph: OnnxFile) -> None:
     runtime = OnTheProcessor(graph, 1, "onnxruntime")
-    with pytest.raises(TemperError, match=r"^ONNX Runtime [\d.]+ failed on fp32\.onnx: ") as caught:
+    with pytest.raises(TemperError, match=r"^ONNX Runtime [\d.]+ failed on tiny\.temper:graphs/fp32\.onnx: ") as caught:
         runtime.infer_staged(np.zeros((1, 8, 8), np.uint8), {})
     assert "\n" not in str(caught.value)
     assert runtime.infer_staged(pictures(1), {}).count.shape == (1,), "and it goes on"
 
 
-def test_only_a_gpu_has_copies(graph: Path) -> None:
+def test_only_a_gpu_has_copies(graph: OnnxFile) -> None:
     assert not isinstance(OnnxRuntime(graph, 1), Staged)
     assert isinstance(OnTheProcessor(graph, 1, "onnxruntime"), Staged)
 
 
 @needs_gpu
-def test_a_gpu_gives_the_numbers_of_the_processor_and_tells_its_copies(graph: Path) -> None:
+def test_a_gpu_gives_the_numbers_of_the_processor_and_tells_its_copies(graph: OnnxFile) -> None:
     runtime = BoundOnnxRuntime(graph, 1, "onnxruntime-cuda")
     check_numbers_and_stages(runtime, OnnxRuntime(graph, 1), 1e-3)
     runtime.close()

@@ -100,4 +100,4 @@ def test_a_provider_whose_libraries_do_not_load_is_not_taken_for_a_gpu(
 
     monkeypatch.setattr(module, "import_onnxruntime", WithCuda)
     with pytest.raises(TemperError, match="has CUDAExecutionProvider, but its libraries do not load here"):
-        OnnxRuntime(bundle.graph_path(bundle.variant("fp32")), 1, "onnxruntime-cuda")
+        OnnxRuntime(bundle.graph(bundle.variant("fp32")), 1, "onnxruntime-cuda")

@@ -19,6 +19,7 @@ from standin import VERSIONS, use_tensorrt
 from temper.bundle.loader import Bundle, open_bundle
 from temper.core.errors import MissingDependencyError, TemperError, UsageError
 from temper.core.events import Event
+from temper.core.files import sha256_file
 from temper.deploy.engines.build import ensure_engine
 from temper.deploy.engines.options import BuildOptions, build_options, parse_batch
 from temper.deploy.engines.python_api import build_engine
@@ -59,6 +60,7 @@ def options_for(size: tuple[int, int], *batches: str, **others: object) -> Build
 def engine_bytes(graph: Path, folder: Path, options: BuildOptions) -> bytes:
     asked = BuildRequest(
         graph=graph,
+        graph_sha256=sha256_file(graph),
         precision="fp32",
         options=options,
         engine=folder / "engine",
@@ -95,7 +97,7 @@ def test_every_version_gives_the_numbers_of_the_graph(
 ) -> None:
     device = use_tensorrt(monkeypatch, version).device
     bundle = open_bundle(bundle_path)
-    reference = OnnxRuntime(bundle.graph_path(bundle.variant("fp32")), 1)
+    reference = OnnxRuntime(bundle.graph(bundle.variant("fp32")), 1)
     runtime = open_runtime(bundle, tmp_path)
     assert runtime.version.startswith(version)
     for count in (1, 1, 1, 3, 8, 3, 1):
@@ -134,7 +136,7 @@ def test_colour_and_another_size(colour_path: Path, tmp_path: Path, cuda: Module
     bundle = open_bundle(colour_path)
     runtime = open_runtime(bundle, tmp_path, "1", "2:8")
     images = pictures(5, 64, 96, 3)
-    assert_same(runtime.infer(images), OnnxRuntime(bundle.graph_path(bundle.variant("fp32")), 1).infer(images))
+    assert_same(runtime.infer(images), OnnxRuntime(bundle.graph(bundle.variant("fp32")), 1).infer(images))
     runtime.close()
 
 
@@ -180,7 +182,7 @@ def test_where_calls_cannot_be_captured_they_go_on_as_they_are(
     bundle_path: Path, tmp_path: Path, cuda: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = open_bundle(bundle_path)
-    reference = OnnxRuntime(bundle.graph_path(bundle.variant("fp32")), 1)
+    reference = OnnxRuntime(bundle.graph(bundle.variant("fp32")), 1)
     runtime = open_runtime(bundle, tmp_path)
     monkeypatch.setenv("STANDIN_FAIL", "capture")
     for seed in range(4):
@@ -272,7 +274,7 @@ def test_loading_builds_what_is_missing_and_runs_it(tmp_path: Path, cuda: Module
         "Building the engine of fp32 for Orin: there is none yet."
     ]
     images = pictures(2, 64, 64)
-    assert_same(runtime.infer(images), OnnxRuntime(bundle.graph_path(variant), 1).infer(images))
+    assert_same(runtime.infer(images), OnnxRuntime(bundle.graph(variant), 1).infer(images))
     runtime.close()
     heard.clear()
     load_runtime("tensorrt", bundle, variant, report=heard.append).close()

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from temper.core.errors import TemperError, UsageError
 from temper.core.events import Event, silent
+from temper.core.files import read_json
 from temper.detection.images import ResizeRule
 from temper.distill.recipe_distillation import DistillationSection
 from temper.distill.recipe_file import recipe_from_plain
-from temper.flow.keys import Sources, read_sources, stage_key
+from temper.flow.keys import TEST, Sources, read_sources, stage_key
 from toy_data import toy_data
 
 paddle = pytest.importorskip("paddle", reason="training needs PaddlePaddle")
@@ -107,6 +108,16 @@ def jobs(make_job, tmp_path, folder):
         "training": {"epochs": 2, "checkpoint_seconds": 0, "workers": 2},
     }
     return make_job("distilled", **given), make_job("distilled", **given, unlabelled=folder)
+
+
+def test_neither_validation_nor_test_pictures_are_distilled_on(jobs, tmp_path, folder):
+    job = replace(jobs[1], test=toy_data(tmp_path / "test", 3, 9))
+    for name, judged in (("val", job.val), ("test", job.test)):
+        for sample in judged.samples:
+            (folder / f"{name}-{sample.file_name}").write_bytes(judged.image_path(sample).read_bytes())
+    train_model(job, tmp_path / "out", silent)
+    listed = read_json(tmp_path / "out" / LISTING_NAME)["pictures"]
+    assert len(listed) == 10 and all(name.startswith("day") for name in listed)
 
 
 def test_training_with_them_resumes_to_the_byte_and_tells_what_it_passed_over(jobs, tmp_path, folder):
@@ -258,7 +269,7 @@ def test_only_the_distilled_student_depends_on_them(folder):
     without, given = recipe(), recipe(unlabelled=str(folder))
     sources = read_sources(given)
     assert read_sources(without).unlabelled is None and sources.unlabelled is not None
-    made = {"data": "d", "teacher": "t", "student": "s"}
+    made = {"data": "d", "teacher": "t", "student": "s", TEST: "e"}
 
     def keys(one, what: Sources) -> dict[str, str]:
         return {stage: stage_key(one, stage, what, made) for stage in ("data", "teacher", "student", "distilled")}
@@ -267,6 +278,12 @@ def test_only_the_distilled_student_depends_on_them(folder):
     assert {stage for stage in before if before[stage] != after[stage]} == {"distilled"}
     (folder / "day0/new.png").write_bytes(b"something")
     assert keys(given, read_sources(given)) == after, "an archive that grows is no reason to do it again"
+    # their copies are left out of it
+    made[TEST] = "other test pictures"
+    judged = keys(given, sources)
+    assert {stage for stage in after if judged[stage] != after[stage]} == {"distilled"}
+    assert keys(without, read_sources(without))["distilled"] == before["distilled"]
+    made[TEST] = "e"
     moved = recipe(unlabelled=str(folder / "day0"))
     again = keys(moved, read_sources(moved))
     assert {stage for stage in after if again[stage] != after[stage]} == {"distilled"}
