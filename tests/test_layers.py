@@ -33,8 +33,7 @@ MAY_IMPORT = {
 PADDLE = {"paddle", "ppdet", "paddle2onnx"}
 # what they measure needs networks: the files of benchmarks that load distill and export, inside functions
 NEED_NETWORKS = {
-    ROOT / "benchmarks" / name
-    for name in ("distill_cost.py", "distill_cost_cases.py", "int8_speed.py", "paddle_reference.py", "peer_export.py")
+    ROOT / "benchmarks" / name for name in ("distill_cost.py", "int8_speed.py", "paddle_reference.py", "peer_export.py")
 }
 # import names of the base dependencies in pyproject.toml
 BASE_LIBRARIES = {

@@ -50,7 +50,7 @@ def require_channels(file: str, config: Values, student: Sequence[int], teacher:
     """
     name = str(config.get("distill_loss"))
     loss = Component(file, name, config.get(name))
-    sides = (("student_channels", student), ("teacher_channels", teacher))
+    sides: tuple[tuple[str, Sequence[int]], ...] = (("student_channels", student), ("teacher_channels", teacher))
     if config.get("slim_method") == "CWD" and list(student) == list(teacher):
         # equal numbers, whatever they are, say no more than that nothing has to be aligned
         sides = () if loss.take("student_channels", 0) == loss.take("teacher_channels", 0) else sides

@@ -145,7 +145,7 @@ def test_accuracy_measured_before_an_interruption_is_kept(
         return load_runtime(*_, **__)  # type: ignore[arg-type]
 
     interrupted: list[bool] = []
-    monkeypatch.setattr("temper.benchmarks.run.load_runtime", interrupt)
+    monkeypatch.setattr("temper.benchmarks.paddle_reference.load_runtime", interrupt)
     candidates = [Candidate(path, "fp32", threads=1) for path in bundles.values()]
     with pytest.raises(KeyboardInterrupt):
         run_benchmark(candidates, data, QUICK, tmp_path / "out", silent)
