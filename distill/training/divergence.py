@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ BATCH_NAME = "not-finite"
 
 
 def explain_not_finite(
-    error: NotFiniteError, step: int, rate: float, job: TrainingJob, loader: BatchLoader, out: Path
+    error: NotFiniteError, step: int, rate: float, job: TrainingJob, loaders: Sequence[BatchLoader], out: Path
 ) -> DivergedError:
     """Keep the batch of a step whose loss or gradient is not finite, and say what to try.
 
@@ -31,15 +31,15 @@ def explain_not_finite(
         step: counted from 0.
         rate: the learning rate it was done with.
         job: of the training.
-        loader: that made the batch.
+        loaders: that made the batch, of labelled pictures and of others if there were any.
         out: gets a folder ``not-finite`` with the pictures as the network saw them, of all ranks, and a
-            ``batch.json`` with their boxes.
+            ``batch.json`` with their boxes, or with ``labelled`` false.
     """
     folder = out / BATCH_NAME
-    pictures = loader.pictures(step, whole=True)
+    pictures = [(loader, picture) for loader in loaders for picture in loader.pictures(step, whole=True)]
     with atomic_folder(folder) as partial:
         entries = []
-        for number, picture in enumerate(pictures):
+        for number, (loader, picture) in enumerate(pictures):
             sample = loader.store.data.samples[picture.sample]
             name = f"{number:03d}-{Path(sample.file_name).stem}.png"
             # OpenCV writes blue first
@@ -47,7 +47,8 @@ def explain_not_finite(
             (partial / name).write_bytes(cv2.imencode(".png", image)[1].tobytes())
             labels = [job.train.labels[label] for label in picture.labels.tolist()]
             boxes = picture.boxes.tolist()
-            entries.append({"picture": name, "source": sample.file_name, "boxes": boxes, "labels": labels})
+            entry = {"picture": name, "source": sample.file_name, "boxes": boxes, "labels": labels}
+            entries.append(entry if loader is loaders[0] else entry | {"labelled": False})
         write_json(
             partial / "batch.json",
             {

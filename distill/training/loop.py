@@ -192,7 +192,8 @@ class TrainingLoop:
             raise explain_out_of_memory(self.job, self.loader, self.step, step)
         if not self.writes:
             raise TemperError(f"The {trouble.what} is not a finite number at step {step + 1}.")
-        raise explain_not_finite(trouble, step, rate, self.job, self.loader, self.out)
+        loaders = [self.loader] if self.unlabelled is None else [self.loader, self.unlabelled.loader]
+        raise explain_not_finite(trouble, step, rate, self.job, loaders, self.out)
 
     def _after_epoch(self, done: int) -> None:
         epoch, every = done // self.loader.steps_per_epoch, self.job.training.evaluate_every

@@ -19,6 +19,7 @@ from toy_data import toy_data
 paddle = pytest.importorskip("paddle", reason="training needs PaddlePaddle")
 
 from temper.distill.training.log import read_metrics  # noqa: E402
+from temper.distill.training.step import NotFiniteError, StepLosses  # noqa: E402
 from temper.distill.training.train import train_model  # noqa: E402
 from temper.distill.training.unlabelled import UnlabelledStore  # noqa: E402
 from temper.distill.training.unlabelled_listing import LISTING_NAME, kept_pictures, unlabelled_pictures  # noqa: E402
@@ -118,6 +119,23 @@ def test_neither_validation_nor_test_pictures_are_distilled_on(jobs, tmp_path, f
     train_model(job, tmp_path / "out", silent)
     listed = read_json(tmp_path / "out" / LISTING_NAME)["pictures"]
     assert len(listed) == 10 and all(name.startswith("day") for name in listed)
+
+
+def test_the_batch_that_breaks_a_training_is_kept_with_them(jobs, tmp_path, monkeypatch):
+    def broken(self, step, batch, **given):
+        raise NotFiniteError("training loss", StepLosses({}, {}, float("nan"), 1.0))
+
+    monkeypatch.setattr("temper.distill.training.step.TrainingStep.__call__", broken)
+    with pytest.raises(TemperError, match="not a finite number at step 1"):
+        train_model(jobs[1], tmp_path / "out", silent)
+    kept = read_json(tmp_path / "out/not-finite/batch.json")["batch"]
+    unlabelled = [entry["source"] for entry in kept if entry.get("labelled") is False]
+    assert unlabelled and all(source.startswith("day") for source in unlabelled) and len(kept) > len(unlabelled)
+        "day0",
+        "day0",
+        "day1",
+    ]
+    assert all((tmp_path / "out/not-finite" / entry["picture"]).is_file() for entry in kept)
 
 
 def test_training_with_them_resumes_to_the_byte_and_tells_what_it_passed_over(jobs, tmp_path, folder):
