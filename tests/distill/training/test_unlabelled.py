@@ -131,10 +131,6 @@ def test_the_batch_that_breaks_a_training_is_kept_with_them(jobs, tmp_path, monk
     kept = read_json(tmp_path / "out/not-finite/batch.json")["batch"]
     unlabelled = [entry["source"] for entry in kept if entry.get("labelled") is False]
     assert unlabelled and all(source.startswith("day") for source in unlabelled) and len(kept) > len(unlabelled)
-        "day0",
-        "day0",
-        "day1",
-    ]
     assert all((tmp_path / "out/not-finite" / entry["picture"]).is_file() for entry in kept)
 
 
