@@ -201,7 +201,8 @@ class BenchmarkRow:
 
     ``images`` counts the pictures of the data set; ``unread`` are those of them that no figure rests on. ``incomplete``
     says what cut the benchmark off, if anything did: then rows are missing, or rest on fewer rounds. ``no_energy`` says
-    why energy was asked for and is not there for some candidates.
+    why energy was asked for and is not there for some candidates. ``timing_warnings`` counts those of the ``warnings``
+    that are about durations.
     """
 
     __pydantic_config__ = STRICT
@@ -219,6 +220,7 @@ class BenchmarkRow:
     machine_before: MachineState
     machine_after: MachineState
     warnings: list[str]
+    timing_warnings: int = 0
     unread: list[UnreadPicture] = field(default_factory=list)
     incomplete: str | None = None
     no_energy: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ DETECTIONS_FOLDER = "detections"
 TRUTH_NAME = "truth.json"
 #: Stands in the truth of a benchmark's folder, so that nobody else's files are taken for older results.
 MADE_BY = "temper bench run"
+_MOST_OF_A_ROW = 16 << 20
 LOCK_NAME = ".lock"
 #: Pictures between two progress events while mAP is measured.
 PROGRESS_STEP = 20
@@ -175,8 +177,10 @@ class _Kept:
         """Write all rows there are; without ``outside`` the benchmark is not done, and ``incomplete`` says why."""
         self.latency, self.footprint = latency, footprint
         unread = self.readable.unread if self.readable is not None else []
-        warnings = machine_warnings(self.before, outside) + unread_warning(unread, len(self.data))
         cut_off = None if outside is not None else incomplete
+        # of rows that an interruption cut short it says enough itself
+        timing = machine_warnings(self.before, outside) + ([] if cut_off else _row_warnings(latency))
+        warnings = unread_warning(unread, len(self.data))
         warnings += [*filter(None, [self.no_energy]), *heat_warnings(self.energy, self.soaks)]
         if cut_off is not None:
             warnings.append(f"The benchmark was cut off, so rows are missing or rest on fewer rounds. {cut_off}")
@@ -193,7 +197,8 @@ class _Kept:
             bundles=_bundle_entries(self.entrants),
             machine_before=self.before,
             machine_after=machine_state(sample_seconds=0),
-            warnings=warnings + _row_warnings(latency),
+            warnings=timing + warnings,
+            timing_warnings=len(timing),
             unread=unread,
             incomplete=cut_off,
             no_energy=self.no_energy,
@@ -250,7 +255,7 @@ def _require_ours(out: Path) -> None:
         UsageError: if one is there, and no ``truth.json`` that a benchmark wrote.
     """
     theirs = [name for name in (MEASUREMENTS_NAME, TRUTH_NAME, DETECTIONS_FOLDER) if os.path.lexists(out / name)]
-    if theirs and not _is_marked(out / TRUTH_NAME):
+    if theirs and not _is_marked(out / TRUTH_NAME) and not _holds_rows(out / MEASUREMENTS_NAME):
         raise UsageError(
             f"{out / theirs[0]} is not of a benchmark, and it would be replaced. Choose another folder with --out."
         )
@@ -262,6 +267,16 @@ def _is_marked(truth: Path) -> bool:
     except TemperError:  # absent, damaged, or no file
         return False
     return isinstance(content, dict) and content.get("info") == {"made_by": MADE_BY}
+
+
+def _holds_rows(measurements: Path) -> bool:
+    """Whether the first row is a benchmark's, of whatever version of Temper."""
+    try:
+        with measurements.open(encoding="utf-8") as opened:
+            row = json.loads(opened.readline(_MOST_OF_A_ROW))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(row, dict) and row.get("row") == "benchmark"
 
 
 def _clear(out: Path) -> None:

@@ -31,11 +31,12 @@ class BitDepthError(TemperError):
         self.problem = problem
 
 
-def to_eight_bits(image: NDArray[Any], content: bytes, source: str) -> NDArray[np.uint8]:
+def to_eight_bits(image: NDArray[Any], stored: NDArray[Any], content: bytes, source: str) -> NDArray[np.uint8]:
     """Bring a decoded picture to 8 bits per value.
 
     Args:
         image: as it is stored: uint8, or uint16 with values shifted up to the whole of its range.
+        stored: the same with all the colours that the file has, by which its range is judged.
         content: of its file, which may say how many bits are meant: a PNG does in sBIT.
         source: names it in errors.
 
@@ -48,8 +49,8 @@ def to_eight_bits(image: NDArray[Any], content: bytes, source: str) -> NDArray[n
         raise BitDepthError(
             source, f"has values of the type {image.dtype}; whole numbers of 8 or 16 bits are read. Save it so."
         )
-    most = int(image.max(initial=0))
-    if 0 < most < _LEAST_USED and not _is_shifted_up(image, content):
+    most = int(stored.max(initial=0))
+    if 0 < most < _LEAST_USED and not _is_shifted_up(stored, content):
         raise BitDepthError(
             source,
             f"has 16 bits per value and none is above {most:,} of 65,535, as when values of 10, 12 or 14 bits are "

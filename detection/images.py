@@ -96,7 +96,10 @@ def decode_image(content: bytes, channels: Channels, source: str) -> NDArray[np.
         raise TooLargeError(
             f"{source} has {image.shape[1]} x {image.shape[0]} pixels; at most {MAX_PIXELS:,} are read."
         )
-    plain = to_eight_bits(image, content, source)
+    stored = image
+    if image.dtype != np.uint8 and channels == "grey":  # a colour of its own may use the range that their mean does not
+        stored = np.asarray(cv2.imdecode(buffer, flags | cv2.IMREAD_COLOR))
+    plain = to_eight_bits(image, stored, content, source)
     return np.asarray(plain if channels == "grey" else cv2.cvtColor(plain, cv2.COLOR_BGR2RGB), np.uint8)
 
 

@@ -154,6 +154,10 @@ class PpYoloeSection(DetectorSection):
         width = self.multipliers()[1]
         return PPYOLOE_STRIDES, tuple(max(round(channels * width), 1) for channels in reversed(PPYOLOE_NECK))
 
+    def architecture(self) -> dict[str, Any]:
+        """See :class:`DetectorSection`; with the width that is built, so that two that are one network are one."""
+        return super().architecture() | ({} if self.width_mult is None else {"width_mult": self.multipliers()[1]})
+
     def multipliers(self) -> tuple[float, float]:
         """Factors of the number of blocks and of the channels.
 

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from temper.benchmarks.accuracy import load_detections
+from temper.benchmarks.candidate import REFERENCE
 from temper.benchmarks.measurement import MEASUREMENTS_NAME, Measurements, read_rows
 from temper.core.errors import TemperError, UsageError
 from temper.deploy.compare import MATCH, TOLERANCES
@@ -31,6 +32,8 @@ def compare(reference: Path, other: Path) -> bool:
     print(f"reference: {_machine(ours)}")
     print(f"other:     {_machine(theirs)}")
     for row in ours.accuracy:
+        if row.subject.variant == REFERENCE:
+            continue
         manifest = next(e.manifest for e in ours.benchmark.bundles if e.manifest.name == row.subject.model)
         rule = MatchRule(manifest.score_floor, manifest.max_detections, MATCH)
         here = load_detections(reference / row.detections)

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ...core.errors import TemperError
+from ..candidate import PADDLE
 from .jetson import is_jetson, open_jetson
 from .nvml import open_gpus
 from .processor import ProcessorSensor
 from .sensor import Sensor
 
 #: Runtimes that compute on the processor alone; all others keep a GPU busy, too.
-PROCESSOR_RUNTIMES = ("onnxruntime", "openvino")
+PROCESSOR_RUNTIMES = ("onnxruntime", "openvino", PADDLE)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from ...core.files import sha256_json
 from ...detection.intervals import Estimate
+from ..candidate import REFERENCE
 from ..energy.leading import leading_energy
 from ..latency_rows import LatencyRow
 from ..measurement import FootprintRow, MachineState, Measurements, to_plain
@@ -110,6 +111,8 @@ def entries_of(measured: Measurements) -> list[Entry]:
     entries: list[Entry] = []
     judged: set[Subject] = set()
     for row in measured.latency:
+        if row.subject.variant == REFERENCE:  # the model in Paddle is none of the bundle's graphs
+            continue
         bundle = bundles[row.subject.model]
         variant = next(one for one in bundle.manifest.variants if one.name == row.subject.variant)
         cost = footprints.get((row.subject, row.batch))

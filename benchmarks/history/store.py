@@ -171,7 +171,7 @@ class History:
                 "images": benchmark.images,
                 "machine": machine_key(benchmark.machine_before),
                 "machine_title": machine_title(benchmark.machine_before),
-                "warnings": len(benchmark.warnings),
+                "warnings": benchmark.timing_warnings,
             }
             statement = insert(BenchmarkTable).values(**row).returning(BenchmarkTable.id)
             number = int(connection.execute(statement).scalar_one())

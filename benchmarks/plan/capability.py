@@ -10,6 +10,8 @@ from typing import Literal
 from ...bundle.loader import Bundle
 from ...bundle.manifest import Variant
 from ...core.errors import UsageError
+from ..candidate import REFERENCE
+from ..energy.find import PROCESSOR_RUNTIMES
 from ..estimate.row import EstimateRow
 from ..latency_rows import LatencyRow
 from ..measurement import MachineState, Measurements
@@ -17,8 +19,6 @@ from .distribution import HOST_MS, TAIL, LatencyDistribution, of_estimate, of_sa
 
 #: Runtimes whose measurements are of what is estimated.
 _ESTIMATED_RUNTIMES = ("tensorrt", "onnxruntime-tensorrt")
-#: Runtimes that work on a processor, whatever GPU is there.
-_PROCESSOR_RUNTIMES = ("onnxruntime", "openvino")
 #: Before every figure that rests on an estimate.
 MARK = "~"
 
@@ -140,7 +140,9 @@ def measured_capabilities(
             f"{bundle.path.name}'."
         )
     names = {entry.manifest.name for entry in own}
-    rows = [row for row in measurements.latency if row.scenario == "single-stream" and row.subject.model in names]
+    streams = [row for row in measurements.latency if row.scenario == "single-stream" and row.subject.model in names]
+    # the model in Paddle is for comparison: no line runs it
+    rows = [row for row in streams if row.subject.variant != REFERENCE]
     state = measurements.benchmark.machine_before
     if not rows and state.emulated:
         raise UsageError(
@@ -191,7 +193,7 @@ def doubt_of_place(measurements: Measurements, place: Place) -> str | None:
     """Why what was measured may not be of the device it is called, in a sentence; None if nothing speaks against it."""
     state = measurements.benchmark.machine_before
     runtimes = sorted({row.subject.runtime for row in measurements.latency})
-    on_processor = [name for name in runtimes if name in _PROCESSOR_RUNTIMES]
+    on_processor = [name for name in runtimes if name in PROCESSOR_RUNTIMES]
     embedded = place.device.startswith("jetson-")
     if embedded and state.architecture == "x86_64":
         return f"It is called {place.device_name}, and was measured on an x86_64 machine ({state.cpu_model})."

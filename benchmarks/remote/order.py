@@ -71,6 +71,11 @@ class Asked:
     batches: tuple[int, ...] = (1,)
     options: tuple[str, ...] = ()
 
+    @property
+    def reads_sensors(self) -> bool:
+        """Whether energy or heat is asked for."""
+        return "--energy" in self.options or "--soak" in self.options
+
     def on(self, host: Host) -> Asked:
         """The same with the wishes of a machine."""
         return Asked(

@@ -117,7 +117,8 @@ class Job:
         python = [self.facts.get("executable"), self.facts.get("python"), self.sees_system_packages]
         offline = None if self.order.wheels is None else sorted(cargo.sha256 for cargo in wheels)
         requires = base_requirements(self.order.wheel.requires, extras_for(runtimes))
-        return sha256_json([requires, needs_gpu(runtimes), python, offline])[:16]
+        sensors = self.order.asked.reads_sensors
+        return sha256_json([requires, needs_gpu(runtimes), sensors, python, offline])[:16]
 
 
 async def measure_host(host: Host, order: Order, settings: Settings, target: Path, report: Reporter) -> Measurements:
@@ -282,7 +283,7 @@ async def _make_environment(job: Job, wheels_place: str | None) -> None:
         key=job.environment(),
         wheel=order.wheel_path,
         system_site_packages=job.sees_system_packages,
-        install=install_words(wheel, links, runtimes),
+        install=install_words(wheel, links, runtimes, sensors=order.asked.reads_sensors),
         update=update_words(wheel),
         **job.place,
     )
@@ -310,6 +311,7 @@ def _download(job: Job) -> str:
     return download_command(
         job.order.wheel.requires,
         job.order.asked.on(job.host).runtimes,
+        sensors=job.order.asked.reads_sensors,
         python=str(job.facts.get("python", "")),
         machine=trouble.plain(job.facts.get("machine"), 20),
         glibc=str(job.facts.get("glibc", "")),

@@ -24,6 +24,8 @@ _OF_THE_INSTALLER = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 #: Extras that runtimes need; onnxruntime-gpu takes the place of its twin and is no extra here.
 _EXTRAS = {"openvino": "openvino", "tensorrt": "tensorrt"}
+#: Reads a GPU's sensors. A Jetson's jetson-stats belongs to its system, whose packages the environment sees.
+_SENSORS_REQUIREMENT = "nvidia-ml-py>=13"
 _GPU_RUNTIMES = ("onnxruntime-cuda", "onnxruntime-tensorrt")
 _GPU_REQUIREMENT = "onnxruntime-gpu>=1.18"
 #: What the requirements of older Pythons are beyond those of newer: pip asks for those of the Python it runs on.
@@ -128,7 +130,7 @@ def needs_gpu(runtimes: Iterable[str]) -> bool:
 
 
 def install_words(
-    wheel: Mapping[str, str], find_links: Mapping[str, str] | None, runtimes: Sequence[str]
+    wheel: Mapping[str, str], find_links: Mapping[str, str] | None, runtimes: Sequence[str], *, sensors: bool = False
 ) -> list[list[str | dict[str, str]]]:
     """What the environment's Python runs to get Temper and all it needs.
 
@@ -136,12 +138,14 @@ def install_words(
         wheel: the place of the wheel: ``{"path": below the folder}``.
         find_links: the place of a folder of wheels; None lets pip ask its index.
         runtimes: that will be measured.
+        sensors: whether a GPU's are to be read, too.
     """
     extras = extras_for(runtimes)
     links: list[str | dict[str, str]] = [] if find_links is None else ["--no-index", "--find-links", dict(find_links)]
     install: list[str | dict[str, str]] = ["-m", "pip", "install", *links]
     whole = {**wheel, "more": f"[{','.join(extras)}]" if extras else ""}
     words = [[*install, whole]]
+    words += [[*install, _SENSORS_REQUIREMENT]] if sensors else []
     if needs_gpu(runtimes):
         words += [["-m", "pip", "uninstall", "--yes", "onnxruntime"], [*install, "--no-deps", _GPU_REQUIREMENT]]
     return words
@@ -153,13 +157,21 @@ def update_words(wheel: Mapping[str, str]) -> list[list[str | dict[str, str]]]:
 
 
 def download_command(
-    requires: Sequence[str], runtimes: Sequence[str], *, python: str, machine: str, glibc: str, folder: Path | None
+    requires: Sequence[str],
+    runtimes: Sequence[str],
+    *,
+    sensors: bool = False,
+    python: str,
+    machine: str,
+    glibc: str,
+    folder: Path | None,
 ) -> str:
     """The command that fetches wheels for a machine without internet.
 
     Args:
         requires: of the wheel's metadata.
         runtimes: that will be measured.
+        sensors: whether a GPU's are to be read, too.
         python: version over there: "3.10.12".
         machine: architecture over there: "aarch64".
         glibc: version over there: "2.35".
@@ -169,6 +181,7 @@ def download_command(
     wanted = [one for one in wanted if one] + list(_LEFT_OUT.get(".".join(python.split(".")[:2]), ()))
     if needs_gpu(runtimes):
         wanted.append(_GPU_REQUIREMENT)
+    wanted += [_SENSORS_REQUIREMENT] if sensors else []
     newest = int(glibc.split(".")[1]) if re.fullmatch(r"2\.\d{1,3}", glibc) else 17
     platforms = [f"manylinux_2_{minor}_{machine}" for minor in _GLIBC if minor <= newest] + [f"manylinux2014_{machine}"]
     words = ["pip", "download", "--dest", str(folder or "wheels"), "--only-binary", ":all:", "--implementation", "cp"]

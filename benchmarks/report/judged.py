@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..candidate import REFERENCE
 from .results import Result
 
 
@@ -51,10 +52,15 @@ def class_rows(judged: Sequence[JudgedGraph], labels: Sequence[str]) -> list[dic
 def example_results(results: Sequence[Result]) -> dict[str, Result]:
     """For each model, by title, its first graph on its first runtime: fp32 where it has one."""
     chosen: dict[str, Result] = {}
-    for result in results:
+    for result in graphs_first(results):
         if result.detections is not None:
             chosen.setdefault(result.title, result)
     return chosen
+
+
+def graphs_first(results: Sequence[Result]) -> list[Result]:
+    """The same results, those of the models in Paddle behind those of their graphs."""
+    return sorted(results, key=lambda result: result.subject.variant == REFERENCE)
 
 
 def example_words(chosen: Sequence[Result]) -> str:

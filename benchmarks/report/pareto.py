@@ -92,7 +92,7 @@ def marks_of(results: Sequence[Result], device: str = "") -> list[Mark]:
     ]
 
 
-def accuracy_latency_chart(marks: Sequence[Mark], span: str) -> Chart | None:
+def accuracy_latency_chart(marks: Sequence[Mark], span: str, with_front: bool = True) -> Chart | None:
     """mAP against median latency; None where no mark has both.
 
     Colour by model, shape by precision, filling by runtime, a letter by device, hollow where it was estimated; a line
@@ -101,13 +101,14 @@ def accuracy_latency_chart(marks: Sequence[Mark], span: str) -> Chart | None:
     Args:
         marks: see :func:`marks_of`.
         span: from where to where latency goes, in words.
+        with_front: whether that line is drawn; not where marks do not compare.
     """
-    return _chart(_AP, {mark: mark.ap for mark in marks if mark.ap is not None}, span)
+    return _chart(_AP, {mark: mark.ap for mark in marks if mark.ap is not None}, span, with_front)
 
 
-def escape_latency_chart(marks: Sequence[Mark], span: str) -> Chart | None:
+def escape_latency_chart(marks: Sequence[Mark], span: str, with_front: bool = True) -> Chart | None:
     """Escape rate against median latency; as :func:`accuracy_latency_chart`."""
-    return _chart(_ESCAPE, {mark: mark.escape for mark in marks if mark.escape is not None}, span)
+    return _chart(_ESCAPE, {mark: mark.escape for mark in marks if mark.escape is not None}, span, with_front)
 
 
 def device_letters(devices: Sequence[str]) -> dict[str, str]:
@@ -136,7 +137,7 @@ def pareto_front(points: Sequence[tuple[float, float]], more_is_better: bool) ->
     return front
 
 
-def _chart(height: _Height, heights: Mapping[Mark, float], span: str) -> Chart | None:
+def _chart(height: _Height, heights: Mapping[Mark, float], span: str, with_front: bool) -> Chart | None:
     if not heights:
         return None
     marks = list(heights)
@@ -150,7 +151,7 @@ def _chart(height: _Height, heights: Mapping[Mark, float], span: str) -> Chart |
         style_axes(axes)
         measured = [(mark.latency_ms, value) for mark, value in heights.items() if not mark.estimated]
         front = pareto_front(measured, height.more_is_better)
-        if len(front) > 1:
+        if with_front and len(front) > 1:
             axes.plot(*zip(*front, strict=True), color=MUTED, linewidth=1.2, linestyle=(0, (2, 3)), zorder=1)
         for mark, value in heights.items():
             _draw_mark(axes, mark, value, "none" if mark.estimated else fills[mark.runtime], height)

@@ -78,6 +78,21 @@ class Several:
             _mark(one) for one in self.estimates if one.row.fits and (not batches or one.row.batch in batches)
         ]
 
+    @property
+    def compares(self) -> bool:
+        """Whether all measured marks are of the same pictures, scenario and batch, so that one can be the best."""
+        leading_results = self.leading()
+        kinds = {
+            (
+                machine.measurements.benchmark.data_sha256,
+                leading_results[machine.name][0].latency.scenario,
+                min(result.batch for result in leading_results[machine.name]),
+            )
+            for machine in self.machines
+            if leading_results[machine.name]
+        }
+        return len(kinds) < 2
+
     def leading(self) -> dict[str, list[Result]]:
         """By machine the results of the scenario that is compared."""
         there = [{result.latency.scenario for result in machine.results} for machine in self.machines]

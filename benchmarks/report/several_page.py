@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from ...core.errors import UsageError
 from ...core.files import write_text
+from ..candidate import REFERENCE
 from .formats import FILTERS
 from .histograms import latency_histograms
 from .latency import SPANS, invalid_reasons
@@ -58,11 +60,11 @@ def summary_sentences(several: Several) -> list[str]:
     measured = [result for _, result in several.results]
     sentences = []
     if measured:
-        graphs = {(result.title, result.subject.variant) for result in measured}
+        graphs = {(r.title, r.subject.variant) for r in measured if r.subject.variant != REFERENCE}
         machines = _counted(len(several.machines), "machine")
         sentences.append(f"{_counted(len(graphs), 'graph')} measured on {machines}.")
     marks = [mark for mark in several.marks() if not mark.estimated and mark.ap is not None]
-    if marks:
+    if marks and several.compares:
         best = max(mark.ap or 0.0 for mark in marks)
         near = min((mark for mark in marks if best - (mark.ap or 0.0) <= _POINT), key=lambda mark: mark.latency_ms)
         sentences.append(
@@ -89,6 +91,12 @@ def sentences_of_care(several: Several) -> list[str]:
     if len(leading) > 1:
         said.append(
             f"The machines have no scenario in common ({', '.join(sorted(leading))}): latencies do not compare."
+        )
+    batches = {min(result.batch for result in results) for results in several.leading().values() if results}
+    if len(batches) > 1:
+        said.append(
+            f"The smallest batches that were measured differ ({', '.join(map(str, sorted(batches)))}), and a call of "
+            "more pictures takes longer: latencies do not compare."
         )
     unjudged = sorted({f"{one.title} {one.row.subject.precision}" for one in several.estimates if one.judged is None})
     if unjudged:
@@ -122,11 +130,11 @@ def _render(name: str, several: Several, summary: Sequence[str], care: Sequence[
         summary=summary,
         care=care,
         letters=device_letters([mark.device for mark in marks]),
-        accuracy_chart=accuracy_latency_chart(marks, span),
-        escape_chart=escape_latency_chart(marks, span),
+        accuracy_chart=accuracy_latency_chart(marks, span, several.compares),
+        escape_chart=escape_latency_chart(marks, span, several.compares),
         histograms=[(one.name, latency_histograms(one.results, f"{n}-")) for n, one in enumerate(several.machines)],
         invalid=invalid_reasons(results),
-        facts=[(label, [state.get(label, "–") for state in states]) for label in (states[0] if states else {})],
+        facts=[(label, [state.get(label, "–") for state in states]) for label in dict.fromkeys(chain(*states))],
         colour=series_colour,
         style=page_style(environment),
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ...core.models import in_sentence
 from ..measurement import BenchmarkRow
+from .judged import graphs_first
 from .latency import SPANS, one_sample
 from .results import ROLE_TITLES, Result, leading
 
@@ -39,10 +40,10 @@ def summary_sentences(results: Sequence[Result], benchmark: BenchmarkRow) -> lis
 
 
 def _reference_results(results: Sequence[Result]) -> list[Result]:
-    """One result per model: the smallest batch, and fp32 where the model has it."""
+    """One result per model: the smallest batch, and fp32 where the model has it; Paddle's where there is no other."""
     chosen: dict[str, Result] = {}
     smallest = min(result.batch for result in results)
-    for result in results:  # sorted: fp32 comes first
+    for result in graphs_first(results):  # sorted: fp32 comes first
         if result.batch == smallest:
             chosen.setdefault(result.subject.model, result)
     return list(chosen.values())

@@ -281,7 +281,6 @@ def test_made_up_pictures_differ_and_fit(tmp_path: Path) -> None:
 
 def test_the_result_of_a_zip_lies_beside_the_zip(bundle: Bundle, tmp_path: Path) -> None:
     zipped = Bundle(tmp_path / "part.temper.zip", bundle.folder, bundle.manifest)
-    zipped._finalizer.detach()  # type: ignore[union-attr]
     assert result_path(zipped, "tensorrt") == tmp_path / "part.check-tensorrt.json"
 
 

@@ -49,7 +49,7 @@ def temper(place: Path, *words: object) -> str:
 @pytest.mark.slow
 def test_from_the_engine_to_the_line_and_the_benchmark(place: Path) -> None:
     bundle = "small.temper.zip"
-    folder = place / "small.engines" / "nvidia-h100-80gb-hbm3-sm90"
+    folder = place / "small.engines" / "nvidia-h100-80gb-hbm3-sm90-132mp"
     built = temper(place, "export", "trt", bundle)
     assert built.splitlines()[-1].startswith(
         f"{folder / 'fp32.engine'}  NVIDIA H100 80GB HBM3, TensorRT 10.16.1.11, built"

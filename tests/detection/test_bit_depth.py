@@ -89,3 +89,11 @@ def test_any_chunks_give_a_picture_or_a_sentence(chunks: bytes) -> None:
     png = encoded(STEEL.astype(np.uint16) << 4)
     with contextlib.suppress(TemperError):
         assert decode_image(png[:33] + chunks + png[33:], "grey", "a").dtype == np.uint8
+
+
+def test_a_colour_that_uses_the_range_speaks_for_the_picture(tmp_path: Path) -> None:
+    image = np.zeros((8, 8, 3), np.uint16)
+    image[..., 0] = np.linspace(30_000, 65_535, 64).reshape(8, 8)
+    content = cv2.imencode(".png", image)[1].tobytes()
+    assert decode_image(content, "grey", "blue.png").max() < 64
+    assert decode_image(content, "rgb", "blue.png").max() == 255

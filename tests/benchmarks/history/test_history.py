@@ -107,7 +107,7 @@ def test_what_was_measured_with_warnings_is_neither_judged_nor_judged_by(tmp_pat
     busy = ["Other programs used 60% of the processors."]
     with History(tmp_path / "history.sqlite3") as history:
         history.add(timed(data, 10.0, 1))
-        history.add(timed(data, 20.0, 2, warnings=busy))
+        history.add(timed(data, 20.0, 2, warnings=busy, timing_warnings=1))
         (series,) = series_of(p50(history))
         assert series.regressions == ()
         assert "median latency of 2026-01-02 was measured with warnings. Mend what they name" in series.not_judged
@@ -119,7 +119,7 @@ def test_what_was_measured_with_warnings_is_neither_judged_nor_judged_by(tmp_pat
         ]
         assert series.not_judged == ""
     with History(tmp_path / "other.sqlite3") as history:
-        history.add(timed(data, 10.0, 1, warnings=busy))
+        history.add(timed(data, 10.0, 1, warnings=busy, timing_warnings=1))
         history.add(timed(data, 20.0, 2))
         assert "has only earlier values that were measured with warnings" in series_of(p50(history))[0].not_judged
 
@@ -288,3 +288,20 @@ def test_where_the_history_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_the_help_names_every_figure(measured: Measurements) -> None:
     assert tuple(FIGURES) == FIGURE_NAMES
     assert {figure.name for entry in entries_of(measured) for figure in entry.figures} <= set(FIGURES)
+
+
+def test_warnings_of_something_else_than_durations_keep_nothing_from_being_judged(
+    tmp_path: Path, data: DataSet
+) -> None:
+    with History(tmp_path / "history.sqlite3") as history:
+        history.add(timed(data, 10.0, 1, warnings=["No sensor."]))
+        history.add(timed(data, 20.0, 2, warnings=["No sensor."]))
+        (series,) = series_of(p50(history))
+        assert (len(series.regressions), series.not_judged) == (1, "")
+
+
+def test_a_reference_in_paddle_is_no_version_of_the_bundle(data: DataSet) -> None:
+    measured = timed(data, 10.0, 1)
+    reference = replace(measured.latency[0].subject, variant="reference", runtime="paddle")
+    both = replace(measured, latency=(*measured.latency, replace(measured.latency[0], subject=reference)))
+    assert [entry.variant for entry in entries_of(both)] == ["fp32"]

@@ -24,6 +24,11 @@ def test_a_measured_machine(bundles: dict[str, Path], data: DataSet, tmp_path: P
     assert (one.memory_mib, one.not_usable) == (180.0, None)
     # the very samples
     assert sum(len(part) for part in one.latency.rounds_ms) == 999
+    reference = replace(
+        rows.latency[0], subject=replace(rows.latency[0].subject, variant="reference", runtime="paddle")
+    )
+    with_paddle = replace(rows, latency=(reference, *rows.latency))
+    assert [other.runtime for other in measured_capabilities(with_paddle, None, bundle, folder)] == ["onnxruntime"]
     (called,) = measured_capabilities(rows, Place("orin", "An Orin", "15W", 15.0), bundle, folder)
     assert called.title == "orin @15W fp32 onnxruntime, batch 1"
 

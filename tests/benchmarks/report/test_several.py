@@ -141,3 +141,13 @@ def test_folders_that_cannot_stand_together_are_told(tmp_path: Path, data: DataS
     path = write_benchmark(tmp_path / "silent", data, roles=())
     with pytest.raises(TemperError, match="silent.*holds no latencies"):
         read_folders([path.parent])
+
+
+def test_none_is_called_the_fastest_across_other_pictures(tmp_path: Path, data: DataSet) -> None:
+    one, other = (write_benchmark(tmp_path / name, data, roles=("student",)) for name in ("a", "b"))
+    several = read_folders([one.parent, other.parent])
+    assert several.compares and any("fastest" in sentence for sentence in summary_sentences(several))
+    rewrite(other, replace(read_rows(other).benchmark, data_sha256="0" * 64))
+    several = read_folders([one.parent, other.parent])
+    assert not several.compares and not any("fastest" in sentence for sentence in summary_sentences(several))
+    assert any("Not all were judged on the same pictures" in sentence for sentence in sentences_of_care(several))

@@ -172,3 +172,15 @@ def test_figures_and_verdict_are_of_the_same_rounding(
     first = summary_sentences(found, benchmark_of)[0]
     assert words in first
     assert ("distillation did not help" not in first) is helped
+
+
+def test_the_reference_in_paddle_is_not_taken_for_a_graph(benchmark_of: BenchmarkRow) -> None:
+    found = results(benchmark_of, ("distilled", "int8", 53.9, 8.0, 1.7), ("distilled", "fp32", 54.2, 40.0, 6.2))
+    paddle = [
+        replace(one, subject=replace(one.subject, variant="reference", runtime="paddle"))
+        if one.subject.precision == "fp32"
+        else one
+        for one in found
+    ]
+    told = " ".join(summary_sentences(paddle, benchmark_of))
+    assert "53.9 mAP" in told and "8.0 ms" in told and "40.0" not in told

@@ -194,6 +194,7 @@ def test_lines_go_on_after_a_reconnection_and_the_gap_has_no_length() -> None:
     kept.run(items.append, threading.Event(), lambda: None)
     places = [item.position_m for item in items if isinstance(item, Frame)]
     assert places == pytest.approx([0.0, 0.016, 0.032, 0.048, 0.07, 0.086])
-    (gap,) = (item for item in items if isinstance(item, Gap))
+    begun, gap = (item for item in items if isinstance(item, Gap) and item.cause == "The cable is out.")
+    assert (begun.ends, begun.until, gap.ends) == (False, None, True)
     # what passed meanwhile nobody counted
     assert (gap.position_m, gap.length_m, gap.frames) == (pytest.approx(0.048), None, None)
