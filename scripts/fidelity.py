@@ -6,15 +6,15 @@
 =================== ================= ====================================================================
 figure              Temper's          held against
 =================== ================= ====================================================================
-ONNX Runtime        stage `compute`   ONNX Runtime's profiler: the event `model_run`
+ONNX Runtime        the clock of the  ONNX Runtime's profiler: the event `model_run` of the same calls, since the
+                    stage `compute`   profiler writes an event for every node and so makes calls longer
 ONNX Runtime        stage `compute`   the standard library's `timeit` around `InferenceSession.run`
 ONNX Runtime        `end_to_end`      `timeit` around OpenCV's `imdecode` and `resize`, and `run`
 OpenVINO            stage `compute`   `benchmark_app`, synchronous, its median
 =================== ================= ====================================================================
 
 The exit code is 1 if a median differs by more than ``--within`` per cent. It needs a machine that does nothing else.
-OpenVINO's part is left out where OpenVINO is not installed. What the profiler costs itself (it writes an event for
-every node) is in its figure: of a graph of few milliseconds it is some per cent, of a larger one nothing to speak of.
+OpenVINO's part is left out where OpenVINO is not installed.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from temper.bundle.manifest import Variant
 from temper.core.errors import TemperError
 from temper.deploy.detector import BundleDetector
 from temper.deploy.runtimes.load import load_runtime
+from temper.deploy.stages import StageTimes, timed
 from temper.detection.dataset import load_split
 from temper.detection.images import decode_image
 
@@ -53,10 +54,13 @@ Pairs = dict[str, list[tuple[float, float]]]
 class Ours:
     """Temper's own measuring of one picture, as ``temper bench run`` does it."""
 
-    def __init__(self, asked: argparse.Namespace, variant: Variant, runtime: str, picture: Path) -> None:
+    def __init__(
+        self, asked: argparse.Namespace, bundle: Bundle, variant: Variant, runtime: str, picture: Path
+    ) -> None:
         self._session = Session()
-        command = {"bundle": str(asked.bundle), "variant": variant.name, "runtime": runtime, "batch": 1}
-        self.loaded = self._session.load(command | {"threads": asked.threads, "pictures": [str(picture)]})
+        command = {"bundle": str(bundle.path), "manifest_sha256": bundle.manifest_sha256, "variant": variant.name}
+        command |= {"runtime": runtime, "batch": 1, "threads": asked.threads, "pictures": [str(picture)]}
+        self._session.load(command)
         self._expected_ms = self._session.warm_up({"seconds": 5.0, "sizes": [1]})["p50_ms"]
         self._seconds = asked.seconds
 
@@ -84,16 +88,21 @@ def timeit_median(call: Callable[[], object], seconds: float) -> float:
     return 1000 * statistics.median(timer.repeat(max(64, int(seconds / once)), 1))
 
 
-def profiled_median(graph: str, threads: int, image: Any, seconds: float, folder: Path) -> float:
-    """Median milliseconds of ``model_run`` by ONNX Runtime's profiler."""
+def profiled_medians(graph: str, threads: int, image: Any, seconds: float, folder: Path) -> tuple[float, float]:
+    """Median milliseconds of the same calls by Temper's clock around them, and by ONNX Runtime's profiler."""
     session = plain_session(graph, threads, folder / "profile")
     calls = max(64, int(1000 * seconds / timeit_median(lambda: session.run(None, {"image": image}), 0.2)))
+    own = []
     for _ in range(calls):
-        session.run(None, {"image": image})
+        times: StageTimes = {}
+        with timed(times, "compute"):
+            session.run(None, {"image": image})
+        own.append(times["compute"])
     written = Path(session.end_profiling())
     events = json.loads(written.read_text("utf-8"))
     written.unlink()
-    return statistics.median(event["dur"] / 1000 for event in events if event["name"] == "model_run")
+    runs = [event["dur"] / 1000 for event in events if event["name"] == "model_run"]
+    return statistics.median(own), statistics.median(runs[-calls:])
 
 
 def benchmark_app_median(graph: Path, threads: int, image: Path, shape: str, seconds: float) -> float:
@@ -137,33 +146,38 @@ def measure(asked: argparse.Namespace, bundle: Bundle, variant: Variant, picture
     encoded = picture.read_bytes()
     runtime = load_runtime("onnxruntime", bundle, variant, threads=1)
     detector = BundleDetector(bundle, variant, runtime)
-    image = detector.to_input(decode_image(encoded, detector.channels, picture.name))[None]
+    decoded = decode_image(encoded, detector.channels, picture.name)
+    image = detector.to_input(decoded)[None]
     np.save(folder / "image.npy", image)
     graph = folder / "graph.onnx"
-    graph.write_bytes(bundle.graph_path(variant).read_bytes())
+    graph.write_bytes(bundle.read(variant))
     height, width = detector.input_shape[:2]
     flag = cv2.IMREAD_GRAYSCALE if detector.channels == "grey" else cv2.IMREAD_COLOR_RGB
+    # as the bundle's rule has it
+    small = width < decoded.shape[1] and height < decoded.shape[0]
+    shrinks = cv2.INTER_AREA if small else cv2.INTER_LINEAR
     plain = plain_session(str(graph), asked.threads)
 
     def by_hand() -> object:
         pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flag)
         if pixels.shape[:2] != (height, width):
-            pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
+            pixels = cv2.resize(pixels, (width, height), interpolation=shrinks)
         return plain.run(None, {"image": pixels[None]})
 
-    ours = Ours(asked, variant, "onnxruntime", picture)
+    ours = Ours(asked, bundle, variant, "onnxruntime", picture)
     others: dict[str, Callable[[], float]] = {
-        "compute, profiler": lambda: profiled_median(str(graph), asked.threads, image, asked.seconds, folder),
         "compute, timeit": lambda: timeit_median(lambda: plain.run(None, {"image": image}), asked.seconds),
         "end_to_end, timeit": lambda: timeit_median(by_hand, asked.seconds),
     }
-    openvino = Ours(asked, variant, "openvino", picture) if importlib.util.find_spec("openvino") else None
+    openvino = Ours(asked, bundle, variant, "openvino", picture) if importlib.util.find_spec("openvino") else None
     shape = f"image[{','.join(map(str, image.shape))}]"
     pairs: Pairs = {}
     for repetition in range(asked.repeats):
         first = ours.medians() if repetition % 2 == 0 else None
         told = {name: other() for name, other in others.items()}
         own = first or ours.medians()
+        clocks = profiled_medians(str(graph), asked.threads, image, asked.seconds, folder)
+        pairs.setdefault("ONNX Runtime: the clock of compute, profiler", []).append(clocks)
         for name, value in told.items():
             pairs.setdefault(f"ONNX Runtime: {name}", []).append((own[name.split(",")[0]], value))
         if openvino is not None:

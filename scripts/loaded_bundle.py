@@ -42,11 +42,12 @@ def load_bundle(asked: argparse.Namespace, batch: int = 1) -> tuple[Session, dic
     """
     data = load_split(asked.data, asked.split)
     pictures = [str(data.image_path(sample)) for sample in data.samples[:PICTURES]]
-    session = Session()
+    session, bundle = Session(), open_bundle(asked.bundle)
     loaded = session.load(
         {
             "bundle": str(asked.bundle),
-            "variant": open_bundle(asked.bundle).variant(asked.precision).name,
+            "manifest_sha256": bundle.manifest_sha256,
+            "variant": bundle.variant(asked.precision).name,
             "runtime": asked.runtime,
             "batch": batch,
             "threads": asked.threads,
